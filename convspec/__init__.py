@@ -1,0 +1,33 @@
+"""The linear operator of a convolution layer, its exact spectrum, and what it says."""
+
+from convspec.classic import from_toeplitz, im2col
+from convspec.errors import (
+    ConvSpecError,
+    GeometryError,
+    NotApplicable,
+    NotConverged,
+    NotFiniteError,
+    TooLargeError,
+    UnreadableModel,
+    UnsupportedLayer,
+)
+from convspec.operator import ConvOperator, to_matrix
+from convspec.symbol import Symbol
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConvOperator",
+    "ConvSpecError",
+    "GeometryError",
+    "NotApplicable",
+    "NotConverged",
+    "NotFiniteError",
+    "Symbol",
+    "TooLargeError",
+    "UnreadableModel",
+    "UnsupportedLayer",
+    "from_toeplitz",
+    "im2col",
+    "to_matrix",
+]

@@ -1,0 +1,143 @@
+"""Two classic readings of a convolution, kept short as references: Toeplitz and im2col."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.linalg import toeplitz
+from torch import Tensor
+
+from convspec.errors import GeometryError, NotApplicable
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.operator import ConvOperator
+
+__all__ = ["from_toeplitz", "im2col"]
+
+
+def from_toeplitz(
+    weight: Tensor,
+    input_size: int | Sequence[int],
+    padding: int | str | Sequence[int | Sequence[int]] = 0,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Tensor:
+    """The dense A of a stride-1, zero-padded convolution from nested Toeplitz blocks.
+
+    Along one axis, ``T[o, q] = k[q - o + before]``: constant along diagonals. Along d
+    axes the entries of that matrix are themselves such matrices of the remaining axes.
+    One nest is built for each pair of output and input channels.
+
+    Args:
+        weight: (C_out, C_in, *kernel), any sizes, one to three spatial dimensions.
+        input_size: Spatial size, ``(7, 9)`` or ``7``.
+        padding: Zero padding, as in :class:`convspec.ConvOperator`.
+        max_bytes: Byte limit of the result.
+
+    Returns:
+        (m, n), equal to ``ConvOperator(weight, input_size, padding=padding).to_dense()``.
+
+    Raises:
+        GeometryError: For impossible sizes.
+        TooLargeError: If the matrix needs more than ``max_bytes``.
+
+    Source: Gray, "Toeplitz and Circulant Matrices: A Review", 2006, for the Toeplitz
+    form of filtering.
+
+    Example:
+        >>> import torch, convspec as cs
+        >>> cs.from_toeplitz(torch.tensor([[[1.0, 2.0, 3.0]]]), 3, padding=1)
+        tensor([[2., 3., 0.],
+                [1., 2., 3.],
+                [0., 1., 2.]])
+    """
+    op = ConvOperator(weight, input_size, padding=padding)
+    m, n = op.shape
+    needed = m * n * op.weight.element_size()
+    require_bytes(
+        f"the {m} x {n} matrix", needed, max_bytes, "use ConvOperator.to_sparse()"
+    )
+    axes = op.geometry.axes
+    kernels = op.weight.detach().cpu().double().numpy()  # (C_out, C_in, *kernel)
+    channels = [
+        [
+            _nested_toeplitz(kernel, [(a.size, a.output, a.before) for a in axes])
+            for kernel in row
+        ]
+        for row in kernels
+    ]
+    return torch.from_numpy(np.block(channels)).to(op.weight)
+
+
+def _nested_toeplitz(
+    kernel: npt.NDArray[Any], axes: list[tuple[int, int, int]]
+) -> npt.NDArray[Any]:
+    """Toeplitz matrix along the first axis, of the nested matrices of the others."""
+    (size, output, before), inner = axes[0], axes[1:]
+    if inner:
+        blocks = np.stack([_nested_toeplitz(tap, inner) for tap in kernel])
+    else:
+        blocks = kernel[:, None, None]  # (k, 1, 1): a tap is a 1 x 1 block
+    # which tap stands at [o, q]: q - o + before, an index matrix that is Toeplitz itself
+    tap = toeplitz(before - np.arange(output), before + np.arange(size))  # (m, n)
+    inside = (tap >= 0) & (tap < len(kernel))
+    nested = np.where(inside[..., None, None], blocks[tap * inside], 0)  # (m, n, M, N)
+    rows, columns = blocks.shape[1:]
+    return nested.transpose(0, 2, 1, 3).reshape(output * rows, size * columns)
+
+
+def im2col(x: Tensor, op: ConvOperator) -> Tensor:
+    """A x as (reshaped weight) @ (unfolded x), without the bias.
+
+    The patch that each output reads becomes a column; the weight, reshaped to
+    (C_out, C_in * taps), multiplies them all at once.
+
+    Args:
+        x: (..., *op.input_shape).
+        op: A convolution, any geometry; not a transposed one.
+
+    Returns:
+        (..., *op.output_shape), equal to ``op.apply(x)``; add ``op.bias`` per channel
+        to get the layer's output.
+
+    Raises:
+        GeometryError: If x does not end in ``op.input_shape``.
+        NotApplicable: For transposed convolutions, which scatter and do not gather.
+
+    Source: Chellapilla, Puri, Simard, "High Performance Convolutional Neural Networks
+    for Document Processing", 2006.
+    """
+    if op.transposed:
+        raise NotApplicable(
+            "im2col gathers patches; a transposed convolution scatters them; "
+            "use op.apply(x), or im2col on op.T",
+            "im2col",
+        )
+    shape = op.input_shape
+    if tuple(x.shape[max(0, x.ndim - len(shape)) :]) != shape:
+        raise GeometryError(
+            f"x must have shape (..., {', '.join(map(str, shape))}); got {tuple(x.shape)}"
+        )
+    axes, groups = op.geometry.axes, op.groups
+    lead = x.shape[: x.ndim - len(shape)]
+    patches = x.reshape(math.prod(lead), *shape)
+    for axis in axes:
+        source = torch.as_tensor(axis.source, device=x.device)  # (k, m)
+        taken = patches.index_select(2, source.clamp(min=0).flatten())
+        taken = taken * (source.flatten() >= 0).reshape(-1, *[1] * (taken.ndim - 3))
+        # split the axis into (k, m) and move it behind, so that the next one is in front
+        taken = taken.unflatten(2, source.shape).movedim((2, 3), (-2, -1))
+        patches = taken
+    batch, d = patches.shape[0], len(axes)
+    # (batch, C, k_1, m_1, ..., k_d, m_d) -> (batch, C, *k, *m)
+    order = [0, 1, *range(2, 2 + 2 * d, 2), *range(3, 3 + 2 * d, 2)]
+    patches = patches.permute(order)
+    taps = math.prod(axis.kernel for axis in axes)
+    outputs = math.prod(axis.output for axis in axes)
+    columns = patches.reshape(batch, groups, shape[0] // groups * taps, outputs)
+    rows = op.weight.reshape(groups, op.output_shape[0] // groups, -1)
+    return (rows @ columns).reshape(*lead, *op.output_shape)

@@ -1,0 +1,70 @@
+"""The errors convspec raises: each says what must hold, what was given, what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ConvSpecError",
+    "GeometryError",
+    "NotApplicable",
+    "NotConverged",
+    "NotFiniteError",
+    "TooLargeError",
+    "UnreadableModel",
+    "UnsupportedLayer",
+]
+
+
+class ConvSpecError(Exception):
+    """Base of every error that convspec raises on purpose."""
+
+
+class GeometryError(ConvSpecError, ValueError):
+    """Sizes, strides, paddings or shapes that no convolution can have."""
+
+
+class NotApplicable(ConvSpecError):
+    """A method or bound whose assumptions the operator breaks.
+
+    Attributes:
+        name: The method or bound that was asked for.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.name)
+
+
+class TooLargeError(ConvSpecError, MemoryError):
+    """A result that would not fit the byte limit; raised before any allocation."""
+
+
+class NotFiniteError(ConvSpecError, ValueError):
+    """NaN or infinity among the weights."""
+
+
+class UnsupportedLayer(ConvSpecError, TypeError):
+    """A layer that is not one of torch's linear convolutions, or not yet one."""
+
+
+class UnreadableModel(ConvSpecError):
+    """A model, checkpoint or archive that cannot be opened or run."""
+
+
+class NotConverged(ConvSpecError):
+    """An iteration that stopped early.
+
+    Attributes:
+        best: The best result so far.
+    """
+
+    def __init__(self, message: str, best: object = None) -> None:
+        super().__init__(message)
+        self.best = best
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.best)

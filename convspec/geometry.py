@@ -1,0 +1,374 @@
+"""The geometry of a convolution: per axis, which input pixel each tap of each output reads.
+
+Every convolution, its bias set aside, is one sum over the taps of its kernel,
+
+    A = sum_t  K_t (x) S_1[t_1] (x) ... (x) S_d[t_d],
+
+with ``S_j[t]`` a 0/1 matrix that has at most one 1 per row. An :class:`Axis` holds
+all ``S_j[t]`` of one axis as an integer table ``source[t, o] -> pixel``, -1 where the
+tap falls into zero padding. Stride, dilation, padding and input size live here and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from convspec.errors import GeometryError
+
+__all__ = ["Axis", "ConvGeometry", "IntArray", "Padding", "PADDING_MODES"]
+
+IntArray = npt.NDArray[np.int64]
+Padding = int | str | Sequence[int | Sequence[int]]
+
+# torch's padding mode -> NumPy's name for the same extension of a line of pixels
+PADDING_MODES = {
+    "zeros": "constant",
+    "circular": "wrap",
+    "reflect": "reflect",
+    "replicate": "edge",
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One spatial axis of a convolution.
+
+    Attributes:
+        size: Number of input pixels n.
+        output: Number of outputs m.
+        kernel: Number of taps k.
+        stride: Pixels between neighbouring outputs.
+        dilation: Pixels between neighbouring taps.
+        before: Padding in front of the first pixel.
+        after: Padding behind the last pixel.
+        mode: One of torch's padding modes.
+    """
+
+    size: int
+    output: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    after: int = 0
+    mode: str = "zeros"
+
+    @property
+    def extent(self) -> int:
+        """Pixels spanned by the kernel, d (k - 1) + 1."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    @cached_property
+    def padded(self) -> IntArray:
+        """The pixel that each padded position shows, -1 for a zero; (before + n + after,)."""
+        pixels = np.arange(self.size, dtype=np.int64)
+        width = (self.before, self.after)
+        if self.mode == "zeros":
+            return np.pad(pixels, width, constant_values=-1)
+        if self.mode == "circular":
+            return np.pad(pixels, width, mode="wrap")
+        if self.mode == "reflect":
+            return np.pad(pixels, width, mode="reflect")
+        return np.pad(pixels, width, mode="edge")
+
+    @cached_property
+    def source(self) -> IntArray:
+        """``source[t, o]``: the pixel that tap t of output o reads, or -1; (k, m)."""
+        taps = self.dilation * np.arange(self.kernel, dtype=np.int64)[:, None]
+        outputs = self.stride * np.arange(self.output, dtype=np.int64)[None, :]
+        return self.padded[taps + outputs]
+
+    @cached_property
+    def overlap(self) -> IntArray:
+        """``M[t, u] = trace(S[t]^T S[u])``: outputs whose taps t and u read one pixel; (k, k)."""
+        source = self.source
+        live = source >= 0
+        same = np.empty((self.kernel, self.kernel), dtype=np.int64)
+        for tap in range(self.kernel):
+            same[tap] = ((source == source[tap]) & live[tap]).sum(axis=1)
+        return same
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """Channels, groups and axes of a convolution: all of it but the weight.
+
+    Attributes:
+        c_in: Input channels of the convolution.
+        c_out: Output channels of the convolution.
+        groups: Number of groups.
+        axes: One :class:`Axis` per spatial dimension.
+    """
+
+    c_in: int
+    c_out: int
+    groups: int
+    axes: tuple[Axis, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Input pixels per axis."""
+        return tuple(axis.size for axis in self.axes)
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Outputs per axis."""
+        return tuple(axis.output for axis in self.axes)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(c_in, *sizes)."""
+        return (self.c_in, *self.sizes)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(c_out, *outputs)."""
+        return (self.c_out, *self.outputs)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n): the flattened lengths."""
+        return math.prod(self.output_shape), math.prod(self.input_shape)
+
+    @property
+    def reads(self) -> int:
+        """Entries of the operator, those that fall on one pixel counted apart."""
+        live = math.prod(int((axis.source >= 0).sum()) for axis in self.axes)
+        return self.c_out * (self.c_in // self.groups) * live
+
+    @classmethod
+    def of_convolution(
+        cls,
+        weight_shape: Sequence[int],
+        input_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: Padding = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        padding_mode: str = "zeros",
+    ) -> ConvGeometry:
+        """The geometry of ``torch.nn.Conv{1,2,3}d``; raises GeometryError where torch fails."""
+        kernel = _kernel_size(weight_shape)
+        dim = len(kernel)
+        groups = _groups(groups, weight_shape[0], "output channels")
+        if padding_mode not in PADDING_MODES:
+            raise GeometryError(
+                f"padding_mode must be one of {', '.join(PADDING_MODES)}; "
+                f"got {padding_mode!r}"
+            )
+        strides = _per_axis("stride", stride, dim, least=1)
+        dilations = _per_axis("dilation", dilation, dim, least=1)
+        pads = _pads(padding, kernel, strides, dilations)
+        axes = tuple(
+            _convolution_axis(j, *numbers, padding_mode)
+            for j, numbers in enumerate(
+                zip(
+                    _per_axis("input_size", input_size, dim, least=1),
+                    kernel,
+                    strides,
+                    dilations,
+                    pads,
+                    strict=True,
+                )
+            )
+        )
+        return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
+
+    @classmethod
+    def of_transposed(
+        cls,
+        weight_shape: Sequence[int],
+        input_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: Padding = 0,
+        output_padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        padding_mode: str = "zeros",
+    ) -> ConvGeometry:
+        """The geometry of the convolution whose transpose is ``ConvTranspose{1,2,3}d``.
+
+        The transposed layer reads ``axis.output`` pixels and writes ``axis.size``.
+        """
+        kernel = _kernel_size(weight_shape)
+        dim = len(kernel)
+        groups = _groups(groups, weight_shape[0], "input channels")
+        if padding_mode != "zeros":
+            raise GeometryError(
+                "a transposed convolution has padding_mode='zeros' only, as in torch; "
+                f"got {padding_mode!r}; for the adjoint of a {padding_mode} convolution "
+                "take ConvOperator(...).T"
+            )
+        if isinstance(padding, str):
+            raise GeometryError(
+                "padding of a transposed convolution must be integers; "
+                f"got {padding!r}; give the amount per axis"
+            )
+        strides = _per_axis("stride", stride, dim, least=1)
+        dilations = _per_axis("dilation", dilation, dim, least=1)
+        axes = tuple(
+            _transposed_axis(j, *numbers)
+            for j, numbers in enumerate(
+                zip(
+                    _per_axis("input_size", input_size, dim, least=1),
+                    kernel,
+                    strides,
+                    dilations,
+                    _pads(padding, kernel, strides, dilations),
+                    _per_axis("output_padding", output_padding, dim, least=0),
+                    strict=True,
+                )
+            )
+        )
+        return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
+
+
+def _convolution_axis(
+    j: int,
+    size: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    pad: tuple[int, int],
+    mode: str,
+) -> Axis:
+    before, after = pad
+    extent = dilation * (kernel - 1) + 1
+    if mode == "reflect" and max(pad) >= size:
+        raise GeometryError(
+            "reflect padding must be smaller than the input size; "
+            f"axis {j} has size {size} and padding {pad}; "
+            "pad less or use 'replicate'"
+        )
+    if mode == "circular" and max(pad) > size:
+        raise GeometryError(
+            "circular padding must not wrap more than once: at most the input size; "
+            f"axis {j} has size {size} and padding {pad}; pad less"
+        )
+    span = before + size + after
+    if span < extent:
+        raise GeometryError(
+            "the padded input must be at least as long as the kernel's extent "
+            f"dilation * (kernel - 1) + 1; axis {j} has {before} + {size} + {after} = "
+            f"{span} padded pixels and extent {extent}; use a larger input or more padding"
+        )
+    output = (span - extent) // stride + 1
+    return Axis(size, output, kernel, stride, dilation, before, after, mode)
+
+
+def _transposed_axis(
+    j: int,
+    size: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    pad: tuple[int, int],
+    output_padding: int,
+) -> Axis:
+    before, after = pad
+    if output_padding >= max(stride, dilation):
+        raise GeometryError(
+            "output_padding must be smaller than stride or dilation; "
+            f"axis {j} has output_padding {output_padding}, stride {stride}, "
+            f"dilation {dilation}"
+        )
+    extent = dilation * (kernel - 1) + 1
+    output = (size - 1) * stride - before - after + extent + output_padding
+    if output < 1:
+        raise GeometryError(
+            "the output size must be at least 1; "
+            f"axis {j} gives ({size} - 1) * {stride} - {before} - {after} + {extent} + "
+            f"{output_padding} = {output}; use a larger input or less padding"
+        )
+    return Axis(output, size, kernel, stride, dilation, before, after)
+
+
+def _kernel_size(weight_shape: Sequence[int]) -> tuple[int, ...]:
+    if len(weight_shape) not in (3, 4, 5):
+        raise GeometryError(
+            "weight must have shape (channels, channels / groups, *kernel) with 1, 2 or 3 "
+            f"spatial dimensions; got shape {tuple(weight_shape)}"
+        )
+    if min(weight_shape) < 1:
+        raise GeometryError(
+            f"weight must have no empty dimension; got shape {tuple(weight_shape)}"
+        )
+    return tuple(weight_shape[2:])
+
+
+def _groups(groups: int, channels: int, which: str) -> int:
+    (count,) = _per_axis("groups", groups, 1, least=1)
+    if channels % count:
+        raise GeometryError(
+            f"groups must divide the {which}; got groups={count} for {channels} channels"
+        )
+    return count
+
+
+def _per_axis(
+    name: str, value: int | Sequence[int], dim: int, *, least: int
+) -> tuple[int, ...]:
+    """One integer per axis from an integer or a sequence, each at least ``least``."""
+    values = [value] * dim if _is_integer(value) else value
+    if (
+        not isinstance(values, Sequence)
+        or isinstance(values, str)
+        or len(values) != dim
+        or not all(_is_integer(entry) and int(entry) >= least for entry in values)
+    ):
+        hint = "; leave the channels out" if name == "input_size" else ""
+        raise GeometryError(
+            f"{name} must be an integer or {dim} integers (one per spatial axis), "
+            f"each at least {least}; got {value!r}{hint}"
+        )
+    return tuple(int(entry) for entry in values)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _pads(
+    padding: Padding,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> list[tuple[int, int]]:
+    """(before, after) per axis; 'same' puts the odd pixel behind, as torch does."""
+    if padding == "valid":
+        return [(0, 0)] * len(kernel)
+    if padding == "same":
+        if max(strides) > 1:
+            raise GeometryError(
+                "padding='same' needs stride 1, as in torch; "
+                f"got stride {tuple(strides)}; give the amounts as (before, after) pairs"
+            )
+        totals = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
+        return [(total // 2, total - total // 2) for total in totals]
+    entries = [padding] * len(kernel) if _is_integer(padding) else padding
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        entries = []
+    pairs = [_pad_pair(entry) for entry in entries]
+    if len(pairs) != len(kernel) or any(min(pair) < 0 for pair in pairs):
+        raise GeometryError(
+            "padding must be 'same', 'valid', a non-negative integer, or one integer or "
+            f"(before, after) pair for each of {len(kernel)} spatial axes; got {padding!r}"
+        )
+    return pairs
+
+
+def _pad_pair(entry: object) -> tuple[int, int]:
+    """(before, after); (-1, -1) for what is no padding, which the caller refuses."""
+    pair = [entry, entry] if _is_integer(entry) else entry
+    if isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_integer, pair)):
+        return int(pair[0]), int(pair[1])
+    return -1, -1
