@@ -1,6 +1,6 @@
 """The linear operator of a convolution layer, its exact spectrum, and what it says."""
 
-from convspec.classic import from_toeplitz, im2col
+from convspec.classic import from_toeplitz, im2col, to_matrix
 from convspec.errors import (
     ConvSpecError,
     GeometryError,
@@ -11,7 +11,7 @@ from convspec.errors import (
     UnreadableModel,
     UnsupportedLayer,
 )
-from convspec.operator import ConvOperator, to_matrix
+from convspec.operator import ConvOperator
 from convspec.symbol import Symbol
 
 __version__ = "0.1.0"

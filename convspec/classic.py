@@ -1,4 +1,4 @@
-"""Two classic readings of a convolution, kept short as references: Toeplitz and im2col."""
+"""What forums ask for: the dense matrix in one line, from Toeplitz blocks, by im2col."""
 
 from __future__ import annotations
 
@@ -10,13 +10,55 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.linalg import toeplitz
-from torch import Tensor
+from torch import Tensor, nn
 
 from convspec.errors import GeometryError, NotApplicable
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 
-__all__ = ["from_toeplitz", "im2col"]
+__all__ = ["from_toeplitz", "im2col", "to_matrix"]
+
+
+def to_matrix(
+    layer: nn.Module,
+    input_size: int | Sequence[int],
+    homogeneous: bool = False,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Tensor:
+    """The dense matrix A of a convolution layer, or ``[[A, b], [0, 1]]``.
+
+    Args:
+        layer: A ``torch.nn`` convolution layer.
+        input_size: Spatial size, ``(32, 32)`` or ``32``.
+        homogeneous: Whether to include the bias, acting on ``[x, 1]``.
+        max_bytes: Byte limit of the dense matrix.
+
+    Returns:
+        (m, n), or (m + 1, n + 1) if homogeneous; differentiable in the weight.
+
+    Raises:
+        UnsupportedLayer: If the layer is not a torch convolution.
+        TooLargeError: If the matrix needs more than ``max_bytes``.
+
+    Example:
+        >>> import torch, convspec as cs
+        >>> layer = torch.nn.Conv2d(2, 3, 3)
+        >>> x = torch.randn(2, 4, 5)
+        >>> A = cs.to_matrix(layer, (4, 5), homogeneous=True)
+        >>> y = A @ torch.cat([x.flatten(), torch.ones(1)])
+        >>> torch.allclose(y[:-1].reshape(3, 2, 3), layer(x), atol=1e-6)
+        True
+    """
+    op = ConvOperator.from_layer(layer, input_size)
+    dense = op.to_dense(max_bytes=max_bytes)
+    if not homogeneous:
+        return dense
+    n = op.shape[1]
+    top = torch.cat([dense, op.offset[:, None]], dim=1)
+    bottom = dense.new_zeros(1, n + 1)
+    bottom[0, n] = 1
+    return torch.cat([top, bottom])
 
 
 def from_toeplitz(
@@ -130,8 +172,9 @@ def im2col(x: Tensor, op: ConvOperator) -> Tensor:
         taken = patches.index_select(2, source.clamp(min=0).flatten())
         taken = taken * (source.flatten() >= 0).reshape(-1, *[1] * (taken.ndim - 3))
         # split the axis into (k, m) and move it behind, so that the next one is in front
-        taken = taken.unflatten(2, source.shape).movedim((2, 3), (-2, -1))
-        patches = taken
+        rest = taken.shape[3:]
+        taken = taken.reshape(*taken.shape[:2], *source.shape, *rest)
+        patches = taken.movedim((2, 3), (-2, -1))
     batch, d = patches.shape[0], len(axes)
     # (batch, C, k_1, m_1, ..., k_d, m_d) -> (batch, C, *k, *m)
     order = [0, 1, *range(2, 2 + 2 * d, 2), *range(3, 3 + 2 * d, 2)]

@@ -72,7 +72,7 @@ def _native(geometry: ConvGeometry) -> list[int]:
 
 
 def _extend(x: Tensor, geometry: ConvGeometry) -> Tensor:
-    """The padding map P, less the native part: (batch, c, *sizes) -> (batch, c, *spans)."""
+    """The padding map P, less its native part: sizes become spans."""
     excess: list[int] = []
     for j, (axis, native) in enumerate(
         zip(geometry.axes, _native(geometry), strict=True)

@@ -1,4 +1,4 @@
-"""The geometry of a convolution: per axis, which input pixel each tap of each output reads.
+"""The geometry of a convolution: per axis, the pixel that each tap of each output reads.
 
 Every convolution, its bias set aside, is one sum over the taps of its kernel,
 
@@ -20,12 +20,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from convspec.arguments import Padding, group_count, kernel_size, pad_pairs, per_axis
 from convspec.errors import GeometryError
 
-__all__ = ["Axis", "ConvGeometry", "IntArray", "Padding", "PADDING_MODES"]
+__all__ = ["PADDING_MODES", "Axis", "ConvGeometry", "IntArray"]
 
 IntArray = npt.NDArray[np.int64]
-Padding = int | str | Sequence[int | Sequence[int]]
 
 # torch's padding mode -> NumPy's name for the same extension of a line of pixels
 PADDING_MODES = {
@@ -67,7 +67,7 @@ class Axis:
 
     @cached_property
     def padded(self) -> IntArray:
-        """The pixel that each padded position shows, -1 for a zero; (before + n + after,)."""
+        """The pixel each padded position shows, -1 for a zero; (before + n + after,)."""
         pixels = np.arange(self.size, dtype=np.int64)
         width = (self.before, self.after)
         if self.mode == "zeros":
@@ -83,11 +83,12 @@ class Axis:
         """``source[t, o]``: the pixel that tap t of output o reads, or -1; (k, m)."""
         taps = self.dilation * np.arange(self.kernel, dtype=np.int64)[:, None]
         outputs = self.stride * np.arange(self.output, dtype=np.int64)[None, :]
-        return self.padded[taps + outputs]
+        source: IntArray = self.padded[taps + outputs]
+        return source
 
     @cached_property
     def overlap(self) -> IntArray:
-        """``M[t, u] = trace(S[t]^T S[u])``: outputs whose taps t and u read one pixel; (k, k)."""
+        """How often taps t and u share a pixel, ``trace(S[t]^T S[u])``; (k, k)."""
         source = self.source
         live = source >= 0
         same = np.empty((self.kernel, self.kernel), dtype=np.int64)
@@ -155,23 +156,23 @@ class ConvGeometry:
         groups: int = 1,
         padding_mode: str = "zeros",
     ) -> ConvGeometry:
-        """The geometry of ``torch.nn.Conv{1,2,3}d``; raises GeometryError where torch fails."""
-        kernel = _kernel_size(weight_shape)
+        """The geometry of ``torch.nn.Conv{1,2,3}d``, refused where torch fails."""
+        kernel = kernel_size(weight_shape)
         dim = len(kernel)
-        groups = _groups(groups, weight_shape[0], "output channels")
+        groups = group_count(groups, weight_shape[0], "output channels")
         if padding_mode not in PADDING_MODES:
             raise GeometryError(
                 f"padding_mode must be one of {', '.join(PADDING_MODES)}; "
                 f"got {padding_mode!r}"
             )
-        strides = _per_axis("stride", stride, dim, least=1)
-        dilations = _per_axis("dilation", dilation, dim, least=1)
-        pads = _pads(padding, kernel, strides, dilations)
+        strides = per_axis("stride", stride, dim, least=1)
+        dilations = per_axis("dilation", dilation, dim, least=1)
+        pads = pad_pairs(padding, kernel, strides, dilations)
         axes = tuple(
             _convolution_axis(j, *numbers, padding_mode)
             for j, numbers in enumerate(
                 zip(
-                    _per_axis("input_size", input_size, dim, least=1),
+                    per_axis("input_size", input_size, dim, least=1),
                     kernel,
                     strides,
                     dilations,
@@ -181,6 +182,28 @@ class ConvGeometry:
             )
         )
         return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
+
+    def on_torus(self) -> ConvGeometry:
+        """The same kernel wrapped around this input size: n / stride outputs per axis."""
+        for j, axis in enumerate(self.axes):
+            if axis.size % axis.stride:
+                raise GeometryError(
+                    "a torus needs a size that the stride divides; "
+                    f"axis {j} has size {axis.size} and stride {axis.stride}"
+                )
+        totals = [max(0, axis.extent - axis.stride) for axis in self.axes]
+        befores = [
+            min(axis.before, total) for axis, total in zip(self.axes, totals, strict=True)
+        ]
+        return self.of_convolution(
+            (self.c_out, self.c_in // self.groups, *(axis.kernel for axis in self.axes)),
+            self.sizes,
+            stride=[axis.stride for axis in self.axes],
+            padding=[(b, t - b) for b, t in zip(befores, totals, strict=True)],
+            dilation=[axis.dilation for axis in self.axes],
+            groups=self.groups,
+            padding_mode="circular",
+        )
 
     @classmethod
     def of_transposed(
@@ -199,9 +222,9 @@ class ConvGeometry:
 
         The transposed layer reads ``axis.output`` pixels and writes ``axis.size``.
         """
-        kernel = _kernel_size(weight_shape)
+        kernel = kernel_size(weight_shape)
         dim = len(kernel)
-        groups = _groups(groups, weight_shape[0], "input channels")
+        groups = group_count(groups, weight_shape[0], "input channels")
         if padding_mode != "zeros":
             raise GeometryError(
                 "a transposed convolution has padding_mode='zeros' only, as in torch; "
@@ -213,18 +236,18 @@ class ConvGeometry:
                 "padding of a transposed convolution must be integers; "
                 f"got {padding!r}; give the amount per axis"
             )
-        strides = _per_axis("stride", stride, dim, least=1)
-        dilations = _per_axis("dilation", dilation, dim, least=1)
+        strides = per_axis("stride", stride, dim, least=1)
+        dilations = per_axis("dilation", dilation, dim, least=1)
         axes = tuple(
             _transposed_axis(j, *numbers)
             for j, numbers in enumerate(
                 zip(
-                    _per_axis("input_size", input_size, dim, least=1),
+                    per_axis("input_size", input_size, dim, least=1),
                     kernel,
                     strides,
                     dilations,
-                    _pads(padding, kernel, strides, dilations),
-                    _per_axis("output_padding", output_padding, dim, least=0),
+                    pad_pairs(padding, kernel, strides, dilations),
+                    per_axis("output_padding", output_padding, dim, least=0),
                     strict=True,
                 )
             )
@@ -259,7 +282,7 @@ def _convolution_axis(
         raise GeometryError(
             "the padded input must be at least as long as the kernel's extent "
             f"dilation * (kernel - 1) + 1; axis {j} has {before} + {size} + {after} = "
-            f"{span} padded pixels and extent {extent}; use a larger input or more padding"
+            f"{span} padded pixels and extent {extent}; use a larger input or pad more"
         )
     output = (span - extent) // stride + 1
     return Axis(size, output, kernel, stride, dilation, before, after, mode)
@@ -290,85 +313,3 @@ def _transposed_axis(
             f"{output_padding} = {output}; use a larger input or less padding"
         )
     return Axis(output, size, kernel, stride, dilation, before, after)
-
-
-def _kernel_size(weight_shape: Sequence[int]) -> tuple[int, ...]:
-    if len(weight_shape) not in (3, 4, 5):
-        raise GeometryError(
-            "weight must have shape (channels, channels / groups, *kernel) with 1, 2 or 3 "
-            f"spatial dimensions; got shape {tuple(weight_shape)}"
-        )
-    if min(weight_shape) < 1:
-        raise GeometryError(
-            f"weight must have no empty dimension; got shape {tuple(weight_shape)}"
-        )
-    return tuple(weight_shape[2:])
-
-
-def _groups(groups: int, channels: int, which: str) -> int:
-    (count,) = _per_axis("groups", groups, 1, least=1)
-    if channels % count:
-        raise GeometryError(
-            f"groups must divide the {which}; got groups={count} for {channels} channels"
-        )
-    return count
-
-
-def _per_axis(
-    name: str, value: int | Sequence[int], dim: int, *, least: int
-) -> tuple[int, ...]:
-    """One integer per axis from an integer or a sequence, each at least ``least``."""
-    values = [value] * dim if _is_integer(value) else value
-    if (
-        not isinstance(values, Sequence)
-        or isinstance(values, str)
-        or len(values) != dim
-        or not all(_is_integer(entry) and int(entry) >= least for entry in values)
-    ):
-        hint = "; leave the channels out" if name == "input_size" else ""
-        raise GeometryError(
-            f"{name} must be an integer or {dim} integers (one per spatial axis), "
-            f"each at least {least}; got {value!r}{hint}"
-        )
-    return tuple(int(entry) for entry in values)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _pads(
-    padding: Padding,
-    kernel: Sequence[int],
-    strides: Sequence[int],
-    dilations: Sequence[int],
-) -> list[tuple[int, int]]:
-    """(before, after) per axis; 'same' puts the odd pixel behind, as torch does."""
-    if padding == "valid":
-        return [(0, 0)] * len(kernel)
-    if padding == "same":
-        if max(strides) > 1:
-            raise GeometryError(
-                "padding='same' needs stride 1, as in torch; "
-                f"got stride {tuple(strides)}; give the amounts as (before, after) pairs"
-            )
-        totals = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
-        return [(total // 2, total - total // 2) for total in totals]
-    entries = [padding] * len(kernel) if _is_integer(padding) else padding
-    if not isinstance(entries, Sequence) or isinstance(entries, str):
-        entries = []
-    pairs = [_pad_pair(entry) for entry in entries]
-    if len(pairs) != len(kernel) or any(min(pair) < 0 for pair in pairs):
-        raise GeometryError(
-            "padding must be 'same', 'valid', a non-negative integer, or one integer or "
-            f"(before, after) pair for each of {len(kernel)} spatial axes; got {padding!r}"
-        )
-    return pairs
-
-
-def _pad_pair(entry: object) -> tuple[int, int]:
-    """(before, after); (-1, -1) for what is no padding, which the caller refuses."""
-    pair = [entry, entry] if _is_integer(entry) else entry
-    if isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_integer, pair)):
-        return int(pair[0]), int(pair[1])
-    return -1, -1

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.lazy import LazyModuleMixin
@@ -15,8 +14,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from convspec.arguments import Padding
 from convspec.errors import UnsupportedLayer
-from convspec.geometry import Padding
 
 __all__ = ["LayerArguments", "is_convolution", "read_layer"]
 
@@ -121,7 +120,7 @@ def _in_force(layer: _ConvNd, name: str) -> Tensor | None:
         elif isinstance(hook, SpectralNorm) and hook.name == name:
             tensor = hook.compute_weight(layer, do_power_iteration=False)
         elif isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
-            tensor = hook.apply_mask(layer)
+            tensor = hook.apply_mask(layer)  # type: ignore[no-untyped-call]
     return tensor
 
 

@@ -19,11 +19,6 @@ def require_bytes(what: str, needed: int, max_bytes: int, instead: str) -> None:
 
 
 def _readable(count: int) -> str:
-    amount = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            break
-        amount /= 1024
-    else:
-        unit = "TiB"
-    return f"{amount:.4g} {unit}"
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB")
+    power = min(max(count.bit_length() - 1, 0) // 10, len(units) - 1)
+    return f"{count / 1024**power:.4g} {units[power]}"

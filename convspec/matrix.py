@@ -19,7 +19,13 @@ from torch import Tensor
 
 from convspec.geometry import IntArray
 
-__all__ = ["Pattern", "dense_blocks", "dense_matrix", "sparse_matrix"]
+__all__ = [
+    "Pattern",
+    "dense_blocks",
+    "dense_matrix",
+    "frobenius_norm",
+    "sparse_matrix",
+]
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Pattern:
 
 
 def dense_matrix(weight: Tensor, pattern: Pattern, groups: int) -> Tensor:
-    """The (m, n) matrix, zero outside its diagonal blocks; differentiable in the weight."""
+    """The (m, n) matrix, block diagonal over groups; differentiable in the weight."""
     c_out, c = weight.shape[:2]
     rows, columns = pattern.shape
     matrix = weight.new_zeros((c_out * rows, groups * c * columns))
@@ -173,6 +179,17 @@ def sparse_matrix(
     return matrix
 
 
+def frobenius_norm(weight: Tensor, overlaps: Sequence[IntArray]) -> float:
+    """``sqrt(<K, K x_1 M_1 ... x_d M_d>)`` for a weight (c_out, c, *kernel)."""
+    weight = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
+    product = weight
+    for overlap in overlaps:
+        counts = torch.as_tensor(overlap).to(product)
+        # contracts the first spatial axis and appends it behind: d turns restore them
+        product = torch.tensordot(product, counts, dims=([2], [0]))
+    return math.sqrt(max(0.0, float((weight.conj() * product).sum().real)))
+
+
 def _swap_channels(weight: Tensor, groups: int) -> Tensor:
     """(c_out, c_in / g, taps) -> (c_in, c_out / g, taps), group by group."""
     c_out, c, taps = weight.shape
@@ -183,7 +200,7 @@ def _swap_channels(weight: Tensor, groups: int) -> Tensor:
 def _channel_block(
     pattern: Pattern, place: IntArray, channels: int, table_width: int
 ) -> tuple[IntArray, IntArray]:
-    """Columns and table places of the rows of one output channel: row, channel, column."""
+    """Columns and table places of one output channel, by row, channel and column."""
     count = np.bincount(pattern.row, minlength=pattern.shape[0])
     start = np.cumsum(count) - count
     channel = np.arange(channels)[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,19 +15,21 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
 from convspec import matrix
-from convspec.convolve import convolve, convolve_transpose
+from convspec.arguments import Padding
 from convspec.errors import GeometryError, NotFiniteError
-from convspec.geometry import ConvGeometry, Padding
+from convspec.geometry import ConvGeometry
 from convspec.layers import read_layer
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.matrix_free import MatrixFree
+from convspec.scipy_bridge import linear_operator
 from convspec.symbol import Symbol
 
-__all__ = ["ConvOperator", "to_matrix"]
+__all__ = ["ConvOperator"]
 
 _SMALLER = "use to_sparse(), to_scipy() or spectrum(), which need no dense matrix"
 
 
-class ConvOperator:
+class ConvOperator(MatrixFree):
     """The matrix A of a convolution, without its bias: ``A = sum_t K_t (x) S[t]``.
 
     ``K_t`` is the (C_out, C_in) slice of the weight at tap t, block diagonal over
@@ -63,11 +65,6 @@ class ConvOperator:
                 [ 0.,  1., -2.,  1.],
                 [ 0.,  0.,  1., -2.]])
     """
-
-    weight: Tensor
-    bias: Tensor | None
-    geometry: ConvGeometry
-    transposed: bool
 
     def __init__(
         self,
@@ -114,8 +111,8 @@ class ConvOperator:
         self.bias = None if bias is None else _finite("bias", bias)
         if self.bias is not None and self.bias.shape != self.output_shape[:1]:
             raise GeometryError(
-                f"bias must have shape ({self.output_shape[0]},), one per output channel; "
-                f"got {tuple(self.bias.shape)}"
+                f"bias must have shape ({self.output_shape[0]},), one per output "
+                f"channel; got {tuple(self.bias.shape)}"
             )
 
     @classmethod
@@ -153,178 +150,12 @@ class ConvOperator:
         except (GeometryError, NotFiniteError) as error:
             raise type(error)(f"{layer}: {error}") from None
 
-    @classmethod
-    def _of(
-        cls,
-        weight: Tensor,
-        geometry: ConvGeometry,
-        transposed: bool,
-        bias: Tensor | None = None,
-    ) -> ConvOperator:
-        """An operator from checked parts."""
-        op = cls.__new__(cls)
-        op.weight, op.bias = weight, bias
-        op.geometry, op.transposed = geometry, transposed
-        return op
-
-    # -- what it is ------------------------------------------------------------
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """(C_in, *size)."""
-        found = self.geometry
-        return found.output_shape if self.transposed else found.input_shape
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """(C_out, *size)."""
-        found = self.geometry
-        return found.input_shape if self.transposed else found.output_shape
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(m, n): the lengths of a flattened output and input."""
-        return math.prod(self.output_shape), math.prod(self.input_shape)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The weight's dtype."""
-        return self.weight.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """The weight's device."""
-        return self.weight.device
-
-    @property
-    def groups(self) -> int:
-        """Number of groups: the diagonal blocks of A."""
-        return self.geometry.groups
-
-    def __repr__(self) -> str:
-        def size(numbers: Sequence[int]) -> str:
-            return "x".join(map(str, numbers))
-
-        axes = self.geometry.axes
-        extras = [
-            f"{name} {size(values)}"
-            for name, values, usual in (
-                ("stride", [a.stride for a in axes], 1),
-                ("dilation", [a.dilation for a in axes], 1),
-                ("groups", [self.groups], 1),
-            )
-            if any(value != usual for value in values)
-        ]
-        if any(a.before or a.after for a in axes):
-            pads = ", ".join(
-                str(a.before) if a.before == a.after else f"({a.before}, {a.after})"
-                for a in axes
-            )
-            extras.append(f"padding {pads} {axes[0].mode}")
-        kind = "transposed " if self.transposed else ""
-        return (
-            f"<ConvOperator {self.shape[0]} x {self.shape[1]}: {kind}"
-            f"{size(self.input_shape)} -> {size(self.output_shape)}, "
-            f"kernel {size([a.kernel for a in axes])}"
-            f"{''.join(', ' + extra for extra in extras)}, {self.dtype}>"
-        )
-
-    def to(
-        self, dtype: torch.dtype | None = None, device: str | torch.device | None = None
-    ) -> ConvOperator:
-        """The same operator in another dtype or on another device."""
-        bias = None if self.bias is None else self.bias.to(device, dtype)
-        weight = self.weight.to(device, dtype)
-        return self._of(weight, self.geometry, self.transposed, bias)
-
-    @property
-    def T(self) -> ConvOperator:  # noqa: N802
-        """A^T as an operator, with zero offset: the adjoint, for real weights."""
-        return self._of(self.weight, self.geometry, not self.transposed)
-
-    @property
-    def H(self) -> ConvOperator:  # noqa: N802
-        """The adjoint A^H as an operator, with zero offset; ``T`` for real weights."""
-        return self._of(
-            self.weight.conj().resolve_conj(), self.geometry, not self.transposed
-        )
-
-    # -- what it does ----------------------------------------------------------
-
-    def apply(self, x: Tensor) -> Tensor:
-        """A x on images, matrix-free and without the bias; differentiable.
-
-        Args:
-            x: (..., *input_shape); with the weight's dtype or one to promote to.
-
-        Returns:
-            (..., *output_shape).
-
-        Raises:
-            GeometryError: If x does not end in ``input_shape``.
-        """
-        x, weight = self._operands("x", x, self.input_shape)
-        lead = x.shape[: x.ndim - len(self.input_shape)]
-        images = x.reshape(math.prod(lead), *self.input_shape)
-        kernel = convolve_transpose if self.transposed else convolve
-        return kernel(images, weight, self.geometry).reshape(*lead, *self.output_shape)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """A^T y on images (A^H y for complex weights), the exact adjoint; differentiable.
-
-        ``<A x, y> = <x, A^T y>`` to rounding, strides with a remainder included.
-
-        Args:
-            y: (..., *output_shape).
-
-        Returns:
-            (..., *input_shape).
-
-        Raises:
-            GeometryError: If y does not end in ``output_shape``.
-        """
-        return self.H.apply(y)
-
-    def __matmul__(self, v: Tensor) -> Tensor:
-        """A v for a flattened vector (n,) or a block of columns (n, j)."""
-        if not isinstance(v, Tensor):
-            raise TypeError(
-                f"op @ v takes a torch.Tensor; got {type(v).__name__}; "
-                "for NumPy arrays use op.to_scipy() @ v"
-            )
-        if v.ndim not in (1, 2) or v.shape[0] != self.shape[1]:
-            raise GeometryError(
-                f"op @ v takes a vector ({self.shape[1]},) or a block "
-                f"({self.shape[1]}, j); got shape {tuple(v.shape)}; "
-                "for images use op.apply(x)"
-            )
-        rows = v.T if v.ndim == 2 else v  # (j, n)
-        lead = rows.shape[:-1]
-        result = self.apply(rows.reshape(*lead, *self.input_shape))
-        return result.reshape(*lead, self.shape[0]).T if v.ndim == 2 else result.flatten()
-
     @property
     def offset(self) -> Tensor:
-        """The bias as a vector (m,): ``layer(x).flatten() == op @ x.flatten() + offset``."""
+        """The bias, (m,): ``layer(x).flatten() == op @ x.flatten() + op.offset``."""
         if self.bias is None:
             return self.weight.new_zeros(self.shape[0])
         return self.bias.repeat_interleave(math.prod(self.output_shape[1:]))
-
-    def _operands(
-        self, name: str, x: Tensor, shape: tuple[int, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """The images and the weight in their common dtype."""
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor; got {type(x).__name__}")
-        if tuple(x.shape[max(0, x.ndim - len(shape)) :]) != shape:
-            raise GeometryError(
-                f"{name} must have shape (..., {', '.join(map(str, shape))}); "
-                f"got {tuple(x.shape)}"
-            )
-        dtype = torch.promote_types(x.dtype, self.dtype)
-        return x.to(dtype), self.weight.to(dtype)
-
-    # -- what its matrix is ----------------------------------------------------
 
     @cached_property
     def _pattern(self) -> matrix.Pattern:
@@ -373,28 +204,8 @@ class ConvOperator:
 
     def to_scipy(self) -> LinearOperator:
         """A as a SciPy ``LinearOperator`` in float64 (complex128 for complex weights)."""
-        dtype = torch.complex128 if self.dtype.is_complex else torch.float64
-        op = self.to(dtype)
-
-        def product(factor: ConvOperator) -> Callable[[Any], npt.NDArray[Any]]:
-            def multiply(v: Any) -> npt.NDArray[Any]:
-                columns = torch.from_numpy(np.array(v, copy=True)).to(self.device)
-                block = columns.reshape(columns.shape[0], -1)
-                with torch.no_grad():
-                    result: npt.NDArray[Any] = (factor @ block).cpu().numpy()
-                return result.reshape(-1, *columns.shape[1:])
-
-            return multiply
-
-        forward, backward = product(op), product(op.H)
-        return LinearOperator(
-            self.shape,
-            matvec=forward,
-            rmatvec=backward,
-            matmat=forward,
-            rmatmat=backward,
-            dtype=np.dtype(str(dtype).removeprefix("torch.")),
-        )
+        op = self.to(torch.complex128 if self.dtype.is_complex else torch.float64)
+        return linear_operator(op.shape, op.__matmul__, op.H.__matmul__, op.weight)
 
     def frobenius_norm(self) -> float:
         """``||A||_F``, exact for every geometry, without the matrix.
@@ -403,16 +214,12 @@ class ConvOperator:
         outputs whose taps t and u read one pixel of axis j. Evaluated in float64: the
         relative error is at most about ``(taps + log2(weights)) 2^-53``.
         """
-        weight = self.weight.detach()
-        weight = weight.to(torch.complex128 if self.dtype.is_complex else torch.float64)
-        product = weight
-        for axis in self.geometry.axes:
-            overlap = torch.as_tensor(axis.overlap).to(product)
-            product = torch.tensordot(product, overlap, dims=([2], [0]))
-        return math.sqrt(max(0.0, float((weight.conj() * product).sum().real)))
+        return matrix.frobenius_norm(
+            self.weight.detach(), [axis.overlap for axis in self.geometry.axes]
+        )
 
     def symbol(self) -> Symbol:
-        """The matrix-valued trigonometric polynomial F of the operator on an endless input.
+        """F(w), the trigonometric polynomial of the operator on an endless input.
 
         Stride is folded into channels; for a transposed operator it is the adjoint's.
         Its values on a grid are the exact spectrum only of circulant operators; for
@@ -437,69 +244,8 @@ class ConvOperator:
             GeometryError: If the stride does not divide the size, or the kernel wraps
                 more than once.
         """
-        axes = self.geometry.axes
-        for j, axis in enumerate(axes):
-            if axis.size % axis.stride:
-                raise GeometryError(
-                    "a torus needs a size that the stride divides; "
-                    f"axis {j} has size {axis.size} and stride {axis.stride}"
-                )
-        totals = [max(0, axis.extent - axis.stride) for axis in axes]
-        geometry = ConvGeometry.of_convolution(
-            self.weight.shape,
-            self.geometry.sizes,
-            stride=[axis.stride for axis in axes],
-            padding=[
-                (min(axis.before, total), total - min(axis.before, total))
-                for axis, total in zip(axes, totals, strict=True)
-            ],
-            dilation=[axis.dilation for axis in axes],
-            groups=self.groups,
-            padding_mode="circular",
-        )
+        geometry = self.geometry.on_torus()
         return self._of(self.weight, geometry, self.transposed, self.bias)
-
-
-def to_matrix(
-    layer: nn.Module,
-    input_size: int | Sequence[int],
-    homogeneous: bool = False,
-    *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
-) -> Tensor:
-    """The dense matrix A of a convolution layer, or ``[[A, b], [0, 1]]``.
-
-    Args:
-        layer: A ``torch.nn`` convolution layer.
-        input_size: Spatial size, ``(32, 32)`` or ``32``.
-        homogeneous: Whether to include the bias, acting on ``[x, 1]``.
-        max_bytes: Byte limit of the dense matrix.
-
-    Returns:
-        (m, n), or (m + 1, n + 1) if homogeneous; differentiable in the weight.
-
-    Raises:
-        UnsupportedLayer: If the layer is not a torch convolution.
-        TooLargeError: If the matrix needs more than ``max_bytes``.
-
-    Example:
-        >>> import torch, convspec as cs
-        >>> layer = torch.nn.Conv2d(2, 3, 3)
-        >>> x = torch.randn(2, 4, 5)
-        >>> A = cs.to_matrix(layer, (4, 5), homogeneous=True)
-        >>> y = A @ torch.cat([x.flatten(), torch.ones(1)])
-        >>> torch.allclose(y[:-1].reshape(3, 2, 3), layer(x), atol=1e-6)
-        True
-    """
-    op = ConvOperator.from_layer(layer, input_size)
-    dense = op.to_dense(max_bytes=max_bytes)
-    if not homogeneous:
-        return dense
-    m, n = op.shape
-    top = torch.cat([dense, op.offset[:, None]], dim=1)
-    bottom = dense.new_zeros(1, n + 1)
-    bottom[0, n] = 1
-    return torch.cat([top, bottom])
 
 
 def _finite(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
@@ -509,7 +255,7 @@ def _finite(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
     bad = int((~torch.isfinite(tensor.detach())).sum())
     if bad:
         raise NotFiniteError(
-            f"the {name} must be finite; {bad} of its {tensor.numel()} entries are NaN or "
-            "infinite; repair or reload the weights"
+            f"the {name} must be finite; {bad} of its {tensor.numel()} entries are NaN "
+            "or infinite; repair or reload the weights"
         )
     return tensor

@@ -69,7 +69,7 @@ class Symbol:
     @property
     def dim(self) -> int:
         """Number of frequency variables d."""
-        return self.lags.shape[1]
+        return int(self.lags.shape[1])
 
     @property
     def groups(self) -> int:
@@ -172,7 +172,7 @@ class Symbol:
         )
 
     def transpose(self) -> Symbol:
-        """The symbol of the transposed operator, F(-w)^T: the adjoint for real weights."""
+        """The transposed operator's symbol, ``F(-w)^T``: ``F(w)^H`` for real weights."""
         return Symbol(self.coefficients.transpose(1, 2), -self.lags)
 
     def gram(self) -> Symbol:

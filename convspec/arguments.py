@@ -1,0 +1,103 @@
+"""Reading torch-style arguments: integers per axis, paddings, groups, kernel sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+import numpy as np
+
+from convspec.errors import GeometryError
+
+__all__ = ["Padding", "group_count", "kernel_size", "pad_pairs", "per_axis"]
+
+Padding = int | str | Sequence[int | Sequence[int]]
+
+
+def kernel_size(weight_shape: Sequence[int]) -> tuple[int, ...]:
+    """Taps per axis of a weight (channels, channels / groups, *kernel)."""
+    if len(weight_shape) not in (3, 4, 5):
+        raise GeometryError(
+            "weight must have shape (channels, channels / groups, *kernel) with 1, 2 or "
+            f"3 spatial dimensions; got shape {tuple(weight_shape)}"
+        )
+    if min(weight_shape) < 1:
+        raise GeometryError(
+            f"weight must have no empty dimension; got shape {tuple(weight_shape)}"
+        )
+    return tuple(weight_shape[2:])
+
+
+def group_count(groups: int, channels: int, which: str) -> int:
+    """The number of groups, which must divide the channels of the weight's first axis."""
+    (count,) = per_axis("groups", groups, 1, least=1)
+    if channels % count:
+        raise GeometryError(
+            f"groups must divide the {which}; got groups={count} for {channels} channels"
+        )
+    return count
+
+
+def per_axis(
+    name: str, value: int | Sequence[int], dim: int, *, least: int
+) -> tuple[int, ...]:
+    """One integer per axis from an integer or a sequence, each at least ``least``."""
+    entries: Sequence[object] = [value] * dim if _is_integer(value) else _entries(value)
+    numbers = tuple(int(entry) for entry in entries if _is_integer(entry))
+    if not len(numbers) == len(entries) == dim or min(numbers) < least:
+        hint = "; leave the channels out" if name == "input_size" else ""
+        raise GeometryError(
+            f"{name} must be an integer or {dim} integers (one per spatial axis), "
+            f"each at least {least}; got {value!r}{hint}"
+        )
+    return numbers
+
+
+def _entries(value: object) -> Sequence[object]:
+    """The entries of a sequence; none for anything else, which the caller refuses."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return value
+    return ()
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def pad_pairs(
+    padding: Padding,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> list[tuple[int, int]]:
+    """(before, after) per axis; 'same' puts the odd pixel behind, as torch does."""
+    if padding == "valid":
+        return [(0, 0)] * len(kernel)
+    if padding == "same":
+        if max(strides) > 1:
+            raise GeometryError(
+                "padding='same' needs stride 1, as in torch; "
+                f"got stride {tuple(strides)}; give the amounts as (before, after) pairs"
+            )
+        totals = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
+        return [(total // 2, total - total // 2) for total in totals]
+    entries = [padding] * len(kernel) if _is_integer(padding) else _entries(padding)
+    pairs = [_pad_pair(entry) for entry in entries]
+    if len(pairs) != len(kernel) or any(min(pair) < 0 for pair in pairs):
+        raise GeometryError(
+            "padding must be 'same', 'valid', a non-negative integer, or one integer or "
+            f"(before, after) pair for each of the {len(kernel)} spatial axes; "
+            f"got {padding!r}"
+        )
+    return pairs
+
+
+def _pad_pair(entry: object) -> tuple[int, int]:
+    """(before, after); (-1, -1) for what is no padding, which the caller refuses."""
+    if _is_integer(entry):
+        return entry, entry
+    if isinstance(entry, list | tuple) and len(entry) == 2:
+        before, after = entry
+        if _is_integer(before) and _is_integer(after):
+            return before, after
+    return -1, -1
