@@ -12,6 +12,7 @@ from convspec.errors import (
     UnsupportedLayer,
 )
 from convspec.operator import ConvOperator
+from convspec.spectrum import Plan, Spectrum, explain, spectrum
 from convspec.symbol import Symbol
 
 __version__ = "0.1.0"
@@ -23,11 +24,15 @@ __all__ = [
     "NotApplicable",
     "NotConverged",
     "NotFiniteError",
+    "Plan",
+    "Spectrum",
     "Symbol",
     "TooLargeError",
     "UnreadableModel",
     "UnsupportedLayer",
+    "explain",
     "from_toeplitz",
     "im2col",
+    "spectrum",
     "to_matrix",
 ]

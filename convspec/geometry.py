@@ -23,7 +23,7 @@ import numpy.typing as npt
 from convspec.arguments import Padding, group_count, kernel_size, pad_pairs, per_axis
 from convspec.errors import GeometryError
 
-__all__ = ["PADDING_MODES", "Axis", "ConvGeometry", "IntArray"]
+__all__ = ["PADDING_MODES", "Axis", "ConvGeometry", "IntArray", "shared_reads"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -89,12 +89,15 @@ class Axis:
     @cached_property
     def overlap(self) -> IntArray:
         """How often taps t and u share a pixel, ``trace(S[t]^T S[u])``; (k, k)."""
-        source = self.source
-        live = source >= 0
-        same = np.empty((self.kernel, self.kernel), dtype=np.int64)
-        for tap in range(self.kernel):
-            same[tap] = ((source == source[tap]) & live[tap]).sum(axis=1)
-        return same
+        return shared_reads(self.source)
+
+
+def shared_reads(source: IntArray) -> IntArray:
+    """``M[t, u]``: the outputs for which taps t and u read one pixel; (k, k)."""
+    shared = np.empty((len(source), len(source)), dtype=np.int64)
+    for tap, reads in enumerate(source):
+        shared[tap] = ((source == reads) & (reads >= 0)).sum(axis=1)
+    return shared
 
 
 @dataclass(frozen=True)

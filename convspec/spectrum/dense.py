@@ -1,0 +1,66 @@
+"""All singular values by a dense SVD of the diagonal blocks: exact for every operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from convspec.matrix import Pattern, dense_blocks
+from convspec.rounding import sum_error, svd_error
+from convspec.spectrum.blocks import CHUNK_BYTES, block_values
+from convspec.spectrum.reduce import Reduction
+from convspec.spectrum.result import FloatArray
+
+__all__ = ["dense_bytes", "dense_flops", "dense_groups", "dense_values"]
+
+
+def dense_values(reduced: Reduction) -> tuple[FloatArray, float]:
+    """All singular values and a bound on the error of each."""
+    values = torch.cat([block_values(blocks) for blocks in dense_groups(reduced)])
+    found: FloatArray = values.flatten().double().cpu().numpy()
+    eps = torch.finfo(values.dtype).eps
+    norm = float(found.max())
+    error = svd_error(*reduced.block_shape, norm, eps)
+    if not _pattern(reduced).injective:
+        overlaps = [axis.overlap for axis in reduced.kept]
+        error += sum_error(reduced.weight, overlaps, eps)
+    return reduced.assemble(found), reduced.error(norm, error)
+
+
+def dense_groups(reduced: Reduction) -> Iterator[Tensor]:
+    """The blocks of B, some groups at a time: (groups, rows, columns)."""
+    rows, columns = reduced.block_shape
+    at_once = max(1, CHUNK_BYTES // (rows * columns * reduced.weight.element_size()))
+    build = partial(dense_blocks, pattern=_pattern(reduced))
+    per_group = reduced.block_channels[0]
+    for first in range(0, reduced.groups, at_once):
+        count = min(at_once, reduced.groups - first)
+        channels = slice(first * per_group, (first + count) * per_group)
+        weight = reduced.weight[channels]
+        taps = math.prod(weight.shape[2:])
+        yield build(weight.reshape(*weight.shape[:2], taps), groups=count)
+
+
+def dense_bytes(reduced: Reduction) -> int:
+    """Bytes of one block, the least that a dense SVD must hold."""
+    return math.prod(reduced.block_shape) * reduced.weight.element_size()
+
+
+def dense_flops(reduced: Reduction) -> float:
+    """Estimated operations of the SVDs: ``4 a b^2 - 4 b^3 / 3`` each, a >= b its sides.
+
+    Source: Golub and Van Loan, Matrix Computations, 4th ed., figure 8.6.1.
+    """
+    small, large = sorted(reduced.block_shape)
+    return reduced.groups * (4 * large * small**2 - 4 * small**3 / 3)
+
+
+def _pattern(reduced: Reduction) -> Pattern:
+    return Pattern.of(
+        [axis.source for axis in reduced.kept],
+        [len(axis.pixels) for axis in reduced.kept],
+    )
