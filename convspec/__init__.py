@@ -12,6 +12,7 @@ from convspec.errors import (
     UnsupportedLayer,
 )
 from convspec.operator import ConvOperator
+from convspec.report import LayerReport, ModelReport, analyze
 from convspec.spectrum import Plan, Spectrum, explain, spectrum
 from convspec.symbol import Symbol
 
@@ -21,6 +22,8 @@ __all__ = [
     "ConvOperator",
     "ConvSpecError",
     "GeometryError",
+    "LayerReport",
+    "ModelReport",
     "NotApplicable",
     "NotConverged",
     "NotFiniteError",
@@ -30,6 +33,7 @@ __all__ = [
     "TooLargeError",
     "UnreadableModel",
     "UnsupportedLayer",
+    "analyze",
     "explain",
     "from_toeplitz",
     "im2col",

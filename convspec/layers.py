@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -17,7 +17,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from convspec.arguments import Padding
 from convspec.errors import UnsupportedLayer
 
-__all__ = ["LayerArguments", "is_convolution", "read_layer"]
+__all__ = ["LayerArguments", "is_convolution", "is_lazy", "read_layer"]
 
 CONVOLUTIONS: tuple[type[_ConvNd], ...] = (
     nn.Conv1d,
@@ -47,6 +47,11 @@ class LayerArguments:
 def is_convolution(module: nn.Module) -> bool:
     """Whether the module is, or claims by its class to be, a torch convolution."""
     return isinstance(module, CONVOLUTIONS)
+
+
+def is_lazy(module: nn.Module) -> bool:
+    """Whether the module waits for a first input to make its parameters."""
+    return any(isinstance(p, UninitializedParameter) for p in module._parameters.values())
 
 
 def read_layer(layer: nn.Module) -> LayerArguments:
@@ -80,7 +85,7 @@ def read_layer(layer: nn.Module) -> LayerArguments:
 
 
 def _require_supported(layer: nn.Module) -> None:
-    if isinstance(layer, LazyModuleMixin) and layer.has_uninitialized_params():
+    if is_lazy(layer):
         raise UnsupportedLayer(
             "a layer must have its weight; "
             f"got {_describe(layer)}, which is lazy and has none yet; "

@@ -1,0 +1,1 @@
+"""Timed comparisons of convspec with the usual ways; run ``python -m benchmarks``."""

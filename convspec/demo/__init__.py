@@ -1,0 +1,1 @@
+"""Two trained networks to try convspec on: a small embedded one, a real fetched one."""

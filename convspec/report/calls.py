@@ -1,0 +1,157 @@
+"""Running a model once to see which convolutions it calls, on which input sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convspec.errors import UnreadableModel, UnsupportedLayer
+from convspec.layers import is_convolution, is_lazy
+
+__all__ = ["Call", "Trace", "example_inputs", "trace_calls"]
+
+
+@dataclass
+class Call:
+    """One convolution module on one input size.
+
+    Attributes:
+        name: Its first qualified name in the model.
+        module: The layer.
+        input_size: Spatial size of the input it saw.
+        count: How often it was called with that size.
+    """
+
+    name: str
+    module: nn.Module
+    input_size: tuple[int, ...]
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one run of a model called.
+
+    Attributes:
+        calls: In order of the first call.
+        unused: Names of convolutions that did not run.
+        notes: Sentences on shared modules and weights.
+    """
+
+    calls: list[Call]
+    unused: list[str]
+    notes: list[str]
+
+
+def trace_calls(model: nn.Module, inputs: Sequence[Any]) -> Trace:
+    """Run the model once in evaluation mode and record its convolutions.
+
+    Modes, hooks, gradients and the random state are left as they were found.
+
+    Raises:
+        UnsupportedLayer: If a layer is lazy and has no weight yet.
+        UnreadableModel: If the model does not run on the inputs.
+    """
+    names = _convolutions(model)
+    found: dict[tuple[int, tuple[int, ...]], Call] = {}
+
+    def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        x: Tensor = args[0] if args else kwargs["input"]
+        size = tuple(x.shape[-_spatial_dimensions(module) :])
+        key = id(module), size
+        if key in found:
+            found[key].count += 1
+        else:
+            found[key] = Call(names[module][0], module, size)
+
+    handles = [m.register_forward_pre_hook(record, with_kwargs=True) for m in names]
+    try:
+        with _evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(*inputs)
+    except Exception as error:
+        shapes = [tuple(x.shape) if isinstance(x, Tensor) else type(x) for x in inputs]
+        raise UnreadableModel(
+            f"the model must run on its inputs; given {shapes} it raised "
+            f"{type(error).__name__}: {error}; pass a fitting input_shape, or inputs=..."
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    called = {key[0] for key in found}
+    unused = [first for module, (first, *_) in names.items() if id(module) not in called]
+    return Trace(list(found.values()), unused, _sharing(names))
+
+
+def example_inputs(model: nn.Module, input_shape: Sequence[Any]) -> tuple[Tensor, ...]:
+    """Zeros (1, *shape) for one shape, or for each of several, in the model's dtype.
+
+    Raises:
+        UnreadableModel: If the shape is not integers, or sequences of integers.
+    """
+    several = len(input_shape) > 0 and all(isinstance(s, Sequence) for s in input_shape)
+    shapes = list(input_shape) if several else [input_shape]
+    numbers = [number for shape in shapes for number in shape]
+    if not numbers or not all(isinstance(n, int) and n > 0 for n in numbers):
+        raise UnreadableModel(
+            "input_shape must be positive integers without the batch, (3, 224, 224), or "
+            f"one such shape per input; got {input_shape!r}"
+        )
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
+    return tuple(like.new_zeros(1, *shape, requires_grad=False) for shape in shapes)
+
+
+def _convolutions(model: nn.Module) -> dict[nn.Module, list[str]]:
+    """Each convolution of the model with all of its names, in order."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if is_lazy(module):
+            raise UnsupportedLayer(
+                f"layers must have their weights; {name!r} is lazy and has none yet; run "
+                "the model once on an input of the right shape first"
+            )
+        if is_convolution(module):
+            names.setdefault(module, []).append(name or type(module).__name__)
+    return names
+
+
+def _sharing(names: dict[nn.Module, list[str]]) -> list[str]:
+    """Sentences on modules with several names and on weights of several modules."""
+    notes = [
+        f"{first} is also {', '.join(others)}: one module, reported once"
+        for first, *others in names.values()
+        if others
+    ]
+    owners: dict[int, list[str]] = {}
+    for module, (first, *_) in names.items():
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
+                owners.setdefault(id(parameter), []).append(first)
+    notes += [
+        f"{', '.join(sharers)} share one weight"
+        for sharers in owners.values()
+        if len(sharers) > 1
+    ]
+    return notes
+
+
+def _spatial_dimensions(module: nn.Module) -> int:
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight.ndim - 2
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, each module's own mode restored behind."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

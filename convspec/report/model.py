@@ -1,0 +1,125 @@
+"""The report of a model: its convolution layers, and the forms they are read in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convspec.extras import import_extra
+from convspec.report.files import write_text
+from convspec.report.layer import LayerReport
+from convspec.report.text import layer_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["ModelReport"]
+
+LEGEND = (
+    "sigma_1 to stable rank: exact for the layer as it is, up to rounding, by the method",
+    "named; - where no exact method is within the limits. circular sigma_1: of the same",
+    "kernel on the torus of this size, another operator: neither exact nor a bound.",
+    "worst case: the supremum over input sizes, not computed by this version.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelReport:
+    """What a model's convolutions do: one :class:`LayerReport` per layer and input size.
+
+    Attributes:
+        layers: In order of the first call.
+        input_shape: What the model was run on.
+        unused: Convolutions that the model did not call.
+        notes: Sentences on shared modules and weights, and layers not supported.
+    """
+
+    layers: tuple[LayerReport, ...]
+    input_shape: Any
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> LayerReport:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(
+            f"no layer {name!r}; there are: {', '.join(x.name for x in self.layers)}"
+        )
+
+    def __iter__(self) -> Iterator[LayerReport]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def summary(self) -> str:
+        """Counts of layers by method, and the time taken."""
+        methods = Counter(layer.method for layer in self.layers)
+        exact = [f"{methods[m]} by {m}" for m in ("fourier", "dense") if methods[m]]
+        stand_ins = sum(layer.circular is not None for layer in self.layers)
+        seconds = sum(layer.seconds for layer in self.layers)
+        return (
+            f"{len(self)} convolutions on input {self.input_shape}: "
+            f"{methods['fourier'] + methods['dense']} with their exact spectrum "
+            f"({', '.join(exact) or 'none'}), {stand_ins} with the circular one beside; "
+            f"{seconds:.1f} s"
+        )
+
+    def __repr__(self) -> str:
+        unused = [f"not called: {name}" for name in self.unused]
+        parts = [layer_table(self.layers)] if self.layers else []
+        return "\n".join([*parts, "", self.summary(), *self.notes, *unused, "", *LEGEND])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the singular values themselves, of which quantiles are kept."""
+        return {
+            "input_shape": self.input_shape,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "unused": list(self.unused),
+            "notes": list(self.notes),
+        }
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write :meth:`to_dict` as JSON; infinities become the string "inf"."""
+        write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write one line per layer, quantiles left out; unknown cells are empty."""
+        rows = self._flat_rows()
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, list(rows[0]) if rows else ["name"])
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(path, stream.getvalue())
+
+    def to_dataframe(self) -> Any:
+        """The rows of :meth:`to_csv` as a pandas DataFrame.
+
+        Raises:
+            MissingExtra: Without pandas, which ``convspec[dataframe]`` installs.
+        """
+        pandas = import_extra("pandas", "dataframe")
+        return pandas.DataFrame(self._flat_rows())
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """The layers' singular values at a glance, :func:`convspec.plot.layers`."""
+        from convspec.plot import layers
+
+        return layers(self, ax=ax)
+
+    def _flat_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                key: "x".join(map(str, value)) if isinstance(value, list) else value
+                for key, value in layer.to_dict().items()
+                if not key.endswith("quantiles")
+            }
+            for layer in self.layers
+        ]
