@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo test test-slow lint types bench figures clean
 
 demo: $(READY)
 	$(BIN)/convspec demo
@@ -23,6 +23,9 @@ types: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+figures: $(READY)
+	$(BIN)/python figures/draw.py
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

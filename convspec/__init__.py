@@ -1,5 +1,6 @@
 """The linear operator of a convolution layer, its exact spectrum, and what it says."""
 
+from convspec import plot
 from convspec.classic import from_toeplitz, im2col, to_matrix
 from convspec.errors import (
     ConvSpecError,
@@ -37,6 +38,7 @@ __all__ = [
     "explain",
     "from_toeplitz",
     "im2col",
+    "plot",
     "spectrum",
     "to_matrix",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -17,7 +20,18 @@ from convspec.report import ModelReport, analyze
 from convspec.report.analyze import Progress
 from convspec.spectrum import spectrum
 
-__all__ = ["Network", "choose_network", "run_demo"]
+__all__ = [
+    "Network",
+    "choose_network",
+    "closer_operator",
+    "draw_layers",
+    "draw_operator",
+    "draw_padding",
+    "run_demo",
+]
+
+
+Draw = Callable[[Axes, "Network", Any], None]
 
 
 @dataclass(frozen=True)
@@ -71,53 +85,55 @@ def run_demo(
     files = [folder / "report.json", folder / "layers.csv"]
     report.to_json(files[0])
     report.to_csv(files[1])
-    layer = network.model.get_submodule(network.layer)
-    op = ConvOperator.from_layer(layer, network.crop)
-    figures = {
-        "layers.png": _layers(network, report),
-        "operator.png": _operator(network, op),
-        "padding.png": _padding(network, op),
-    }
-    for name, figure in figures.items():
+    op = closer_operator(network)
+    figures: list[tuple[str, tuple[float, float], Draw, Any]] = [
+        ("layers.png", (7.2, 1.4 + 0.16 * max(6, len(report))), draw_layers, report),
+        ("operator.png", (5.4, 6.2), draw_operator, op),
+        ("padding.png", (5.4, 3.8), draw_padding, op),
+    ]
+    for name, size, draw, data in figures:
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.add_subplot(), network, data)
         figure.savefig(folder / name, dpi=160)
         files.append(folder / name)
     return report, files
 
 
-def _layers(network: Network, report: ModelReport) -> Figure:
-    figure = Figure(figsize=(7.2, 1.4 + 0.16 * max(6, len(report))), layout="constrained")
-    ax = plot.layers(report, ax=figure.add_subplot())
+def closer_operator(network: Network) -> ConvOperator:
+    """The layer that is shown closely, on an input small enough for a dense SVD."""
+    layer = network.model.get_submodule(network.layer)
+    return ConvOperator.from_layer(layer, network.crop)
+
+
+def draw_layers(ax: Axes, network: Network, report: ModelReport) -> None:
+    """The singular values of all layers at a glance."""
+    plot.layers(report, ax=ax)
     title = f"{network.name}: singular values of its {len(report)} convolutions"
     ax.set_title(title, fontsize=10)
-    return figure
 
 
-def _operator(network: Network, op: ConvOperator) -> Figure:
-    figure = Figure(figsize=(5.4, 6.2), layout="constrained")
-    ax = plot.operator(op, ax=figure.add_subplot())
+def draw_operator(ax: Axes, network: Network, op: ConvOperator) -> None:
+    """The matrix of one layer."""
+    plot.operator(op, ax=ax)
     m, n = op.shape
-    ax.set_title(
-        f"{network.layer}: its {m} x {n} matrix\n{_cropped(network)}", fontsize=10
-    )
-    return figure
+    title = f"{network.layer}: its {m} x {n} matrix\n{_cropped(network)}"
+    ax.set_title(title, fontsize=10)
 
 
-def _padding(network: Network, op: ConvOperator) -> Figure:
+def draw_padding(ax: Axes, network: Network, op: ConvOperator) -> None:
+    """One layer's singular values under its own and under circular padding."""
     mode = op.geometry.axes[0].mode.removesuffix("s")
     spectra = {
         f"{mode} padding, dense": spectrum(op, method="dense"),
         "circular padding, Fourier": spectrum(op.circular(), method="fourier"),
     }
-    figure = Figure(figsize=(5.4, 3.8), layout="constrained")
-    ax = plot.compare(spectra, ax=figure.add_subplot())
-    ax.set_title(
-        f"{network.layer}: padding and spectrum\n{_cropped(network)}", fontsize=10
-    )
-    return figure
+    plot.compare(spectra, ax=ax)
+    title = f"{network.layer}: padding and spectrum\n{_cropped(network)}"
+    ax.set_title(title, fontsize=10)
 
 
 def _cropped(network: Network) -> str:
     size, full = network.crop, network.input_shape[-1]
     if size == full:
         return f"input {size} x {size}"
-    return f"input cropped from {full} x {full} to {size} x {size}, for a dense SVD"
+    return f"input cropped to {size} x {size} (from {full}) for a dense SVD"
