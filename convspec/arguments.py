@@ -43,6 +43,8 @@ def per_axis(
 ) -> tuple[int, ...]:
     """One integer per axis from an integer or a sequence, each at least ``least``."""
     entries: Sequence[object] = [value] * dim if _is_integer(value) else _entries(value)
+    if len(entries) == 1 and name not in ("input_size", "shape"):  # as torch does
+        entries = [*entries] * dim
     numbers = tuple(int(entry) for entry in entries if _is_integer(entry))
     if not len(numbers) == len(entries) == dim or min(numbers) < least:
         hint = "; leave the channels out" if name == "input_size" else ""
@@ -55,6 +57,8 @@ def per_axis(
 
 def _entries(value: object) -> Sequence[object]:
     """The entries of a sequence; none for anything else, which the caller refuses."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, str):
         return value
     return ()
@@ -69,11 +73,12 @@ def pad_pairs(
     kernel: Sequence[int],
     strides: Sequence[int],
     dilations: Sequence[int],
+    mode: str,
 ) -> list[tuple[int, int]]:
     """(before, after) per axis; 'same' puts the odd pixel behind, as torch does."""
-    if padding == "valid":
+    if isinstance(padding, str) and padding == "valid":
         return [(0, 0)] * len(kernel)
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         if max(strides) > 1:
             raise GeometryError(
                 "padding='same' needs stride 1, as in torch; "
@@ -82,6 +87,8 @@ def pad_pairs(
         totals = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
         return [(total // 2, total - total // 2) for total in totals]
     entries = [padding] * len(kernel) if _is_integer(padding) else _entries(padding)
+    if len(entries) == 1 and mode == "zeros":  # torch repeats it in this mode alone
+        entries = [*entries] * len(kernel)
     pairs = [_pad_pair(entry) for entry in entries]
     if len(pairs) != len(kernel) or any(min(pair) < 0 for pair in pairs):
         raise GeometryError(

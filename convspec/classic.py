@@ -12,7 +12,7 @@ import torch
 from scipy.linalg import toeplitz
 from torch import Tensor, nn
 
-from convspec.errors import GeometryError, NotApplicable
+from convspec.errors import NotApplicable
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 
@@ -104,7 +104,10 @@ def from_toeplitz(
         f"the {m} x {n} matrix", needed, max_bytes, "use ConvOperator.to_sparse()"
     )
     axes = op.geometry.axes
-    kernels = op.weight.detach().cpu().double().numpy()  # (C_out, C_in, *kernel)
+    weight = op.weight.detach().cpu()
+    if weight.dtype == torch.bfloat16:  # NumPy has none
+        weight = weight.float()
+    kernels = weight.numpy()  # (C_out, C_in, *kernel)
     channels = [
         [
             _nested_toeplitz(kernel, [(a.size, a.output, a.before) for a in axes])
@@ -132,7 +135,7 @@ def _nested_toeplitz(
     return nested.transpose(0, 2, 1, 3).reshape(output * rows, size * columns)
 
 
-def im2col(x: Tensor, op: ConvOperator) -> Tensor:
+def im2col(x: Tensor, op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Tensor:
     """A x as (reshaped weight) @ (unfolded x), without the bias.
 
     The patch that each output reads becomes a column; the weight, reshaped to
@@ -141,6 +144,7 @@ def im2col(x: Tensor, op: ConvOperator) -> Tensor:
     Args:
         x: (..., *op.input_shape).
         op: A convolution, any geometry; not a transposed one.
+        max_bytes: Byte limit of the unfolded images.
 
     Returns:
         (..., *op.output_shape), equal to ``op.apply(x)``; add ``op.bias`` per channel
@@ -149,6 +153,7 @@ def im2col(x: Tensor, op: ConvOperator) -> Tensor:
     Raises:
         GeometryError: If x does not end in ``op.input_shape``.
         NotApplicable: For transposed convolutions, which scatter and do not gather.
+        TooLargeError: If the unfolded images need more than ``max_bytes``.
 
     Source: Chellapilla, Puri, Simard, "High Performance Convolutional Neural Networks
     for Document Processing", 2006.
@@ -160,17 +165,19 @@ def im2col(x: Tensor, op: ConvOperator) -> Tensor:
             "im2col",
         )
     shape = op.input_shape
-    if tuple(x.shape[max(0, x.ndim - len(shape)) :]) != shape:
-        raise GeometryError(
-            f"x must have shape (..., {', '.join(map(str, shape))}); got {tuple(x.shape)}"
-        )
+    x, weight = op.operands("x", x)
     axes, groups = op.geometry.axes, op.groups
     lead = x.shape[: x.ndim - len(shape)]
+    taps = math.prod(axis.kernel for axis in axes)
+    outputs = math.prod(axis.output for axis in axes)
+    needed = math.prod(lead) * shape[0] * taps * outputs * x.element_size()
+    require_bytes("the unfolded images", needed, max_bytes, "use op.apply(x)")
     patches = x.reshape(math.prod(lead), *shape)
     for axis in axes:
         source = torch.as_tensor(axis.source, device=x.device)  # (k, m)
         taken = patches.index_select(2, source.clamp(min=0).flatten())
-        taken = taken * (source.flatten() >= 0).reshape(-1, *[1] * (taken.ndim - 3))
+        live = (source.flatten() >= 0).reshape(-1, *[1] * (taken.ndim - 3))
+        taken = torch.where(live, taken, 0)  # not a product: padding reads no inf
         # split the axis into (k, m) and move it behind, so that the next one is in front
         rest = taken.shape[3:]
         taken = taken.reshape(*taken.shape[:2], *source.shape, *rest)
@@ -179,8 +186,6 @@ def im2col(x: Tensor, op: ConvOperator) -> Tensor:
     # (batch, C, k_1, m_1, ..., k_d, m_d) -> (batch, C, *k, *m)
     order = [0, 1, *range(2, 2 + 2 * d, 2), *range(3, 3 + 2 * d, 2)]
     patches = patches.permute(order)
-    taps = math.prod(axis.kernel for axis in axes)
-    outputs = math.prod(axis.output for axis in axes)
     columns = patches.reshape(batch, groups, shape[0] // groups * taps, outputs)
-    rows = op.weight.reshape(groups, op.output_shape[0] // groups, -1)
+    rows = weight.reshape(groups, op.output_shape[0] // groups, -1)
     return (rows @ columns).reshape(*lead, *op.output_shape)

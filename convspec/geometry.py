@@ -170,7 +170,7 @@ class ConvGeometry:
             )
         strides = per_axis("stride", stride, dim, least=1)
         dilations = per_axis("dilation", dilation, dim, least=1)
-        pads = pad_pairs(padding, kernel, strides, dilations)
+        pads = pad_pairs(padding, kernel, strides, dilations, padding_mode)
         axes = tuple(
             _convolution_axis(j, *numbers, padding_mode)
             for j, numbers in enumerate(
@@ -249,7 +249,7 @@ class ConvGeometry:
                     kernel,
                     strides,
                     dilations,
-                    pad_pairs(padding, kernel, strides, dilations),
+                    pad_pairs(padding, kernel, strides, dilations, padding_mode),
                     per_axis("output_padding", output_padding, dim, least=0),
                     strict=True,
                 )

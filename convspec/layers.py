@@ -51,7 +51,8 @@ def is_convolution(module: nn.Module) -> bool:
 
 def is_lazy(module: nn.Module) -> bool:
     """Whether the module waits for a first input to make its parameters."""
-    return any(isinstance(p, UninitializedParameter) for p in module._parameters.values())
+    parameters = getattr(module, "_parameters", {})
+    return any(isinstance(p, UninitializedParameter) for p in parameters.values())
 
 
 def read_layer(layer: nn.Module) -> LayerArguments:

@@ -169,7 +169,7 @@ def sparse_matrix(
     np.cumsum(np.tile(per_row, rows), out=indptr[1:])
 
     flat = table.reshape(rows, c * table.shape[2])
-    data = flat.index_select(1, torch.as_tensor(block_take)).numpy()
+    data = flat.index_select(1, torch.as_tensor(block_take, device=flat.device)).numpy()
     matrix = sparse.csr_array(
         (data.reshape(-1), indices.reshape(-1), indptr), shape=shape
     )
@@ -184,7 +184,7 @@ def frobenius_norm(weight: Tensor, overlaps: Sequence[IntArray]) -> float:
     weight = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
     product = weight
     for overlap in overlaps:
-        counts = torch.as_tensor(overlap).to(product)
+        counts = torch.as_tensor(overlap, device=weight.device).to(weight.dtype)
         # contracts the first spatial axis and appends it behind: d turns restore them
         product = torch.tensordot(product, counts, dims=([2], [0]))
     return math.sqrt(max(0.0, float((weight.conj() * product).sum().real)))

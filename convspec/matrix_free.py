@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from convspec.convolve import convolve, convolve_transpose
 from convspec.errors import GeometryError
 from convspec.geometry import ConvGeometry
 
 __all__ = ["MatrixFree"]
+
+Map = TypeVar("Map", bound="MatrixFree")
 
 
 class MatrixFree:
@@ -33,12 +35,12 @@ class MatrixFree:
 
     @classmethod
     def _of(
-        cls,
+        cls: type[Map],
         weight: Tensor,
         geometry: ConvGeometry,
         transposed: bool,
         bias: Tensor | None = None,
-    ) -> Self:
+    ) -> Map:
         """An operator from checked parts."""
         op = cls.__new__(cls)
         op.weight, op.bias = weight, bias
@@ -106,20 +108,22 @@ class MatrixFree:
         )
 
     def to(
-        self, dtype: torch.dtype | None = None, device: str | torch.device | None = None
-    ) -> Self:
+        self: Map,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+    ) -> Map:
         """The same operator in another dtype or on another device."""
         bias = None if self.bias is None else self.bias.to(device, dtype)
         weight = self.weight.to(device, dtype)
         return self._of(weight, self.geometry, self.transposed, bias)
 
     @property
-    def T(self) -> Self:  # noqa: N802
+    def T(self: Map) -> Map:  # noqa: N802
         """A^T as an operator, with zero offset: the adjoint, for real weights."""
         return self._of(self.weight, self.geometry, not self.transposed)
 
     @property
-    def H(self) -> Self:  # noqa: N802
+    def H(self: Map) -> Map:  # noqa: N802
         """The adjoint A^H as an operator, with zero offset; ``T`` for real weights."""
         return self._of(
             self.weight.conj().resolve_conj(), self.geometry, not self.transposed
@@ -137,7 +141,10 @@ class MatrixFree:
         Raises:
             GeometryError: If x does not end in ``input_shape``.
         """
-        x, weight = self._operands("x", x, self.input_shape)
+        return self._product("x", x)
+
+    def _product(self, name: str, x: Tensor) -> Tensor:
+        x, weight = self.operands(name, x)
         lead = x.shape[: x.ndim - len(self.input_shape)]
         images = x.reshape(math.prod(lead), *self.input_shape)
         kernel = convolve_transpose if self.transposed else convolve
@@ -157,7 +164,7 @@ class MatrixFree:
         Raises:
             GeometryError: If y does not end in ``output_shape``.
         """
-        return self.H.apply(y)
+        return self.H._product("y", y)
 
     def __matmul__(self, v: Tensor) -> Tensor:
         """A v for a flattened vector (n,) or a block of columns (n, j)."""
@@ -177,10 +184,9 @@ class MatrixFree:
         result = self.apply(rows.reshape(*lead, *self.input_shape))
         return result.reshape(*lead, self.shape[0]).T if v.ndim == 2 else result.flatten()
 
-    def _operands(
-        self, name: str, x: Tensor, shape: tuple[int, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """The images and the weight in their common dtype."""
+    def operands(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Input images, checked, and the weight, both in their common dtype."""
+        shape = self.input_shape
         if not isinstance(x, Tensor):
             raise TypeError(f"{name} must be a torch.Tensor; got {type(x).__name__}")
         if tuple(x.shape[max(0, x.ndim - len(shape)) :]) != shape:

@@ -15,8 +15,8 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
 from convspec import matrix
-from convspec.arguments import Padding
-from convspec.errors import GeometryError, NotFiniteError
+from convspec.arguments import Padding, per_axis
+from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.geometry import ConvGeometry
 from convspec.layers import read_layer
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
@@ -26,6 +26,14 @@ from convspec.symbol import Symbol
 
 __all__ = ["ConvOperator"]
 
+_DTYPES = (
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.complex64,
+    torch.complex128,
+)
 _SMALLER = "use to_sparse(), to_scipy() or spectrum(), which need no dense matrix"
 
 
@@ -39,8 +47,8 @@ class ConvOperator(MatrixFree):
 
     Args:
         weight: (C_out, C_in / groups, *kernel); for ``transposed=True``
-            (C_in, C_out / groups, *kernel). One, two or three spatial dimensions, any
-            floating or complex dtype; integers become float64. A NumPy array will do.
+            (C_in, C_out / groups, *kernel). One, two or three spatial dimensions;
+            float16 to complex128, integers become float64. A NumPy array will do.
         input_size: Spatial size of the input, ``(32, 32)`` or ``32`` for all axes.
         bias: (C_out,) or None.
         stride: Per axis or for all.
@@ -55,6 +63,7 @@ class ConvOperator(MatrixFree):
     Raises:
         GeometryError: Where torch's own layer would fail, with what was given.
         NotFiniteError: If weight or bias holds NaN or infinity.
+        UnsupportedLayer: If the weight has no values (meta device) or an exotic dtype.
 
     Example:
         >>> import torch, convspec as cs
@@ -94,7 +103,8 @@ class ConvOperator(MatrixFree):
                 padding_mode=padding_mode,
             )
         else:
-            if output_padding not in (0, (0,) * (self.weight.ndim - 2)):
+            dim = max(1, self.weight.ndim - 2)
+            if any(per_axis("output_padding", output_padding, dim, least=0)):
                 raise GeometryError(
                     "output_padding is for transposed convolutions; "
                     f"got {output_padding!r} with transposed=False"
@@ -249,9 +259,19 @@ class ConvOperator(MatrixFree):
 
 
 def _finite(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
-    tensor = torch.as_tensor(values)
+    # a copy of arrays: torch refuses negative strides and warns of read-only memory
+    tensor = values if isinstance(values, Tensor) else torch.tensor(np.array(values))
+    if tensor.is_meta:
+        raise UnsupportedLayer(
+            f"the {name} must have values; it is on the meta device; load the weights"
+        )
     if not (tensor.is_floating_point() or tensor.is_complex()):
         tensor = tensor.to(torch.float64)
+    if tensor.dtype not in _DTYPES:
+        raise UnsupportedLayer(
+            f"the {name} must be float16, bfloat16, float32, float64, complex64 or "
+            f"complex128; got {tensor.dtype}; convert it with .to(torch.float32)"
+        )
     bad = int((~torch.isfinite(tensor.detach())).sum())
     if bad:
         raise NotFiniteError(

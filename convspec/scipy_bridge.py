@@ -31,7 +31,7 @@ def linear_operator(
             with torch.no_grad():
                 block = product(columns.reshape(len(columns), -1))
             result: npt.NDArray[Any] = block.cpu().numpy()
-            return result.reshape(-1, *columns.shape[1:])
+            return result.reshape(len(result), *columns.shape[1:])
 
         return multiply
 

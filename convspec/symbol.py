@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from convspec.arguments import per_axis
 from convspec.errors import GeometryError
 from convspec.geometry import IntArray
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
@@ -25,7 +26,7 @@ class Symbol:
     channels: columns are (C_in / groups, phase_1, ..., phase_d), flattened.
 
     Attributes:
-        coefficients: (groups, rows, columns, lags).
+        coefficients: (groups, rows, columns, lags), float64 or complex128.
         lags: The integer vectors q; (lags, d).
     """
 
@@ -49,6 +50,7 @@ class Symbol:
             offsets: Per axis the pixel that each tap of output 0 reads; (k_j,).
             strides: Stride per axis.
         """
+        weight = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
         grids = np.meshgrid(*offsets, indexing="ij") if offsets else []
         lag = [grid.reshape(-1) // s for grid, s in zip(grids, strides, strict=True)]
         taps = math.prod(weight.shape[2:])
@@ -109,7 +111,9 @@ class Symbol:
                 f"got {tuple(points.shape)}"
             )
         self._guard(len(points), max_bytes)
-        return self._combine(points @ torch.as_tensor(self.lags.T).to(points))
+        return self._combine(
+            points @ torch.as_tensor(self.lags.T, device=points.device).to(points)
+        )
 
     def grid(
         self, shape: int | Sequence[int], *, max_bytes: int = DEFAULT_MAX_BYTES
@@ -128,11 +132,7 @@ class Symbol:
             GeometryError: If the shape is not d positive integers.
             TooLargeError: If the result needs more than ``max_bytes``.
         """
-        sizes = [shape] * self.dim if isinstance(shape, int) else list(shape)
-        if len(sizes) != self.dim or any(int(size) < 1 for size in sizes):
-            raise GeometryError(
-                f"shape must be a positive integer or {self.dim} of them; got {shape!r}"
-            )
+        sizes = per_axis("shape", shape, self.dim, least=1)
         count = math.prod(sizes)
         self._guard(count, max_bytes)
         index = np.indices(sizes).reshape(self.dim, count).T
@@ -157,8 +157,7 @@ class Symbol:
         shape = (len(angle), self.groups, *self.block_shape)
         if coefficients.is_complex():
             wave = torch.polar(torch.ones_like(angle), angle)
-            return (wave @ coefficients.to(wave.dtype)).reshape(shape)
-        coefficients = coefficients.to(angle.dtype)
+            return (wave @ coefficients).reshape(shape)
         real, imaginary = angle.cos() @ coefficients, angle.sin() @ coefficients
         return torch.complex(real, imaginary).reshape(shape)
 
@@ -175,10 +174,13 @@ class Symbol:
         """The transposed operator's symbol, ``F(-w)^T``: ``F(w)^H`` for real weights."""
         return Symbol(self.coefficients.transpose(1, 2), -self.lags)
 
-    def gram(self) -> Symbol:
+    def gram(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Symbol:
         """The symbol of A^H A, ``F(w)^H F(w) = sum_q G_q exp(i <q, w>)``.
 
         ``G_q = sum_p C_p^H C_{p+q}``, (columns, columns) per group.
+
+        Raises:
+            TooLargeError: If its coefficients need more than ``max_bytes``.
         """
         difference = self.lags[None, :, :] - self.lags[:, None, :]  # [p, q] = q - p
         lags, which = np.unique(
@@ -186,7 +188,11 @@ class Symbol:
         )
         which = which.reshape(len(self.lags), len(self.lags))
         columns = self.block_shape[1]
-        gram = self.coefficients.new_zeros(self.groups, columns, columns, len(lags))
+        shape = (self.groups, columns, columns, len(lags))
+        needed = math.prod(shape) * self.coefficients.element_size()
+        instead = "take the Gram of single values of at()"
+        require_bytes("the Gram symbol", needed, max_bytes, instead)
+        gram = self.coefficients.new_zeros(shape)
         for p in range(len(self.lags)):
             first = self.coefficients[..., p].conj()  # (g, r, c)
             products = torch.einsum("grc,grdq->gcdq", first, self.coefficients)

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from convspec.demo import digits, train_digits, weights
-from convspec.extras import MissingExtra
 from convspec.demo.mobilenet import InvertedResidual, MobileNetV2
 from convspec.errors import ConvSpecError, UnreadableModel
+from convspec.extras import MissingExtra
 
 CONTENT = b"stands for the checkpoint"
 PADDING_MODES = ["circular", "reflect", "replicate", "zeros"]

@@ -42,7 +42,7 @@ def fourier_values(reduced: Reduction) -> tuple[FloatArray, float]:
     )
     found = [
         np.repeat(_flat_values(blocks), multiplicity[chunk], axis=0).reshape(-1)
-        for chunk, blocks in _chunks(symbol, index, torus_shape(reduced))
+        for chunk, blocks in _chunks(symbol, index, torus_shape(reduced), reduced.weight.dtype)
     ]
     values = np.concatenate(found)
     eps = torch.finfo(reduced.weight.dtype).eps
@@ -114,15 +114,14 @@ def conjugate_half(shape: tuple[int, ...], everything: bool) -> tuple[IntArray, 
 
 
 def _chunks(
-    symbol: Symbol, index: IntArray, shape: tuple[int, ...]
+    symbol: Symbol, index: IntArray, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor]]:
     """The symbol at some of the frequencies at a time: (frequencies, groups, r, c)."""
-    dtype = symbol.coefficients.dtype.to_complex()
     per_frequency = 16 * symbol.groups * math.prod(symbol.block_shape)
     at_once = max(1, CHUNK_BYTES // per_frequency)
     for first in range(0, len(index), at_once):
         chunk = slice(first, first + at_once)
-        yield chunk, symbol.at_grid(index[chunk], shape).to(dtype)
+        yield chunk, symbol.at_grid(index[chunk], shape).to(dtype.to_complex())
 
 
 def _flat_values(blocks: Tensor) -> FloatArray:
