@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -185,6 +185,25 @@ class ConvGeometry:
             )
         )
         return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
+
+    def with_sizes(self, sizes: tuple[int, ...]) -> ConvGeometry:
+        """The geometry with other input sizes but the same outputs, if they allow it.
+
+        These are the output sizes a transposed convolution can take by output padding.
+        """
+        axes = []
+        for j, (axis, size) in enumerate(zip(self.axes, sizes, strict=True)):
+            least = (
+                (axis.output - 1) * axis.stride - axis.before - axis.after + axis.extent
+            )
+            if not least <= size < least + max(axis.stride, axis.dilation):
+                raise GeometryError(
+                    "the output size must be within reach of output_padding; "
+                    f"axis {j} can have {least} to "
+                    f"{least + max(axis.stride, axis.dilation) - 1}; got {size}"
+                )
+            axes.append(replace(axis, size=size))
+        return replace(self, axes=tuple(axes))
 
     def on_torus(self) -> ConvGeometry:
         """The same kernel wrapped around this input size: n / stride outputs per axis."""

@@ -17,7 +17,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from convspec.arguments import Padding
 from convspec.errors import UnsupportedLayer
 
-__all__ = ["LayerArguments", "is_convolution", "is_lazy", "read_layer"]
+__all__ = ["LayerArguments", "is_convolution", "is_lazy", "layer_type", "read_layer"]
 
 CONVOLUTIONS: tuple[type[_ConvNd], ...] = (
     nn.Conv1d,
@@ -47,6 +47,11 @@ class LayerArguments:
 def is_convolution(module: nn.Module) -> bool:
     """Whether the module is, or claims by its class to be, a torch convolution."""
     return isinstance(module, CONVOLUTIONS)
+
+
+def layer_type(module: nn.Module) -> str:
+    """The class name of a layer, without the prefix that parametrizations give it."""
+    return type(module).__name__.removeprefix("Parametrized")
 
 
 def is_lazy(module: nn.Module) -> bool:

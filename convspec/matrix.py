@@ -182,12 +182,16 @@ def sparse_matrix(
 def frobenius_norm(weight: Tensor, overlaps: Sequence[IntArray]) -> float:
     """``sqrt(<K, K x_1 M_1 ... x_d M_d>)`` for a weight (c_out, c, *kernel)."""
     weight = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
+    top = float(weight.abs().max())
+    if top == 0:
+        return 0.0
+    weight = weight / top  # squares neither overflow nor vanish
     product = weight
     for overlap in overlaps:
         counts = torch.as_tensor(overlap, device=weight.device).to(weight.dtype)
         # contracts the first spatial axis and appends it behind: d turns restore them
         product = torch.tensordot(product, counts, dims=([2], [0]))
-    return math.sqrt(max(0.0, float((weight.conj() * product).sum().real)))
+    return top * math.sqrt(max(0.0, float((weight.conj() * product).sum().real)))
 
 
 def _swap_channels(weight: Tensor, groups: int) -> Tensor:

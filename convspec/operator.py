@@ -127,7 +127,10 @@ class ConvOperator(MatrixFree):
 
     @classmethod
     def from_layer(
-        cls, layer: nn.Module, input_size: int | Sequence[int]
+        cls,
+        layer: nn.Module,
+        input_size: int | Sequence[int],
+        output_size: int | Sequence[int] | None = None,
     ) -> ConvOperator:
         """The operator of a ``torch.nn`` convolution layer, its bias as ``offset``.
 
@@ -137,6 +140,8 @@ class ConvOperator(MatrixFree):
         Args:
             layer: ``Conv1d``, ``Conv2d``, ``Conv3d`` or their transposes.
             input_size: Spatial size, ``(32, 32)`` or ``32``.
+            output_size: For transposed layers, as in ``layer(x, output_size=...)``: it
+                takes the place of the layer's ``output_padding``.
 
         Raises:
             UnsupportedLayer: For lazy, quantized, overridden and other layers.
@@ -145,7 +150,7 @@ class ConvOperator(MatrixFree):
         """
         found = read_layer(layer)
         try:
-            return cls(
+            op = cls(
                 found.weight,
                 input_size,
                 bias=found.bias,
@@ -157,8 +162,23 @@ class ConvOperator(MatrixFree):
                 transposed=found.transposed,
                 output_padding=found.output_padding,
             )
+            return op if output_size is None else op._with_output_size(output_size)
         except (GeometryError, NotFiniteError) as error:
             raise type(error)(f"{layer}: {error}") from None
+
+    def _with_output_size(self, output_size: int | Sequence[int]) -> ConvOperator:
+        """The operator whose output padding gives this spatial output size."""
+        sizes = self.output_shape[1:]
+        wanted = per_axis("output_size", output_size, len(sizes), least=1)
+        if wanted == sizes:
+            return self
+        if not self.transposed:
+            raise GeometryError(
+                f"the output size of a convolution is given: {sizes}; got {wanted}; "
+                "leave output_size out"
+            )
+        geometry = self.geometry.with_sizes(wanted)
+        return self._of(self.weight, geometry, True, self.bias)
 
     @property
     def offset(self) -> Tensor:

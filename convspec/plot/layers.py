@@ -119,12 +119,11 @@ def _legend(ax: Axes, report: ModelReport) -> None:
         Patch(color=EXACT, label="middle half"),
         Line2D([], [], color="0.2", marker=".", linestyle="", label="norm"),
     ]
-    figure = ax.get_figure(root=True)
-    inches = 5.0 if figure is None else figure.get_figheight()
+    inches = ax.get_window_extent().height / ax.figure.dpi
     ax.legend(
         handles=handles,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.55 / inches),
+        bbox_to_anchor=(0.5, -0.5 / inches),
         ncols=4,
         frameon=False,
         fontsize=7,

@@ -38,16 +38,25 @@ def operator(
 
     Raises:
         TooLargeError: If the sparse matrix is over the byte limit.
-        ValueError: For a complex operator.
+        ValueError: For a complex operator, or no pixels.
     """
     if op.dtype.is_complex:
         raise ValueError("the heatmap shows real entries; got a complex operator")
+    if pixels < 1:
+        raise ValueError(f"pixels must be at least 1; got {pixels}")
     ax = axes_or_new(ax, (4.8, 4.8 * min(2.0, max(0.5, op.shape[0] / op.shape[1]))))
     cells = _largest_entries(op, pixels)
     top = float(np.abs(cells).max()) or 1.0
     m, n = op.shape
-    look = {"cmap": "RdBu_r", "vmin": -top, "vmax": top, "interpolation": "nearest"}
-    image = ax.imshow(cells, extent=(0, n, m, 0), aspect="auto", **{**look, **kwargs})
+    look: dict[str, Any] = {
+        "cmap": "RdBu_r",
+        "vmin": -top,
+        "vmax": top,
+        "interpolation": "nearest",
+        "extent": (0, n, m, 0),
+        "aspect": "auto",
+    }
+    image = ax.imshow(cells, **{**look, **kwargs})
     if channels:
         _channel_lines(ax, op)
     ax.set_xlabel(f"input, {_shape(op.input_shape)}")

@@ -41,7 +41,7 @@ def spectrum(
     zeros = int((values <= tolerance).sum()) if spec.complete else 0
     first = 0 if spec.which == "largest" or spec.complete else total - len(values)
     place = (first + np.arange(len(values)) + 0.5) / total
-    shown = len(values) - zeros
+    shown = int((values[: len(values) - zeros] > 0).sum())
     if label and zeros:
         label = f"{label} ({zeros} numerical zeros)"
     kwargs.setdefault("linewidth", 1.6)
@@ -49,8 +49,11 @@ def spectrum(
     if zeros and tolerance > 0:
         floor = np.full(zeros, tolerance)
         color = line.get_color()
-        ax.plot(place[shown:], floor, color=color, linestyle=":", linewidth=1.6)
-    ax.set_yscale("log")
+        ax.plot(
+            place[len(values) - zeros :], floor, color=color, linestyle=":", linewidth=1.6
+        )
+    if shown:  # a logarithmic axis has no place for zeros alone
+        ax.set_yscale("log")
     ax.set_xlim(0, 1)
     ax.set_xlabel(f"index / {total}" if ax.get_xlabel() == "" else "index / min(m, n)")
     ax.set_ylabel("singular value")
@@ -71,7 +74,12 @@ def compare(
         spectra: Label -> spectrum.
         ax: Axes to draw on.
         **kwargs: For ``Axes.plot``.
+
+    Raises:
+        ValueError: Without any spectrum.
     """
+    if not spectra:
+        raise ValueError("compare needs at least one spectrum; got none")
     ax = axes_or_new(ax, (4.5, 3.2))
     styles = ("-", "--", "-.")
     for place, (label, spec) in enumerate(spectra.items()):

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.layers import layer_type
+from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator
 from convspec.report.calls import Call, example_inputs, trace_calls
 from convspec.report.layer import LayerReport
@@ -27,7 +28,7 @@ def analyze(
     model: nn.Module,
     input_shape: Sequence[Any] | None = None,
     *,
-    inputs: Sequence[Any] | None = None,
+    inputs: Sequence[Any] | torch.Tensor | None = None,
     max_flops: float = 1e11,
     max_bytes: int = DEFAULT_MAX_BYTES,
     progress: Progress | None = None,
@@ -41,7 +42,8 @@ def analyze(
     Args:
         model: Any module; convolutions are found by hooks.
         input_shape: Shape without the batch, ``(3, 224, 224)``, or one per input.
-        inputs: Instead of ``input_shape``: the very arguments to call the model with.
+        inputs: Instead of ``input_shape``: the very arguments to call the model with, or
+            the only one if it is a tensor.
         max_flops: Spectra estimated to cost more operations than this are left out.
         max_bytes: Byte limit per layer.
         progress: Called with (layers done, layers, name) before each layer and behind
@@ -57,6 +59,8 @@ def analyze(
     """
     if (input_shape is None) == (inputs is None):
         raise TypeError("analyze needs either input_shape or inputs, and not both")
+    if isinstance(inputs, torch.Tensor):
+        inputs = (inputs,)
     if inputs is None:
         assert input_shape is not None
         inputs = example_inputs(model, input_shape)
@@ -80,13 +84,15 @@ def analyze(
 def _layer(name: str, call: Call, max_flops: float, max_bytes: int) -> LayerReport:
     start = time.perf_counter()
     try:
-        op = ConvOperator.from_layer(call.module, call.input_size)
+        op = ConvOperator.from_layer(
+            call.module, call.input_size, output_size=call.output_size
+        )
     except NotFiniteError as error:
         raise NotFiniteError(f"layer {name!r}: {error}") from error
     except UnsupportedLayer as error:
         return _row(name, call, None, None, None, "none", str(error), start)
     plan = explain(op, max_bytes=max_bytes)
-    reason = _too_costly(plan, max_flops)
+    reason = _too_costly(plan, max_flops, max_bytes)
     if reason is None:
         exact = spectrum(op, max_bytes=max_bytes)
         return _row(name, call, op, exact, None, exact.method, plan.reason, start)
@@ -94,9 +100,9 @@ def _layer(name: str, call: Call, max_flops: float, max_bytes: int) -> LayerRepo
     return _row(name, call, op, None, circular, "none", reason, start)
 
 
-def _too_costly(plan: Plan, max_flops: float) -> str | None:
-    if plan.method is None:
-        return f"{plan.reason}, beyond max_bytes"
+def _too_costly(plan: Plan, max_flops: float, max_bytes: int) -> str | None:
+    if plan.memory > max_bytes:
+        return f"{plan.reason}, {readable_bytes(plan.memory)}, beyond max_bytes"
     if plan.flops > max_flops:
         return f"{plan.reason}, {plan.flops:.1e} operations, beyond max_flops"
     return None
@@ -109,7 +115,7 @@ def _circular(op: ConvOperator, max_flops: float, max_bytes: int) -> Spectrum | 
     except GeometryError:
         return None
     plan = explain(torus, max_bytes=max_bytes)
-    if _too_costly(plan, max_flops) is not None:
+    if _too_costly(plan, max_flops, max_bytes) is not None:
         return None
     return spectrum(torus, max_bytes=max_bytes)
 
@@ -126,7 +132,7 @@ def _row(
 ) -> LayerReport:
     return LayerReport(
         name=name,
-        type=type(call.module).__name__.removeprefix("Parametrized"),
+        type=layer_type(call.module),
         calls=call.count,
         operator=op,
         frobenius_norm=None if op is None else op.frobenius_norm(),

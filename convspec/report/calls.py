@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from convspec.errors import UnreadableModel, UnsupportedLayer
-from convspec.layers import is_convolution, is_lazy
+from convspec.layers import is_convolution, is_lazy, layer_type
 
 __all__ = ["Call", "Trace", "example_inputs", "trace_calls"]
 
@@ -24,12 +25,14 @@ class Call:
         name: Its first qualified name in the model.
         module: The layer.
         input_size: Spatial size of the input it saw.
-        count: How often it was called with that size.
+        output_size: Spatial size of what it returned.
+        count: How often it was called with these sizes.
     """
 
     name: str
     module: nn.Module
     input_size: tuple[int, ...]
+    output_size: tuple[int, ...]
     count: int = 1
 
 
@@ -58,18 +61,23 @@ def trace_calls(model: nn.Module, inputs: Sequence[Any]) -> Trace:
         UnreadableModel: If the model does not run on the inputs.
     """
     names = _convolutions(model)
-    found: dict[tuple[int, tuple[int, ...]], Call] = {}
+    found: dict[Any, Call] = {}
 
-    def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        x: Tensor = args[0] if args else kwargs["input"]
-        size = tuple(x.shape[-_spatial_dimensions(module) :])
-        key = id(module), size
+    def record(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], y: Any
+    ) -> None:
+        images = [x for x in (*args, *kwargs.values(), y) if isinstance(x, Tensor)]
+        if len(images) < 2:  # a layer of its own kind, called on something else
+            return
+        dim = _spatial_dimensions(module)
+        sizes = tuple(images[0].shape[-dim:]), tuple(images[-1].shape[-dim:])
+        key = module, sizes
         if key in found:
             found[key].count += 1
         else:
-            found[key] = Call(names[module][0], module, size)
+            found[key] = Call(names[module][0], module, *sizes)
 
-    handles = [m.register_forward_pre_hook(record, with_kwargs=True) for m in names]
+    handles = [m.register_forward_hook(record, with_kwargs=True) for m in names]
     try:
         with _evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
             model(*inputs)
@@ -82,8 +90,8 @@ def trace_calls(model: nn.Module, inputs: Sequence[Any]) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
-    called = {key[0] for key in found}
-    unused = [first for module, (first, *_) in names.items() if id(module) not in called]
+    called = {module for module, _ in found}
+    unused = [first for module, (first, *_) in names.items() if module not in called]
     return Trace(list(found.values()), unused, _sharing(names))
 
 
@@ -93,16 +101,22 @@ def example_inputs(model: nn.Module, input_shape: Sequence[Any]) -> tuple[Tensor
     Raises:
         UnreadableModel: If the shape is not integers, or sequences of integers.
     """
-    several = len(input_shape) > 0 and all(isinstance(s, Sequence) for s in input_shape)
-    shapes = list(input_shape) if several else [input_shape]
+    entries = list(input_shape) if isinstance(input_shape, Sequence) else []
+    several = bool(entries) and all(isinstance(s, Sequence) for s in entries)
+    shapes = entries if several else [entries]
     numbers = [number for shape in shapes for number in shape]
     if not numbers or not all(isinstance(n, int) and n > 0 for n in numbers):
         raise UnreadableModel(
             "input_shape must be positive integers without the batch, (3, 224, 224), or "
             f"one such shape per input; got {input_shape!r}"
         )
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
+    like = next(filter(_is_numeric, model.parameters()), torch.zeros(1))
     return tuple(like.new_zeros(1, *shape, requires_grad=False) for shape in shapes)
+
+
+def _is_numeric(parameter: nn.Parameter) -> bool:
+    lazy = isinstance(parameter, UninitializedParameter)
+    return not lazy and (parameter.is_floating_point() or parameter.is_complex())
 
 
 def _convolutions(model: nn.Module) -> dict[nn.Module, list[str]]:
@@ -115,7 +129,7 @@ def _convolutions(model: nn.Module) -> dict[nn.Module, list[str]]:
                 "the model once on an input of the right shape first"
             )
         if is_convolution(module):
-            names.setdefault(module, []).append(name or type(module).__name__)
+            names.setdefault(module, []).append(name or layer_type(module))
     return names
 
 

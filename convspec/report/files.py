@@ -10,9 +10,15 @@ __all__ = ["write_text"]
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write the text to ``path``, replacing it at once when all of it is on disk."""
-    target = Path(path)
-    handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    """Write the text to ``path``, replacing it at once when all of it is on disk.
+
+    Links are followed; what is no regular file, such as a pipe, is written to directly.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")
+        return
+    handle, partial = tempfile.mkstemp(dir=target.parent, prefix=".convspec-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
             stream.write(text)

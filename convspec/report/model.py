@@ -56,6 +56,9 @@ class ModelReport:
     def __iter__(self) -> Iterator[LayerReport]:
         return iter(self.layers)
 
+    def __contains__(self, name: object) -> bool:
+        return any(layer.name == name for layer in self.layers)
+
     def __len__(self) -> int:
         return len(self.layers)
 

@@ -113,8 +113,7 @@ def spectrum(
     if plan.method is None or plan.memory > max_bytes:
         raise TooLargeError(
             f"the spectrum of {op} must fit max_bytes = {readable_bytes(max_bytes)}; "
-            f"{plan.reason} and needs {readable_bytes(plan.memory)}; take a smaller "
-            "input_size, op.circular() for the torus of this size, or raise max_bytes"
+            f"{plan.reason} and needs {readable_bytes(plan.memory)}; {_way_on(plan)}"
         )
     length = min(op.shape)
     count = length if k is None else k
@@ -137,6 +136,15 @@ def spectrum(
         left=left,
         right=right,
         eps=torch.finfo(dtype).eps,
+    )
+
+
+def _way_on(plan: Plan) -> str:
+    if plan.method == "fourier":
+        return "raise max_bytes"
+    return (
+        "take a smaller input_size, op.circular() for the same kernel on the torus of "
+        "this size (another operator), or raise max_bytes"
     )
 
 

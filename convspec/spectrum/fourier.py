@@ -42,7 +42,9 @@ def fourier_values(reduced: Reduction) -> tuple[FloatArray, float]:
     )
     found = [
         np.repeat(_flat_values(blocks), multiplicity[chunk], axis=0).reshape(-1)
-        for chunk, blocks in _chunks(symbol, index, torus_shape(reduced), reduced.weight.dtype)
+        for chunk, blocks in _chunks(
+            symbol, index, torus_shape(reduced), reduced.weight.dtype
+        )
     ]
     values = np.concatenate(found)
     eps = torch.finfo(reduced.weight.dtype).eps

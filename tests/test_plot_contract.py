@@ -1,0 +1,145 @@
+"""What every function of ``convspec.plot`` promises, whatever it draws."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import nn
+
+import convspec as cs
+from convspec import plot
+
+
+@pytest.fixture(autouse=True)
+def headless() -> Iterator[None]:
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def report() -> cs.ModelReport:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 2, 1))
+    return cs.analyze(model, (2, 4, 5))
+
+
+Draw = Callable[..., Axes]
+
+
+@pytest.fixture(params=plot.__all__)
+def draw(request: pytest.FixtureRequest, report: cs.ModelReport) -> Draw:
+    """The function with its data."""
+    first, second = report
+    data: dict[str, Any] = {
+        "spectrum": first.spectrum,
+        "compare": {"one": first.spectrum, "two": second.spectrum},
+        "operator": first.operator,
+        "layers": report,
+    }
+    function = getattr(plot, request.param)
+    return lambda **options: function(data[request.param], **options)
+
+
+@pytest.fixture
+def figure() -> Figure:
+    """One that pyplot does not know."""
+    return Figure(layout="constrained")
+
+
+def test_these_are_all_the_functions() -> None:
+    assert sorted(plot.__all__) == ["compare", "layers", "operator", "spectrum"]
+
+
+@pytest.mark.parametrize("name", plot.__all__)
+def test_data_first_then_keywords_with_ax_in_front(name: str) -> None:
+    first, ax, *others = inspect.signature(getattr(plot, name)).parameters.values()
+    assert first.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert first.default is inspect.Parameter.empty
+    assert (ax.name, ax.default) == ("ax", None)
+    allowed = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
+    assert {parameter.kind for parameter in (ax, *others)} <= allowed
+
+
+def test_returns_the_axes_given_and_opens_no_other_figure(
+    draw: Draw, figure: Figure
+) -> None:
+    ax = figure.add_subplot()
+    assert draw(ax=ax) is ax
+    assert ax.has_data()
+    assert plt.get_fignums() == []
+    figure.canvas.draw()
+
+
+def test_makes_its_own_axes(draw: Draw) -> None:
+    ax = draw()
+    assert len(plt.get_fignums()) == 1
+    assert ax.get_figure() is plt.figure(plt.get_fignums()[0])
+    assert ax.has_data()
+    ax.get_figure().canvas.draw()
+
+
+def test_a_second_call_makes_a_second_figure(draw: Draw) -> None:
+    assert draw() is not draw()
+    assert len(plt.get_fignums()) == 2
+
+
+def test_draws_in_a_part_of_a_figure(draw: Draw, figure: Figure) -> None:
+    left, right = figure.subfigures(1, 2)
+    ax = left.add_subplot()
+    assert draw(ax=ax) is ax
+    assert right.axes == []
+    figure.canvas.draw()
+
+
+def test_leaves_the_neighbours_alone(draw: Draw, figure: Figure) -> None:
+    ax, neighbour = figure.subplots(1, 2)
+    draw(ax=ax)
+    assert not neighbour.has_data()
+    assert (neighbour.get_xscale(), neighbour.get_xlim()) == ("linear", (0.0, 1.0))
+    assert neighbour.get_xlabel() == neighbour.get_title() == ""
+
+
+def test_changes_no_style(draw: Draw, figure: Figure) -> None:
+    before = dict(mpl.rcParams)
+    draw(ax=figure.add_subplot())
+    draw()
+    assert dict(mpl.rcParams) == before
+
+
+def forbidden(*_: Any, **__: Any) -> NoReturn:
+    raise AssertionError("a plot must not do this")
+
+
+def test_saves_and_shows_nothing(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name in ((plt, "show"), (plt, "savefig"), (plt, "pause")):
+        monkeypatch.setattr(owner, name, forbidden)
+    for name in ("show", "savefig"):
+        monkeypatch.setattr(Figure, name, forbidden)
+    assert draw().has_data()
+
+
+def test_computes_no_spectrum(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("svd", "svdvals", "eigh", "eigvalsh"):
+        monkeypatch.setattr(torch.linalg, name, forbidden)
+    monkeypatch.setattr(np.linalg, "svd", forbidden)
+    monkeypatch.setattr(torch.Tensor, "__matmul__", forbidden)
+    assert draw().has_data()
+
+
+def test_leaves_its_data_alone(draw: Draw, report: cs.ModelReport) -> None:
+    values = [row.spectrum.values.copy() for row in report]
+    weights = [row.operator.weight.detach().clone() for row in report]
+    draw()
+    for row, before, weight in zip(report, values, weights, strict=True):
+        assert np.array_equal(row.spectrum.values, before)
+        assert torch.equal(row.operator.weight, weight)

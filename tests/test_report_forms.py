@@ -1,0 +1,336 @@
+"""The forms a report is read in: table, dict, JSON, CSV, DataFrame, by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import convspec as cs
+from convspec.extras import MissingExtra
+
+# between the cost of the small SVDs and of the large one
+MAX_FLOPS = 1e6
+AWKWARD = 'a "quoted", name'
+LEFT = ["layer", "type", "kernel", "input", "output"]
+RIGHT = [
+    "||A||_F",
+    "sigma_1",
+    "sigma_min",
+    "rank",
+    "cond",
+    "stable rank",
+    "method",
+    "circular sigma_1",
+    "worst case",
+    "s",
+]
+
+
+class Doubled(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(2 * x)
+
+
+@pytest.fixture(scope="module")
+def report() -> cs.ModelReport:
+    """Rows of every kind, and one convolution that is not called."""
+    torch.manual_seed(0)
+    model = nn.Sequential()
+    model.add_module("stand_in", nn.Conv2d(1, 2, 3, padding=1))
+    model.add_module("pool", nn.AvgPool2d(3))
+    model.add_module("exact", nn.Conv2d(2, 2, 3, padding=1))
+    model.add_module("singular", nn.Conv2d(2, 2, 1))
+    model.add_module("unknown", Doubled(2, 2, 1))
+    model.add_module(AWKWARD, nn.Conv2d(2, 1, 2))
+    model.add_module("spare", nn.Conv2d(1, 1, 1))
+    nn.init.constant_(model.singular.weight, 1234.5)
+    *layers, _ = model.children()
+
+    def forward(x: Tensor) -> Tensor:
+        for layer in layers:
+            x = layer(x)
+            if layer is model.exact:
+                x = layer(x)
+        return x
+
+    model.forward = forward
+    return cs.analyze(model, (1, 15, 15), max_flops=MAX_FLOPS)
+
+
+@pytest.fixture(scope="module")
+def empty() -> cs.ModelReport:
+    return cs.analyze(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), (3,))
+
+
+def test_the_report_has_rows_of_every_kind(report: cs.ModelReport) -> None:
+    """What the tests below rely on."""
+    assert [(row.name, row.method, row.calls) for row in report] == [
+        ("stand_in", "none", 1),
+        ("exact", "dense", 2),
+        ("singular", "fourier", 1),
+        ("unknown", "none", 1),
+        (AWKWARD, "dense", 1),
+    ]
+    assert report["stand_in"].circular is not None
+    assert report["singular"].spectrum.condition_number == math.inf
+    assert report["unknown"].operator is None
+    assert report.unused == ("spare",)
+
+
+# -- the table --------------------------------------------------------------------------
+
+
+def table(report: cs.ModelReport) -> list[str]:
+    """Header, rule and rows."""
+    return repr(report).split("\n\n")[0].splitlines()
+
+
+def cells(line: str) -> list[re.Match[str]]:
+    """Cells are two spaces apart; single spaces lie within them."""
+    return list(re.finditer(r"\S+(?: \S+)*", line))
+
+
+def by_column(report: cs.ModelReport) -> list[dict[str, str]]:
+    _, _, *rows = table(report)
+    return [
+        dict(zip(LEFT + RIGHT, [cell[0] for cell in cells(row)], strict=True))
+        for row in rows
+    ]
+
+
+def test_columns_line_up(report: cs.ModelReport) -> None:
+    header, rule, *rows = table(report)
+    names = cells(header)
+    assert [cell[0] for cell in names] == LEFT + RIGHT
+    assert set(rule) == {"-"}
+    assert len(rule) == max(map(len, [header, *rows]))
+    assert len(rows) == len(report)
+    for row in rows:
+        found = cells(row)
+        assert len(found) == len(names)
+        words, numbers = len(LEFT), slice(len(LEFT), None)
+        assert [c.start() for c in found[:words]] == [c.start() for c in names[:words]]
+        assert [c.end() for c in found[numbers]] == [c.end() for c in names[numbers]]
+
+
+def printed(value: float | None) -> Any:
+    """What four significant digits may stand for this value."""
+    if value is None:
+        return "-"
+    return "inf" if value == math.inf else pytest.approx(value, rel=5.001e-4, abs=0)
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_numbers_are_the_rows_values(report: cs.ModelReport, index: int) -> None:
+    row, text = report.layers[index], by_column(report)[index]
+    exact = row.spectrum
+    expected = {
+        "||A||_F": row.frobenius_norm,
+        "sigma_1": exact and exact.norm,
+        "sigma_min": exact and float(exact.values[-1]),
+        "rank": exact and exact.rank(),
+        "cond": exact and exact.condition_number,
+        "stable rank": exact and exact.stable_rank,
+        "circular sigma_1": row.circular and row.circular.norm,
+        "worst case": None,
+    }
+    for column, value in expected.items():
+        found = text[column]
+        number = found if found in ("-", "inf") else float(found)
+        assert number == printed(value), column
+    assert abs(float(text["s"]) - row.seconds) <= 0.005001
+    assert text["method"] == row.method
+    assert text["kernel"] == (row.geometry or "-")
+
+
+def test_unknown_cells_and_words(report: cs.ModelReport) -> None:
+    rows = by_column(report)
+    by_name = {row["layer"]: row for row in rows}
+    unknown = by_name["unknown"]
+    assert [key for key, cell in unknown.items() if cell != "-"] == [
+        "layer",
+        "type",
+        "method",
+        "s",
+    ]
+    assert unknown["type"] == "Doubled"
+    assert by_name["singular"]["cond"] == "inf"
+    assert by_name["singular"]["rank"] == "25"
+    assert by_name["exact (x2)"]["input"] == "2x5x5"
+    assert "exact (x2)" not in report.to_dict()["layers"][1]["name"]
+
+
+def test_text_around_the_table(report: cs.ModelReport) -> None:
+    _, summary, legend = repr(report).split("\n\n")
+    first, *notes = summary.splitlines()
+    assert first.startswith(
+        "5 convolutions on input (1, 15, 15): 3 with their exact spectrum "
+        "(1 by fourier, 2 by dense), 1 with the circular one beside; "
+    )
+    assert notes == [*report.notes, "not called: spare"]
+    assert "another operator: neither exact nor a bound" in legend
+    total = float(first.removesuffix(" s").split()[-1])
+    assert abs(total - sum(row.seconds for row in report)) <= 0.05001
+
+
+def test_empty_report_reads_as_such(empty: cs.ModelReport) -> None:
+    assert len(empty) == 0
+    assert list(empty) == []
+    text = repr(empty)
+    assert "0 convolutions on input (3,): 0 with their exact spectrum (none)" in text
+    assert "sigma_min" not in text
+
+
+# -- by name ----------------------------------------------------------------------------
+
+
+def test_rows_by_name(report: cs.ModelReport) -> None:
+    assert len(report) == 5
+    assert [report[row.name] for row in report] == list(report.layers)
+    with pytest.raises(KeyError, match="nowhere") as info:
+        report["nowhere"]
+    names = "stand_in, exact, singular, unknown, " + AWKWARD
+    assert info.value.args[0] == f"no layer 'nowhere'; there are: {names}"
+
+
+# -- JSON -------------------------------------------------------------------------------
+
+
+def forbidden(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=forbidden)
+
+
+def test_json_is_strict_and_holds_every_number(
+    report: cs.ModelReport, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.json"
+    report.to_json(path)
+    found = read_json(path)
+    assert found["input_shape"] == [1, 15, 15]
+    assert found["unused"] == ["spare"]
+    assert found["notes"] == list(report.notes)
+    assert [row["name"] for row in found["layers"]] == [row.name for row in report]
+    assert len({tuple(row) for row in found["layers"]}) == 1  # the same keys for all
+    for row, read in zip(report, found["layers"], strict=True):
+        assert read["frobenius_norm"] == row.frobenius_norm
+        assert (read["method"], read["reason"]) == (row.method, row.reason)
+        if row.spectrum is None:
+            assert read["norm"] is read["rank"] is read["quantiles"] is None
+            continue
+        assert read["norm"] == row.spectrum.norm
+        assert read["smallest"] == row.spectrum.values[-1]
+        assert read["stable_rank"] == row.spectrum.stable_rank
+        assert read["rank"] == row.spectrum.rank()
+        assert read["quantiles"][0] == row.spectrum.values[-1]
+        assert read["quantiles"][-1] == row.spectrum.norm
+    assert found["layers"][0]["circular_norm"] == report["stand_in"].circular.norm
+
+
+def test_infinities_are_words(report: cs.ModelReport) -> None:
+    row = report["singular"].to_dict()
+    assert row["condition_number"] == "inf"
+    assert row["log_volume"] == "-inf"
+
+
+def test_json_of_inputs_and_of_nothing(empty: cs.ModelReport, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    empty.to_json(str(path))
+    assert read_json(path) == {
+        "input_shape": [3],
+        "layers": [],
+        "unused": [],
+        "notes": [],
+    }
+    cs.analyze(nn.Conv1d(1, 1, 2), inputs=(torch.zeros(3, 1, 4),)).to_json(path)
+    assert read_json(path)["input_shape"] == [[3, 1, 4]]
+
+
+def test_what_json_lacks_is_refused_and_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        cs.ModelReport((), (math.nan,)).to_json(tmp_path / "report.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- CSV --------------------------------------------------------------------------------
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, strict=True))
+
+
+def test_csv_has_a_line_per_row_and_empty_cells(
+    report: cs.ModelReport, tmp_path: Path
+) -> None:
+    path = tmp_path / "layers.csv"
+    report.to_csv(path)
+    rows = read_csv(path)
+    assert [row["name"] for row in rows] == [row.name for row in report]
+    for read, row in zip(rows, report, strict=True):
+        known = row.to_dict()
+        assert set(read) == {key for key in known if not key.endswith("quantiles")}
+        for key, text in read.items():
+            value = known[key]
+            if value is None:
+                assert text == ""
+            elif isinstance(value, list):
+                assert text == "x".join(str(number) for number in value)
+            elif isinstance(value, (int, float)):
+                assert float(text) == value
+            else:
+                assert text == value
+    assert rows[1]["input_shape"] == "2x5x5"
+    assert rows[3]["norm"] == rows[3]["rows"] == ""
+    assert rows[2]["condition_number"] == "inf"
+
+
+def test_csv_of_nothing_is_a_header(empty: cs.ModelReport, tmp_path: Path) -> None:
+    empty.to_csv(tmp_path / "layers.csv")
+    assert read_csv(tmp_path / "layers.csv") == []
+    assert (tmp_path / "layers.csv").read_text() == "name\n"
+
+
+# -- DataFrame --------------------------------------------------------------------------
+
+
+def test_dataframe_is_the_csv(report: cs.ModelReport, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    frame = report.to_dataframe()
+    report.to_csv(tmp_path / "layers.csv")
+    (header, *_) = csv.reader(io.StringIO((tmp_path / "layers.csv").read_text()))
+    assert list(frame.columns) == header
+    assert list(frame["name"]) == [row.name for row in report]
+    assert frame["norm"].isna().tolist() == [row.spectrum is None for row in report]
+    assert frame.loc[1, "norm"] == report["exact"].spectrum.norm
+    assert frame.loc[1, "output_shape"] == "2x5x5"
+
+
+def test_dataframe_of_nothing(empty: cs.ModelReport) -> None:
+    pytest.importorskip("pandas")
+    assert len(empty.to_dataframe()) == 0
+
+
+def test_dataframe_without_pandas(
+    report: cs.ModelReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(
+        MissingExtra, match=r"pandas must .*convspec\[dataframe\]"
+    ) as info:
+        report.to_dataframe()
+    assert isinstance(info.value, cs.ConvSpecError)
+    assert isinstance(info.value, ImportError)

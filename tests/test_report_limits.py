@@ -1,0 +1,143 @@
+"""What ``analyze`` leaves out: limits of cost and memory, and the circular stand-in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import convspec as cs
+
+SHAPE = (1, 12, 12)
+UNTIL_FIXED = "analyze passes on TooLargeError where not even Fourier fits max_bytes"
+
+
+def model() -> nn.Sequential:
+    """Zero padded; circular; a stride that does not divide its size."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 1, 3, padding=1),
+        nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"),
+        nn.Conv2d(1, 1, 7, stride=5),
+    )
+
+
+ZEROS, CIRCULAR, STRIDED = "0", "1", "2"
+
+
+def exact_rows(report: cs.ModelReport) -> list[str]:
+    return [row.name for row in report if row.spectrum is not None]
+
+
+def stand_ins(report: cs.ModelReport) -> list[str]:
+    return [row.name for row in report if row.circular is not None]
+
+
+def test_within_the_limits_all_is_exact_and_nothing_stands_in() -> None:
+    report = cs.analyze(model(), SHAPE)
+    assert exact_rows(report) == [ZEROS, CIRCULAR, STRIDED]
+    assert stand_ins(report) == []
+    assert [row.method for row in report] == ["dense", "fourier", "dense"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "word"),
+    [({"max_flops": 100_000}, "max_flops"), ({"max_bytes": 100_000}, "max_bytes")],
+    ids=["max_flops", "max_bytes"],
+)
+def test_stand_in_only_where_no_exact_method_is_within_the_limit(
+    limits: dict[str, Any], word: str
+) -> None:
+    report = cs.analyze(model(), SHAPE, **limits)
+    assert exact_rows(report) == [CIRCULAR, STRIDED]
+    assert stand_ins(report) == [ZEROS]
+    row = report[ZEROS]
+    assert row.method == "none"
+    assert f"beyond {word}" in row.reason
+    assert row.operator.shape == (144, 144)
+    assert row.frobenius_norm == row.operator.frobenius_norm()
+    torus = cs.spectrum(row.operator.circular(), method="fourier")
+    assert np.array_equal(row.circular.values, torus.values)
+
+
+def test_stand_in_is_labelled_and_kept_apart() -> None:
+    report = cs.analyze(model(), SHAPE, max_flops=100_000)
+    found = report[ZEROS].to_dict()
+    unknown = ["norm", "error", "smallest", "rank", "condition_number", "stable_rank"]
+    assert [found[key] for key in unknown] == [None] * len(unknown)
+    assert found["quantiles"] is None
+    assert found["circular_norm"] == report[ZEROS].circular.norm
+    assert found["circular_quantiles"][-1] == report[ZEROS].circular.norm
+    text = repr(report)
+    header, _, line, *_ = text.splitlines()
+    norm = f"{report[ZEROS].circular.norm:.4g}"
+    assert line.count(norm) == 1
+    assert line.index(norm) + len(norm) == header.index("circular sigma_1") + 16
+    assert "neither exact nor a bound" in text
+    assert "2 with their exact spectrum (1 by fourier, 1 by dense), 1 with" in text
+
+
+def test_no_stand_in_where_the_stride_does_not_divide_the_size() -> None:
+    report = cs.analyze(model(), SHAPE, max_flops=1_000)
+    assert exact_rows(report) == [CIRCULAR]
+    assert stand_ins(report) == [ZEROS]
+    assert report[STRIDED].method == "none"
+    assert report[STRIDED].operator.shape == (4, 144)
+
+
+@pytest.mark.parametrize("max_flops", [1, 600, 1e3, 1e4, 1e6, 1e7, 1e12])
+def test_no_spectrum_costs_more_than_max_flops(max_flops: float) -> None:
+    report = cs.analyze(model(), SHAPE, max_flops=max_flops)
+    for row in report:
+        within = cs.explain(row.operator).flops <= max_flops
+        assert (row.spectrum is not None) == within
+        assert row.method == (row.spectrum.method if within else "none")
+        assert not (within and row.circular is not None)
+        if row.circular is not None:
+            assert cs.explain(row.operator.circular()).flops <= max_flops
+
+
+@pytest.mark.parametrize("max_bytes", [10_000, 20_000, 100_000, 1_000_000])
+def test_no_dense_spectrum_needs_more_than_max_bytes(max_bytes: int) -> None:
+    report = cs.analyze(model(), SHAPE, max_bytes=max_bytes)
+    for row in report:
+        plan = cs.explain(row.operator, max_bytes=max_bytes)
+        within = plan.method is not None and plan.memory <= max_bytes
+        assert (row.spectrum is not None) == within
+
+
+@pytest.mark.parametrize("name", [ZEROS, CIRCULAR], ids=["zeros", "circular"])
+def test_max_bytes_that_nothing_fits_leaves_the_row_unknown(name: str) -> None:
+    layer = model()[int(name)]
+    (row,) = cs.analyze(layer, SHAPE, max_bytes=1_000)
+    assert row.method == "none"
+    assert row.spectrum is row.circular is None
+    assert row.frobenius_norm > 0
+    assert "max_bytes" in row.reason
+
+
+# -- progress ---------------------------------------------------------------------------
+
+
+def test_progress_counts_before_each_row_and_behind_the_last() -> None:
+    seen: list[tuple[int, int, str]] = []
+    cs.analyze(model(), SHAPE, progress=lambda *args: seen.append(args))
+    assert seen == [(0, 3, "0"), (1, 3, "1"), (2, 3, "2"), (3, 3, "")]
+
+
+def test_progress_names_rows_as_the_report_does() -> None:
+    conv = nn.Conv1d(1, 1, 3)
+    seen: list[str] = []
+    report = cs.analyze(
+        nn.Sequential(conv, conv), (1, 9), progress=lambda *args: seen.append(args[2])
+    )
+    assert seen == [*(row.name for row in report), ""] == ["0 [9]", "0 [7]", ""]
+
+
+def test_progress_of_a_model_without_convolutions() -> None:
+    seen: list[tuple[int, int, str]] = []
+    cs.analyze(nn.Linear(2, 2), (2,), progress=lambda *args: seen.append(args))
+    assert seen == [(0, 0, "")]

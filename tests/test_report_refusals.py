@@ -1,0 +1,191 @@
+"""What ``analyze`` refuses, in which words, and what it reports all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import convspec as cs
+
+
+class Scaled(nn.Conv2d):
+    """Computes something else than torch's convolution."""
+
+    def forward(self, x: Tensor, factor: float = 2.0) -> Tensor:
+        return factor * super().forward(x)
+
+
+class Rewired(nn.Conv2d):
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(x, weight * 2, bias)
+
+
+def conv() -> nn.Conv2d:
+    return nn.Conv2d(1, 1, 3, padding=1)
+
+
+# -- arguments --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"input_shape": (1, 4, 4), "inputs": [torch.zeros(1, 1, 4, 4)]}],
+    ids=["neither", "both"],
+)
+def test_exactly_one_of_shape_and_inputs(given: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="either input_shape or inputs, and not both"):
+        cs.analyze(conv(), **given)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (),
+        [()],
+        (0, 4, 4),
+        (1, -4, 4),
+        (1, 4.0, 4),
+        (1, None, 4),
+        "1x4x4",
+        [(1, 4, 4), 5],
+        [(1, 4, 4), (1, 4, "4")],
+        [(1, 4, 4), (1, 0, 4)],
+    ],
+    ids=repr,
+)
+def test_bad_shapes(shape: Any) -> None:
+    with pytest.raises(cs.UnreadableModel, match="input_shape must be positive") as info:
+        cs.analyze(conv(), shape)
+    assert repr(shape) in str(info.value)
+
+
+def test_integer_as_shape() -> None:
+    with pytest.raises(cs.UnreadableModel, match="input_shape must be positive"):
+        cs.analyze(nn.Linear(4, 4), 4)
+
+
+# -- models that do not run -------------------------------------------------------------
+
+
+def test_model_that_fails_names_inputs_and_error() -> None:
+    with pytest.raises(cs.UnreadableModel) as info:
+        cs.analyze(nn.Sequential(nn.Conv2d(3, 1, 3)), (2, 8, 9))
+    message = str(info.value)
+    assert "[(1, 2, 8, 9)]" in message
+    assert "RuntimeError: " in message
+    assert "expected input[1, 2, 8, 9] to have 3 channels" in message
+    assert "input_shape" in message
+    assert isinstance(info.value.__cause__, RuntimeError)
+
+
+def test_model_called_with_too_few_inputs_names_them() -> None:
+    with pytest.raises(cs.UnreadableModel, match=r"TypeError: .* missing 1") as info:
+        cs.analyze(nn.Bilinear(2, 2, 2), [(2,)])
+    assert "[(1, 2)]" in str(info.value)
+
+
+def test_inputs_that_are_no_tensors_are_named_by_type() -> None:
+    with pytest.raises(cs.UnreadableModel, match=r"given .*'str'.* raised TypeError"):
+        cs.analyze(nn.ReLU(), inputs=["image.png"])
+
+
+# -- layers -----------------------------------------------------------------------------
+
+
+def test_lazy_layer_is_named() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ModuleDict({"late": nn.LazyConv2d(2, 3)})
+    )
+    with pytest.raises(cs.UnsupportedLayer, match=r"'1\.late' is lazy") as info:
+        cs.analyze(model, (1, 8, 8))
+    assert "run the model once" in str(info.value)
+
+
+LAZY_FIRST = [
+    pytest.param(
+        {"input_shape": (1, 8, 8)},
+        id="input_shape",
+    ),
+    pytest.param({"inputs": [torch.zeros(1, 1, 8, 8)]}, id="inputs"),
+]
+
+
+@pytest.mark.parametrize("given", LAZY_FIRST)
+def test_lazy_layer_that_comes_first_is_named(given: dict[str, Any]) -> None:
+    model = nn.Sequential(nn.LazyConv2d(2, 3), nn.ReLU())
+    with pytest.raises(cs.UnsupportedLayer, match="'0' is lazy"):
+        cs.analyze(model, **given)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("where", ["weight", "bias"])
+def test_layer_that_is_not_finite_is_named(where: str, value: float) -> None:
+    model = nn.Sequential(conv())
+    model.add_module("bad", conv())
+    with torch.no_grad():
+        getattr(model.bad, where).view(-1)[0] = value
+    with pytest.raises(cs.NotFiniteError, match=rf"layer 'bad': .*the {where} must be"):
+        cs.analyze(model, (1, 4, 4))
+
+
+def test_layer_that_is_not_finite_and_not_called_is_no_obstacle() -> None:
+    model = nn.Sequential(conv())
+    model.spare = conv()
+    with torch.no_grad():
+        model.spare.weight.fill_(torch.nan)
+    model.forward = lambda x: model[0](x)
+    assert cs.analyze(model, (1, 4, 4)).unused == ("spare",)
+
+
+def _instance_forward() -> nn.Module:
+    layer = conv()
+    layer.forward = lambda x: x
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("make", "method"),
+    [
+        (lambda: Scaled(1, 1, 3, padding=1), "forward"),
+        (lambda: Rewired(1, 1, 3, padding=1), "_conv_forward"),
+        (_instance_forward, "forward"),
+    ],
+    ids=["forward", "_conv_forward", "of-the-instance"],
+)
+def test_overriding_layer_is_a_row_without_values(make: Any, method: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(conv(), make(), conv())
+    report = cs.analyze(model, (1, 4, 4))
+    assert [(row.name, row.method) for row in report] == [
+        ("0", "dense"),
+        ("1", "none"),
+        ("2", "dense"),
+    ]
+    row = report["1"]
+    assert row.operator is row.spectrum is row.circular is row.frobenius_norm is None
+    assert f"overrides {method}" in row.reason
+    assert report.notes == (f"1: {row.reason}",)
+    assert report.notes[0] in repr(report)
+    for name in ("0", "2"):
+        alone = cs.spectrum(cs.ConvOperator.from_layer(model[int(name)], (4, 4)))
+        assert np.array_equal(report[name].spectrum.values, alone.values)
+
+
+def test_overriding_layer_called_by_its_own_keyword() -> None:
+    model = nn.Sequential(Scaled(1, 1, 3), conv())
+    model.forward = lambda image: model[1](model[0](x=image, factor=3.0))
+    report = cs.analyze(model, (1, 6, 6))
+    assert [row.method for row in report] == ["none", "dense"]
+
+
+def test_transposed_layer_called_with_an_output_size() -> None:
+    """The row must not be exact for another operator than the one that was called."""
+    up = nn.ConvTranspose1d(1, 1, 3, stride=2, padding=1)
+    model = nn.Sequential(up)
+    model.forward = lambda x: up(x, output_size=[8])
+    (row,) = cs.analyze(model, (1, 4))
+    assert row.operator is None or row.operator.output_shape == (1, 8)
