@@ -81,10 +81,22 @@ class Axis:
     @cached_property
     def source(self) -> IntArray:
         """``source[t, o]``: the pixel that tap t of output o reads, or -1; (k, m)."""
-        taps = self.dilation * np.arange(self.kernel, dtype=np.int64)[:, None]
-        outputs = self.stride * np.arange(self.output, dtype=np.int64)[None, :]
-        source: IntArray = self.padded[taps + outputs]
+        source: IntArray = self.padded[self._positions]
         return source
+
+    @property
+    def _positions(self) -> IntArray:
+        """The padded position that each tap of each output reads; (k, m)."""
+        taps = self.dilation * np.arange(self.kernel, dtype=np.int64)
+        outputs = self.stride * np.arange(self.output, dtype=np.int64)
+        positions: IntArray = np.add.outer(taps, outputs)
+        return positions
+
+    @property
+    def reads_padding(self) -> bool:
+        """Whether any tap of an output falls into the padding."""
+        place = self._positions - self.before
+        return bool(((place < 0) | (place >= self.size)).any())
 
     @cached_property
     def overlap(self) -> IntArray:

@@ -117,6 +117,10 @@ class MatrixFree:
         weight = self.weight.to(device, dtype)
         return self._of(weight, self.geometry, self.transposed, bias)
 
+    def with_weight(self: Map, weight: Tensor) -> Map:
+        """The map of another weight of the same shape, without a bias."""
+        return self._of(weight, self.geometry, self.transposed)
+
     @property
     def T(self: Map) -> Map:  # noqa: N802
         """A^T as an operator, with zero offset: the adjoint, for real weights."""

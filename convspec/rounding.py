@@ -26,7 +26,7 @@ def svd_error(rows: int, columns: int, norm: float, eps: float) -> float:
 
 
 def sum_error(weight: Tensor, overlaps: Sequence[IntArray], eps: float) -> float:
-    """Bound on the norm error from adding coinciding taps into one entry of A.
+    """Bound on the norm error from rounding weights and adding coinciding taps.
 
     A sum of k numbers errs by at most ``(k - 1) eps sum |.|`` in any order (Higham,
     Accuracy and Stability of Numerical Algorithms, 2nd ed., section 4.2), so the error

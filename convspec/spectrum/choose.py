@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from convspec.errors import NotApplicable, TooLargeError
@@ -14,6 +15,7 @@ from convspec.spectrum.dense import dense_bytes, dense_flops, dense_values
 from convspec.spectrum.fourier import fourier_flops, fourier_obstacle, fourier_values
 from convspec.spectrum.reduce import Reduction
 from convspec.spectrum.result import Spectrum
+from convspec.spectrum.scale import normalised, scaled_back
 from convspec.spectrum.vectors import dense_vectors
 
 __all__ = ["Plan", "explain", "spectrum"]
@@ -65,8 +67,8 @@ def explain(
         >>> cs.explain(op).method, cs.explain(op.circular()).method
         ('dense', 'fourier')
     """
-    _check(op, k, which, method)
-    return _plan(op, _reduce(op, dtype), method, vectors, max_bytes)
+    _check(op, k, which, method, dtype)
+    return _plan(op, _reduce(op), method, vectors, max_bytes)
 
 
 def spectrum(
@@ -106,26 +108,26 @@ def spectrum(
         TooLargeError: If no exact method fits ``max_bytes``.
         ValueError: For an unknown method, which, k or dtype.
     """
-    _check(op, k, which, method)
-    op = op.to(device=device)
-    reduced = _reduce(op, dtype)
+    _check(op, k, which, method, dtype)
+    op, exponent = normalised(op.to(device=device), dtype)
+    reduced = _reduce(op)
     plan = _plan(op, reduced, method, vectors, max_bytes)
-    if plan.method is None or plan.memory > max_bytes:
+    if plan.method is None:
         raise TooLargeError(
             f"the spectrum of {op} must fit max_bytes = {readable_bytes(max_bytes)}; "
-            f"{plan.reason} and needs {readable_bytes(plan.memory)}; {_way_on(plan)}"
+            f"{plan.reason} and needs {readable_bytes(plan.memory)}; {_way_on(op)}"
         )
     length = min(op.shape)
     count = length if k is None else k
     part = slice(0, count) if which == "largest" else slice(length - count, length)
     left = right = None
     if vectors:
-        work = op.to(reduced.weight.dtype)
-        values, error, left, right = dense_vectors(work, count, which)
+        values, error, left, right = dense_vectors(op, count, which)
     else:
         compute = fourier_values if plan.method == "fourier" else dense_values
         values, error = compute(reduced)
         values = values[part]
+    values, error = scaled_back(values, error, exponent)
     return Spectrum(
         values=values,
         error=error,
@@ -139,8 +141,8 @@ def spectrum(
     )
 
 
-def _way_on(plan: Plan) -> str:
-    if plan.method == "fourier":
+def _way_on(op: ConvOperator) -> str:
+    if fourier_obstacle(op.geometry) is None:
         return "raise max_bytes"
     return (
         "take a smaller input_size, op.circular() for the same kernel on the torus of "
@@ -148,11 +150,8 @@ def _way_on(plan: Plan) -> str:
     )
 
 
-def _reduce(op: ConvOperator, dtype: torch.dtype) -> Reduction:
-    if dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
-    work = dtype.to_complex() if op.dtype.is_complex else dtype
-    return Reduction.of(op.weight.detach().to(work), op.geometry, op.transposed)
+def _reduce(op: ConvOperator) -> Reduction:
+    return Reduction.of(op.weight.detach(), op.geometry, op.transposed)
 
 
 def _plan(
@@ -164,7 +163,8 @@ def _plan(
     if method == "fourier" or (method == "auto" and not obstacle and not vectors):
         reason = "every axis is cyclic or read by one tap, so Fourier is exact"
         memory = 3 * result + min(2 * CHUNK_BYTES, 64 * op.weight.numel() + 2 * result)
-        return Plan("fourier", reason, fourier_flops(reduced), memory)
+        fits = memory <= max_bytes
+        return Plan("fourier" if fits else None, reason, fourier_flops(reduced), memory)
     if vectors:
         m, n = op.shape
         memory = 3 * reduced.weight.element_size() * (m // op.groups) * n
@@ -203,13 +203,18 @@ def _require_exact(method: str, obstacle: str | None, vectors: bool) -> None:
         )
 
 
-def _check(op: ConvOperator, k: int | None, which: str, method: str) -> None:
+def _check(
+    op: ConvOperator, k: int | None, which: str, method: str, dtype: torch.dtype
+) -> None:
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     if which not in ("largest", "smallest"):
         raise ValueError(f"which must be 'largest' or 'smallest'; got {which!r}")
     length = min(op.shape)
-    if k is not None and not (isinstance(k, int) and 1 <= k <= length):
+    integer = isinstance(k, int | np.integer) and not isinstance(k, bool)
+    if k is not None and not (integer and 1 <= k <= length):
         raise ValueError(
             f"k must be None or an integer from 1 to min(m, n) = {length}; got {k!r}"
         )

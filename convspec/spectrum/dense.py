@@ -25,7 +25,7 @@ def dense_values(reduced: Reduction) -> tuple[FloatArray, float]:
     eps = torch.finfo(values.dtype).eps
     norm = float(found.max())
     error = svd_error(*reduced.block_shape, norm, eps)
-    if not _pattern(reduced).injective:
+    if values.dtype == torch.float32 or not _pattern(reduced).injective:
         overlaps = [axis.overlap for axis in reduced.kept]
         error += sum_error(reduced.weight, overlaps, eps)
     return reduced.assemble(found), reduced.error(norm, error)

@@ -65,7 +65,7 @@ def fourier_obstacle(geometry: ConvGeometry) -> str | None:
 
 def _obstacle(axis: Axis) -> str:
     pad = f"({axis.before}, {axis.after})"
-    if axis.mode != "circular" and (axis.before or axis.after):
+    if axis.mode != "circular" and axis.reads_padding:
         return f"has {axis.mode} padding {pad}, which is read at the border"
     if axis.size % axis.stride:
         return f"has stride {axis.stride}, which does not divide its {axis.size} pixels"

@@ -94,7 +94,7 @@ class Spectrum:
     def frobenius_norm(self) -> float:
         """``sqrt(sum sigma_i^2)``."""
         self._require_complete("frobenius_norm")
-        return float(np.linalg.norm(self.values))
+        return self.norm * math.sqrt(float((self._relative() ** 2).sum()))
 
     @property
     def nuclear_norm(self) -> float:
@@ -114,7 +114,10 @@ class Spectrum:
             raise ValueError(f"p must be positive (math.inf included); got {p}")
         if math.isinf(p) or self.norm == 0:
             return self.norm
-        return float(self.norm * (self._relative() ** p).sum() ** (1 / p))
+        # in logarithms: for small p the root of the sum may overflow where this does not
+        total = float((self._relative() ** p).sum())
+        with np.errstate(over="ignore"):
+            return float(np.exp(math.log(self.norm) + math.log(total) / p))
 
     @property
     def stable_rank(self) -> float:

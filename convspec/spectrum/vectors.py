@@ -38,7 +38,7 @@ def dense_vectors(
     values: FloatArray = s.flatten()[chosen].double().cpu().numpy()
     eps = torch.finfo(s.dtype).eps
     error = svd_error(blocks.shape[1], blocks.shape[2], float(s.max()), eps)
-    if not pattern.injective:
+    if s.dtype == torch.float32 or not pattern.injective:
         overlaps = [axis.overlap for axis in geometry.axes]
         error += sum_error(op.weight, overlaps, eps)
     return values, error, left, right

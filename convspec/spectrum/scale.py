@@ -1,0 +1,54 @@
+"""Scaling by powers of two, which is exact, so that no square overflows or vanishes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.operator import ConvOperator
+from convspec.spectrum.reduce import ReadAxis
+from convspec.spectrum.result import FloatArray
+
+__all__ = ["normalised", "scaled_back"]
+
+
+def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]:
+    """The operator ``2^-e A`` with live weights near 1, and e.
+
+    Taps that are only ever read in padding are set to zero: they are no part of A.
+
+    Args:
+        op: The operator.
+        dtype: ``torch.float32`` or ``torch.float64``, its arithmetic.
+    """
+    wide = torch.complex128 if op.dtype.is_complex else torch.float64
+    weight = op.weight.detach().to(wide)
+    for j, axis in enumerate(op.geometry.axes):
+        live = torch.zeros(axis.kernel, dtype=torch.bool, device=weight.device)
+        live[torch.as_tensor(ReadAxis.of(axis).taps, device=weight.device)] = True
+        weight = torch.where(live.reshape(-1, *[1] * (weight.ndim - 3 - j)), weight, 0)
+    exponent = math.frexp(_largest(weight))[1]
+    half = -exponent // 2  # in two steps: 2^1074 alone would overflow
+    weight = weight * 2.0**half * 2.0 ** (-exponent - half)
+    work = weight.to(dtype.to_complex() if op.dtype.is_complex else dtype)
+    return op.with_weight(work), exponent
+
+
+def scaled_back(
+    values: FloatArray, error: float, exponent: int
+) -> tuple[FloatArray, float]:
+    """``2^e`` times the values, and the error of that, which underflow may add to."""
+    restored: FloatArray = np.ldexp(values, exponent)
+    bound = float(np.ldexp(error, exponent))
+    tiny = float(np.finfo(np.float64).tiny)
+    if error > 0 and (bound < tiny or restored[-1] < tiny):
+        bound = math.nextafter(bound, math.inf)  # below the normal range ldexp rounds
+    return restored, bound
+
+
+def _largest(weight: Tensor) -> float:
+    parts = torch.view_as_real(weight) if weight.is_complex() else weight
+    return float(parts.abs().max())
