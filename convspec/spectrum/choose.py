@@ -10,9 +10,13 @@ import torch
 from convspec.errors import NotApplicable, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator
-from convspec.spectrum.blocks import CHUNK_BYTES
 from convspec.spectrum.dense import dense_bytes, dense_flops, dense_values
-from convspec.spectrum.fourier import fourier_flops, fourier_obstacle, fourier_values
+from convspec.spectrum.fourier import (
+    fourier_bytes,
+    fourier_flops,
+    fourier_obstacle,
+    fourier_values,
+)
 from convspec.spectrum.reduce import Reduction
 from convspec.spectrum.result import Spectrum
 from convspec.spectrum.scale import normalised, scaled_back
@@ -68,7 +72,8 @@ def explain(
         ('dense', 'fourier')
     """
     _check(op, k, which, method, dtype)
-    return _plan(op, _reduce(op), method, vectors, max_bytes)
+    work, _ = normalised(op, dtype)
+    return _plan(op, _reduce(work), method, vectors, max_bytes)
 
 
 def spectrum(
@@ -109,8 +114,8 @@ def spectrum(
         ValueError: For an unknown method, which, k or dtype.
     """
     _check(op, k, which, method, dtype)
-    op, exponent = normalised(op.to(device=device), dtype)
-    reduced = _reduce(op)
+    work, exponent = normalised(op.to(device=device), dtype)
+    reduced = _reduce(work)
     plan = _plan(op, reduced, method, vectors, max_bytes)
     if plan.method is None:
         raise TooLargeError(
@@ -122,7 +127,7 @@ def spectrum(
     part = slice(0, count) if which == "largest" else slice(length - count, length)
     left = right = None
     if vectors:
-        values, error, left, right = dense_vectors(op, count, which)
+        values, error, left, right = dense_vectors(work, count, which)
     else:
         compute = fourier_values if plan.method == "fourier" else dense_values
         values, error = compute(reduced)
@@ -162,7 +167,7 @@ def _plan(
     result = 8 * min(op.shape)
     if method == "fourier" or (method == "auto" and not obstacle and not vectors):
         reason = "every axis is cyclic or read by one tap, so Fourier is exact"
-        memory = 3 * result + min(2 * CHUNK_BYTES, 64 * op.weight.numel() + 2 * result)
+        memory = 3 * result + fourier_bytes(reduced)
         fits = memory <= max_bytes
         return Plan("fourier" if fits else None, reason, fourier_flops(reduced), memory)
     if vectors:

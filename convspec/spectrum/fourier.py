@@ -26,6 +26,7 @@ from convspec.symbol import Symbol
 
 __all__ = [
     "conjugate_half",
+    "fourier_bytes",
     "fourier_flops",
     "fourier_obstacle",
     "fourier_symbol",
@@ -119,11 +120,14 @@ def _chunks(
     symbol: Symbol, index: IntArray, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor]]:
     """The symbol at some of the frequencies at a time: (frequencies, groups, r, c)."""
-    per_frequency = 16 * symbol.groups * math.prod(symbol.block_shape)
-    at_once = max(1, CHUNK_BYTES // per_frequency)
+    at_once = _frequencies_at_once(symbol)
     for first in range(0, len(index), at_once):
         chunk = slice(first, first + at_once)
         yield chunk, symbol.at_grid(index[chunk], shape).to(dtype.to_complex())
+
+
+def _frequencies_at_once(symbol: Symbol) -> int:
+    return max(1, CHUNK_BYTES // (16 * symbol.groups * math.prod(symbol.block_shape)))
 
 
 def _flat_values(blocks: Tensor) -> FloatArray:
@@ -138,3 +142,10 @@ def fourier_flops(reduced: Reduction) -> float:
     small, large = sorted(symbol.block_shape)
     blocks = (math.prod(torus_shape(reduced)) / 2 + 1) * reduced.groups
     return 4 * blocks * (4 * large * small**2 - 4 * small**3 / 3)
+
+
+def fourier_bytes(reduced: Reduction) -> int:
+    """Bytes of the frequencies held at a time, with what evaluating them takes."""
+    symbol = fourier_symbol(reduced)
+    count = min(_frequencies_at_once(symbol), math.prod(torus_shape(reduced)))
+    return 48 * count * symbol.groups * math.prod(symbol.block_shape)

@@ -41,8 +41,11 @@ def scaled_back(
     values: FloatArray, error: float, exponent: int
 ) -> tuple[FloatArray, float]:
     """``2^e`` times the values, and the error of that, which underflow may add to."""
-    restored: FloatArray = np.ldexp(values, exponent)
-    bound = float(np.ldexp(error, exponent))
+    with np.errstate(over="ignore"):  # beyond float64 a value is inf, and so its error
+        restored: FloatArray = np.ldexp(values, exponent)
+        bound = float(np.ldexp(error, exponent))
+    if math.isinf(restored[0]):
+        return restored, math.inf
     tiny = float(np.finfo(np.float64).tiny)
     if error > 0 and (bound < tiny or restored[-1] < tiny):
         bound = math.nextafter(bound, math.inf)  # below the normal range ldexp rounds
