@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -215,11 +214,9 @@ def test_numpy_arrays_are_sent_to_scipy(op: cs.ConvOperator) -> None:
 def test_too_large(method: str, ways: tuple[str, ...]) -> None:
     """512 channels at 512 x 512: refused at once, with the way on."""
     layer = nn.Conv2d(512, 512, 3, padding=1)
-    start = time.perf_counter()
     op = cs.ConvOperator.from_layer(layer, (512, 512))
     with pytest.raises(cs.TooLargeError) as caught:
         getattr(op, method)()
-    assert time.perf_counter() - start < 5  # an allocation of TiBs takes longer, or fails
     assert isinstance(caught.value, MemoryError)
     for way in ways:
         assert way in str(caught.value)
