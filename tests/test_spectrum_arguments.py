@@ -95,13 +95,6 @@ def test_bad_arguments(
         call(op, **{argument: value})
 
 
-def test_krylov_is_not_there_yet(op: cs.ConvOperator) -> None:
-    for call in (cs.spectrum, cs.explain):
-        with pytest.raises(cs.NotApplicable, match="got 'krylov'; use 'dense'") as caught:
-            call(op, k=1, method="krylov")
-        assert caught.value.name == "krylov"
-
-
 def test_keywords_in_order(op: cs.ConvOperator) -> None:
     """spectrum(op, k, which, method, vectors): by position what they are by name."""
     spec = cs.spectrum(op, 2, "smallest", "dense", True)

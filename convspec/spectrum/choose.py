@@ -1,51 +1,25 @@
-"""Which method computes a spectrum, and why; the one call that does it."""
+"""Singular values of an operator by the method that is exact for it."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from convspec.errors import NotApplicable, TooLargeError
+from convspec.errors import NotConverged, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator
-from convspec.spectrum.dense import dense_bytes, dense_flops, dense_values
-from convspec.spectrum.fourier import (
-    fourier_bytes,
-    fourier_flops,
-    fourier_obstacle,
-    fourier_values,
-)
+from convspec.spectrum.dense import dense_values
+from convspec.spectrum.fourier import fourier_obstacle, fourier_values
+from convspec.spectrum.krylov import largest_triples
+from convspec.spectrum.plan import Plan, make_plan
 from convspec.spectrum.reduce import Reduction
-from convspec.spectrum.result import Spectrum
+from convspec.spectrum.result import FloatArray, Spectrum
 from convspec.spectrum.scale import normalised, scaled_back
 from convspec.spectrum.vectors import dense_vectors
 
-__all__ = ["Plan", "explain", "spectrum"]
+__all__ = ["explain", "spectrum"]
 
 METHODS = ("auto", "dense", "fourier", "krylov")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The method a spectrum takes.
-
-    Attributes:
-        method: ``"fourier"`` or ``"dense"``; None where neither is possible.
-        reason: Why, in a sentence.
-        flops: Estimated operations of its decompositions.
-        memory: Bytes it holds at a time, its result included.
-    """
-
-    method: str | None
-    reason: str
-    flops: float
-    memory: int
-
-    def __str__(self) -> str:
-        cost = f"{self.flops:.1e} operations, {readable_bytes(self.memory)}"
-        return f"{self.method or 'no method'} ({cost}): {self.reason}"
 
 
 def explain(
@@ -73,7 +47,7 @@ def explain(
     """
     _check(op, k, which, method, dtype)
     work, _ = normalised(op, dtype)
-    return _plan(op, _reduce(work), method, vectors, max_bytes)
+    return make_plan(op, _reduce(work), k, which, method, vectors, max_bytes)
 
 
 def spectrum(
@@ -83,6 +57,9 @@ def spectrum(
     method: str = "auto",
     vectors: bool = False,
     *,
+    rtol: float = 1e-6,
+    max_products: int = 20_000,
+    seed: int = 0,
     dtype: torch.dtype = torch.float64,
     device: str | torch.device | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
@@ -93,14 +70,20 @@ def spectrum(
     one tap reads (1x1 kernels) factor out. ``"fourier"`` is exact where every other
     axis is cyclic: circular padding that keeps the size, a stride that divides it,
     and whatever reads no border, such as patch embeddings; it decomposes one small
-    block per pair of frequencies. ``"auto"`` takes the latter where it is exact.
+    block per pair of frequencies. ``"krylov"`` gives the k largest values of any operator
+    of any size, each with the residual that bounds its error: a singular value is that
+    near, but none larger is excluded. ``"auto"`` takes Fourier where it is exact, else
+    dense, or Krylov where few values of a large operator are wanted.
 
     Args:
         op: The operator.
         k: How many values; None for all.
         which: ``"largest"`` or ``"smallest"``, for a given k.
-        method: ``"auto"``, ``"dense"``, ``"fourier"``; see :func:`explain`.
-        vectors: Whether to compute singular vectors, as images (``"dense"`` only).
+        method: ``"auto"``, ``"dense"``, ``"fourier"``, ``"krylov"``; see :func:`explain`.
+        vectors: Whether to compute singular vectors, as images (not by ``"fourier"``).
+        rtol: For ``"krylov"``: residuals to reach, relative to sigma_1.
+        max_products: For ``"krylov"``: most images multiplied by A or its adjoint.
+        seed: For ``"krylov"``: of the noise in its starting block.
         dtype: ``torch.float64`` or ``torch.float32``, the arithmetic; weights are cast.
         device: Where to compute; by default where the weight is.
         max_bytes: Byte limit of what is held at a time.
@@ -111,12 +94,15 @@ def spectrum(
     Raises:
         NotApplicable: If the method asked for is not exact for this operator.
         TooLargeError: If no exact method fits ``max_bytes``.
-        ValueError: For an unknown method, which, k or dtype.
+        NotConverged: If Krylov stops at ``max_products``; it carries the best so far.
+        ValueError: For an unknown method, which, k or dtype, or an rtol not in (0, 1).
     """
     _check(op, k, which, method, dtype)
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol must be between 0 and 1; got {rtol}")
     work, exponent = normalised(op.to(device=device), dtype)
     reduced = _reduce(work)
-    plan = _plan(op, reduced, method, vectors, max_bytes)
+    plan = make_plan(op, reduced, k, which, method, vectors, max_bytes)
     if plan.method is None:
         raise TooLargeError(
             f"the spectrum of {op} must fit max_bytes = {readable_bytes(max_bytes)}; "
@@ -125,7 +111,12 @@ def spectrum(
     length = min(op.shape)
     count = length if k is None else k
     part = slice(0, count) if which == "largest" else slice(length - count, length)
+    if plan.method == "krylov":
+        assert k is not None
+        wide, exponent = normalised(op.to(device=device), torch.float64)
+        return _by_krylov(wide, exponent, k, vectors, rtol, max_products, seed)
     left = right = None
+    error: float | FloatArray
     if vectors:
         values, error, left, right = dense_vectors(work, count, which)
     else:
@@ -146,66 +137,49 @@ def spectrum(
     )
 
 
+def _by_krylov(
+    op: ConvOperator,
+    exponent: int,
+    k: int,
+    vectors: bool,
+    rtol: float,
+    max_products: int,
+    seed: int,
+) -> Spectrum:
+    found = largest_triples(op, k, rtol, max_products, seed)
+    values, error = scaled_back(found.values, found.errors, exponent)
+    result = Spectrum(
+        values=values,
+        error=error,
+        shape=op.shape,
+        method="krylov",
+        complete=k == min(op.shape),
+        which="largest",
+        converged=found.converged,
+        left=found.left if vectors else None,
+        right=found.right if vectors else None,
+    )
+    if found.converged:
+        return result
+    raise NotConverged(
+        f"residuals must fall below rtol = {rtol:g} of sigma_1; after {found.products} "
+        f"products the largest is {float(np.max(error) / values[0]):.1e}; raise "
+        "max_products or rtol, or take the best so far from this error's .best",
+        result,
+    )
+
+
 def _way_on(op: ConvOperator) -> str:
     if fourier_obstacle(op.geometry) is None:
         return "raise max_bytes"
     return (
         "take a smaller input_size, op.circular() for the same kernel on the torus of "
-        "this size (another operator), or raise max_bytes"
+        "this size (another operator), a number k of largest values, or raise max_bytes"
     )
 
 
 def _reduce(op: ConvOperator) -> Reduction:
     return Reduction.of(op.weight.detach(), op.geometry, op.transposed)
-
-
-def _plan(
-    op: ConvOperator, reduced: Reduction, method: str, vectors: bool, max_bytes: int
-) -> Plan:
-    obstacle = fourier_obstacle(op.geometry)
-    _require_exact(method, obstacle, vectors)
-    result = 8 * min(op.shape)
-    if method == "fourier" or (method == "auto" and not obstacle and not vectors):
-        reason = "every axis is cyclic or read by one tap, so Fourier is exact"
-        memory = 3 * result + fourier_bytes(reduced)
-        fits = memory <= max_bytes
-        return Plan("fourier" if fits else None, reason, fourier_flops(reduced), memory)
-    if vectors:
-        m, n = op.shape
-        memory = 3 * reduced.weight.element_size() * (m // op.groups) * n
-        reason = "singular vectors take a dense SVD of the diagonal blocks"
-    else:
-        memory = 3 * (result + dense_bytes(reduced))
-        why = f"{obstacle}, so not Fourier" if obstacle else "it was asked for"
-        rows, columns = reduced.block_shape
-        count = f"{reduced.groups} blocks" if reduced.groups > 1 else "one block"
-        reason = (
-            f"{why}; a dense SVD is exact and decomposes {count} of {rows} x {columns}"
-        )
-    fits = memory <= max_bytes
-    return Plan("dense" if fits else None, reason, dense_flops(reduced), memory)
-
-
-def _require_exact(method: str, obstacle: str | None, vectors: bool) -> None:
-    """Refuse what is not exact, or not there yet, when it is asked for by name."""
-    if method == "krylov":
-        raise NotApplicable(
-            "method must be 'auto', 'dense' or 'fourier' in this version; got 'krylov'; "
-            "use 'dense' on a smaller input_size",
-            "krylov",
-        )
-    if method == "fourier" and obstacle:
-        raise NotApplicable(
-            f"method='fourier' needs a block-circulant operator; {obstacle}; use "
-            "method='dense', or op.circular() for the torus, which is another operator",
-            "fourier",
-        )
-    if method == "fourier" and vectors:
-        raise NotApplicable(
-            "vectors=True needs method='dense' in this version; got 'fourier'; "
-            "use method='dense' or leave the vectors out",
-            "fourier",
-        )
 
 
 def _check(

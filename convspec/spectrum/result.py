@@ -23,9 +23,10 @@ class Spectrum:
 
     Attributes:
         values: Descending, float64: all min(m, n) of them when complete, else k.
-        error: Bound on the absolute error of each value.
+        error: Bound on the absolute error of each value, one for all or one per value.
+            By ``"krylov"`` a singular value lies that near; see :func:`spectrum`.
         shape: (m, n) of the operator.
-        method: How they were computed: ``"dense"`` or ``"fourier"``.
+        method: How they were computed: ``"dense"``, ``"fourier"`` or ``"krylov"``.
         complete: Whether these are all the values, zeros included.
         which: ``"largest"`` or ``"smallest"``: which k values an incomplete one holds.
         converged: Whether the method reached what it promises.
@@ -44,7 +45,7 @@ class Spectrum:
     """
 
     values: FloatArray
-    error: float
+    error: float | FloatArray
     shape: tuple[int, int]
     method: str
     complete: bool = True
@@ -183,5 +184,5 @@ class Spectrum:
         return (
             f"<Spectrum of {self.shape[0]} x {self.shape[1]}: {count} singular values, "
             f"{self.values[0]:.6g} ... {self.values[-1]:.6g}, "
-            f"{self.method}, error <= {self.error:.1e}>"
+            f"{self.method}, error <= {np.max(self.error):.1e}>"
         )

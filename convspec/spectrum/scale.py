@@ -38,18 +38,18 @@ def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]
 
 
 def scaled_back(
-    values: FloatArray, error: float, exponent: int
-) -> tuple[FloatArray, float]:
+    values: FloatArray, error: float | FloatArray, exponent: int
+) -> tuple[FloatArray, float | FloatArray]:
     """``2^e`` times the values, and the error of that, which underflow may add to."""
     with np.errstate(over="ignore"):  # beyond float64 a value is inf, and so its error
         restored: FloatArray = np.ldexp(values, exponent)
-        bound = float(np.ldexp(error, exponent))
-    if math.isinf(restored[0]):
-        return restored, math.inf
-    tiny = float(np.finfo(np.float64).tiny)
-    if error > 0 and (bound < tiny or restored[-1] < tiny):
-        bound = math.nextafter(bound, math.inf)  # below the normal range ldexp rounds
-    return restored, bound
+        bound: FloatArray = np.ldexp(np.asarray(error, dtype=np.float64), exponent)
+    bound = np.where(np.isinf(restored[0]), np.inf, bound)
+    tiny = np.finfo(np.float64).tiny
+    # below the normal range ldexp rounds
+    rounded = (np.asarray(error) > 0) & ((bound < tiny) | (restored.min() < tiny))
+    bound = np.where(rounded, np.nextafter(bound, np.inf), bound)
+    return restored, bound if np.ndim(error) else float(bound)
 
 
 def _largest(weight: Tensor) -> float:

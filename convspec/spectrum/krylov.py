@@ -1,0 +1,157 @@
+"""The largest singular values of any operator by Krylov subspaces."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from convspec.operator import ConvOperator
+from convspec.spectrum.lanczos import thick_restart_lanczos
+from convspec.spectrum.result import FloatArray
+from convspec.spectrum.start import symbol_start
+
+__all__ = ["KrylovResult", "krylov_bytes", "largest_triples"]
+
+# above this tolerance float32 products are enough; below, float64 goes on from there
+SINGLE = 1e-4
+# spaces up to this size are not searched but taken whole
+WHOLE = 128
+
+
+@dataclass(frozen=True)
+class KrylovResult:
+    """Approximate singular triples, largest first.
+
+    Attributes:
+        values: (count,).
+        errors: For each value a distance within which A has a singular value.
+        left: (count, *output_shape).
+        right: (count, *input_shape).
+        converged: Whether all residuals are within the tolerance.
+        products: Images multiplied by A or its adjoint.
+    """
+
+    values: FloatArray
+    errors: FloatArray
+    left: Tensor
+    right: Tensor
+    converged: bool
+    products: int
+
+
+def largest_triples(
+    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int = 0
+) -> KrylovResult:
+    """The ``count`` largest singular triples, ``||A^H u - sigma v|| <= rtol sigma_1``.
+
+    A residual proves that a singular value is within it, not that none is larger: the
+    values are Ritz values, lower bounds up to rounding.
+
+    Args:
+        op: In float64 or complex128, with weights near 1.
+        count: Triples wanted, at most min(m, n).
+        rtol: Tolerance of the residuals relative to sigma_1.
+        max_products: Most images multiplied by A or its adjoint.
+        seed: Of the starting block's noise.
+    """
+    wide = op.shape[1] > op.shape[0]
+    side = op.H if wide else op  # the basis lives on the smaller side
+    generator = torch.Generator().manual_seed(seed)
+    block = min(1 if count == 1 else min(8, count), side.shape[1])
+    length = side.shape[1]
+    if length <= max(WHOLE, 4 * count + 4 * block):
+        whole = torch.eye(length, dtype=side.dtype, device=side.device)
+        return _polished(op, side, wide, whole, count, True, rtol, 2 * length)
+    rows = symbol_start(side, block, generator).to(side.device)
+    products, converged = 0, False
+    for dtype, tolerance in _phases(op, rtol):
+        ritz = thick_restart_lanczos(
+            partial(_gram, side.to(dtype)),
+            rows.to(dtype),
+            count,
+            tolerance,
+            capacity=_capacity(count, len(rows), length),
+            max_steps=max(1, (max_products - products) // (2 * len(rows))),
+            generator=generator,
+        )
+        products += 2 * len(rows) * ritz.steps
+        rows, converged = ritz.rows, ritz.converged
+    products += 2 * count
+    return _polished(op, side, wide, rows, count, converged, rtol, products)
+
+
+def _capacity(count: int, block: int, length: int) -> int:
+    """Basis vectors held: wide enough to restart rarely, within the whole space."""
+    return min(max(96, 4 * count + 8 * block), length - block)
+
+
+def krylov_bytes(op: ConvOperator, count: int) -> int:
+    """Bytes of the basis and the vectors, in double precision at the end."""
+    side = min(op.shape)
+    block = 1 if count == 1 else min(8, count)
+    rows = _capacity(count, block, side) + 4 * block
+    return 8 * (rows * side + 4 * count * sum(op.shape))
+
+
+def _phases(op: ConvOperator, rtol: float) -> list[tuple[torch.dtype, float]]:
+    single = torch.complex64 if op.dtype.is_complex else torch.float32
+    phases = [(single, max(rtol, SINGLE))]
+    return phases if rtol >= SINGLE else [*phases, (op.dtype, rtol)]
+
+
+def _gram(op: ConvOperator, rows: Tensor) -> Tensor:
+    images = rows.reshape(len(rows), *op.input_shape)
+    return op.adjoint(op.apply(images)).reshape(len(rows), -1)
+
+
+def _polished(
+    op: ConvOperator,
+    side: ConvOperator,
+    wide: bool,
+    rows: Tensor,
+    count: int,
+    converged: bool,
+    rtol: float,
+    products: int,
+) -> KrylovResult:
+    """Rayleigh-Ritz in double precision on the space found, and true residuals."""
+    v = torch.linalg.qr(rows.to(side.dtype).mH)[0].mH  # (count, n)
+    w = side.apply(v.reshape(len(v), *side.input_shape)).reshape(len(v), -1)
+    # A V^H = W^H = P S Q^H: left vectors are rows of P^H, right ones rows of Q^H V
+    y, s, u = torch.linalg.svd(w, full_matrices=False)  # w = y s u
+    s, u = s[:count], u[:count]
+    right = y[:, :count].mH @ v
+    back = side.adjoint(u.reshape(len(u), *side.output_shape)).reshape(len(u), -1)
+    residual = torch.linalg.vector_norm(back - s[:, None] * right, dim=1)
+    errors = residual + _rounding(side)
+    if wide:
+        left_rows, right_rows = right, u
+    else:
+        left_rows, right_rows = u, right
+    return KrylovResult(
+        values=s.cpu().numpy(),
+        errors=errors.cpu().numpy(),
+        left=left_rows.reshape(len(s), *op.output_shape),
+        right=right_rows.reshape(len(s), *op.input_shape),
+        converged=converged and bool((residual <= 4 * rtol * s[0]).all()),
+        products=products,
+    )
+
+
+def _rounding(op: ConvOperator) -> float:
+    """Bound on the rounding of a product with A or its adjoint, of a unit vector.
+
+    Entrywise ``|fl(A x) - A x| <= gamma_k |A| |x|`` for sums of k terms in any order
+    (Higham 2002, section 3.5), and ``|| |A| || <= sqrt(|| A ||_1 || A ||_inf)`` (Schur).
+    """
+    weight = op.weight.abs()
+    absolute = op.with_weight(weight)
+    row = absolute.apply(weight.new_ones(op.input_shape)).max()
+    column = absolute.adjoint(weight.new_ones(op.output_shape)).max()
+    terms = weight.numel() // min(weight.shape[:2])
+    eps = torch.finfo(weight.dtype).eps
+    return (terms + 64) * eps * math.sqrt(float(row) * float(column))

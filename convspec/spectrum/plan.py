@@ -1,0 +1,134 @@
+"""Which method computes a spectrum, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convspec.errors import NotApplicable
+from convspec.limits import readable_bytes
+from convspec.operator import ConvOperator
+from convspec.spectrum.dense import dense_bytes, dense_flops
+from convspec.spectrum.fourier import fourier_bytes, fourier_flops, fourier_obstacle
+from convspec.spectrum.krylov import krylov_bytes
+from convspec.spectrum.reduce import Reduction
+
+__all__ = ["Plan", "make_plan"]
+
+# a dense SVD of at most this many operations is taken even if a few values would do
+SMALL_FLOPS = 1e10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The method a spectrum takes.
+
+    Attributes:
+        method: ``"fourier"``, ``"dense"`` or ``"krylov"``; None where none is possible.
+        reason: Why, in a sentence.
+        flops: Estimated operations; for ``"krylov"`` those of 100 products with A and
+            100 with its adjoint.
+        memory: Bytes it holds at a time, its result included.
+    """
+
+    method: str | None
+    reason: str
+    flops: float
+    memory: int
+
+    def __str__(self) -> str:
+        cost = f"{self.flops:.1e} operations, {readable_bytes(self.memory)}"
+        return f"{self.method or 'no method'} ({cost}): {self.reason}"
+
+
+def make_plan(
+    op: ConvOperator,
+    reduced: Reduction,
+    k: int | None,
+    which: str,
+    method: str,
+    vectors: bool,
+    max_bytes: int,
+) -> Plan:
+    """The plan for arguments already checked.
+
+    Raises:
+        NotApplicable: If the method is not exact for the operator, or not fit for k.
+    """
+    obstacle = fourier_obstacle(op.geometry)
+    _require_fit(method, obstacle, k, which, vectors)
+    if method == "fourier" or (method == "auto" and not obstacle and not vectors):
+        return _fourier(op, reduced, max_bytes)
+    dense = _dense(op, reduced, obstacle, vectors, max_bytes)
+    if method == "krylov":
+        return _krylov(op, k or 1, "it was asked for", max_bytes)
+    few = k is not None and which == "largest" and 4 * k <= min(op.shape)
+    if method == "auto" and few and (not dense.method or dense.flops > SMALL_FLOPS):
+        assert k is not None
+        reason = f"{k} of {min(op.shape)} values are wanted and {obstacle or 'vectors'}"
+        return _krylov(op, k, reason, max_bytes)
+    return dense
+
+
+def _fourier(op: ConvOperator, reduced: Reduction, max_bytes: int) -> Plan:
+    memory = 24 * min(op.shape) + fourier_bytes(reduced)
+    return Plan(
+        "fourier" if memory <= max_bytes else None,
+        "every axis is cyclic or read by one tap, so Fourier is exact",
+        fourier_flops(reduced),
+        memory,
+    )
+
+
+def _dense(
+    op: ConvOperator,
+    reduced: Reduction,
+    obstacle: str | None,
+    vectors: bool,
+    max_bytes: int,
+) -> Plan:
+    rows, columns = reduced.block_shape
+    count = f"{reduced.groups} blocks" if reduced.groups > 1 else "one block"
+    if vectors:
+        m, n = op.shape
+        memory = 3 * reduced.weight.element_size() * (m // op.groups) * n
+        reason = "singular vectors take a dense SVD of the diagonal blocks"
+    else:
+        memory = 24 * min(op.shape) + 3 * dense_bytes(reduced)
+        why = f"{obstacle}, so not Fourier" if obstacle else "it was asked for"
+        reason = f"{why}; a dense SVD is exact, of {count} of {rows} x {columns}"
+    fits = memory <= max_bytes
+    return Plan("dense" if fits else None, reason, dense_flops(reduced), memory)
+
+
+def _krylov(op: ConvOperator, k: int, why: str, max_bytes: int) -> Plan:
+    memory = krylov_bytes(op, k)
+    return Plan(
+        "krylov" if memory <= max_bytes else None,
+        f"{why}; Krylov subspaces give the {k} largest with residual errors",
+        400.0 * op.geometry.reads,
+        memory,
+    )
+
+
+def _require_fit(
+    method: str, obstacle: str | None, k: int | None, which: str, vectors: bool
+) -> None:
+    """Refuse what is not exact, or not there yet, when it is asked for by name."""
+    if method == "krylov" and (k is None or which != "largest"):
+        raise NotApplicable(
+            "method='krylov' computes a given number k of largest singular values; got "
+            f"k={k}, which={which!r}; give k, or use 'dense' on a smaller input_size",
+            "krylov",
+        )
+    if method == "fourier" and obstacle:
+        raise NotApplicable(
+            f"method='fourier' needs a block-circulant operator; {obstacle}; use "
+            "method='dense', or op.circular() for the torus, which is another operator",
+            "fourier",
+        )
+    if method == "fourier" and vectors:
+        raise NotApplicable(
+            "vectors=True needs method='dense' in this version; got 'fourier'; "
+            "use method='dense' or leave the vectors out",
+            "fourier",
+        )

@@ -1,0 +1,125 @@
+"""Where to start: the symbol's largest singular vectors, as windowed plane waves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.operator import ConvOperator
+from convspec.symbol import Symbol
+
+__all__ = ["symbol_start"]
+
+NOISE = 0.1
+# waves whose value comes this near the largest are mixed into the start
+NEAR = 0.9
+MIXED = 6
+SECONDARY = 0.2
+POINTS = {1: 32, 2: 8, 3: 4}
+
+
+def symbol_start(op: ConvOperator, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` starting images as rows (count, n): waves at the symbol's peaks.
+
+    At the frequency where ``sigma_1(F(w))`` is largest, its right singular vector times
+    ``exp(i <p, w>)`` times a sine window is nearly a singular vector of a zero-padded
+    operator. Each row mixes the waves of all near-peak frequencies, in every group, and
+    some noise, so that no leading direction is out of reach.
+
+    Args:
+        op: The operator.
+        count: Rows wanted.
+        generator: Source of the mixture and the noise.
+    """
+    noise = torch.randn(
+        count, math.prod(op.input_shape), generator=generator, dtype=torch.float64
+    )
+    waves = _mixtures(op, count, generator).flatten(1)
+    rows = NOISE * noise / _lengths(noise) + waves / _lengths(waves).clamp(min=1e-30)
+    return rows.to(op.weight)
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return lengths
+
+
+def _mixtures(op: ConvOperator, count: int, generator: torch.Generator) -> Tensor:
+    """Random real mixtures of the near-peak waves of every group; (count, *shape)."""
+    symbol = op.symbol()
+    points = _frequencies(symbol)
+    sigma, vectors = _leading(symbol.at(points).to(torch.complex64), generator)
+    channels = op.input_shape[0] // op.groups
+    dtype = torch.complex128 if op.dtype.is_complex else torch.float64
+    rows = torch.zeros(count, *op.input_shape, dtype=dtype)
+    for group in range(op.groups):
+        waves = torch.stack(
+            [
+                _plane_wave(op, points[j], vectors[j, group])
+                for j in _peaks(sigma[:, group], points)
+            ]
+        )
+        phases = torch.randn(count, len(waves), 2, generator=generator)
+        phases[0, 1:] *= SECONDARY  # the first row is mostly the largest peak
+        mixture = torch.view_as_complex(phases.double()) @ waves.flatten(1)
+        if not op.dtype.is_complex:
+            mixture = mixture.real
+        part = rows[:, group * channels : (group + 1) * channels]
+        part += mixture.reshape(part.shape)
+    return rows
+
+
+def _peaks(sigma: Tensor, points: Tensor) -> list[int]:
+    """Near-peak frequencies, largest first, none next to a larger one or its mirror."""
+    spacing = 2 * math.pi / round(len(points) ** (1 / points.shape[1]))
+    chosen: list[int] = []
+    for j in sigma.argsort(descending=True).tolist():
+        if sigma[j] < NEAR * sigma.max() or len(chosen) == MIXED:
+            break
+        others = torch.cat([points[chosen], -points[chosen]])
+        gap = torch.remainder(points[j] - others + math.pi, 2 * math.pi) - math.pi
+        if not len(chosen) or float(gap.abs().amax(dim=1).min()) > 1.5 * spacing:
+            chosen.append(j)
+    return chosen
+
+
+def _frequencies(symbol: Symbol) -> Tensor:
+    """A grid of frequencies, half of it for real symbols, fewer for wide blocks."""
+    points = POINTS[symbol.dim]
+    if math.prod(symbol.block_shape) * symbol.groups > 2**16:
+        points = max(2, points // 2)
+    line = 2 * math.pi * np.arange(points) / points
+    grid = np.stack(np.meshgrid(*[line] * symbol.dim, indexing="ij"), axis=-1)
+    if not symbol.coefficients.is_complex():
+        grid = grid[: points // 2 + 1]
+    return torch.from_numpy(grid.reshape(-1, symbol.dim))
+
+
+def _leading(blocks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Estimates of the largest singular value and right vector by power iteration."""
+    shape = (*blocks.shape[:2], blocks.shape[3], 1)
+    v = torch.randn(shape, generator=generator, dtype=torch.float32).to(blocks)
+    for _ in range(6):
+        v = blocks.mH @ (blocks @ v)
+        v = v / torch.linalg.vector_norm(v, dim=(-2, -1), keepdim=True).clamp(min=1e-30)
+    sigma = torch.linalg.vector_norm(blocks @ v, dim=(-2, -1))
+    return sigma, v[..., 0]
+
+
+def _plane_wave(op: ConvOperator, frequency: Tensor, vector: Tensor) -> Tensor:
+    """``window(x) exp(i <x // s, w>) v[channel, x mod s]`` of one group, complex."""
+    axes = op.geometry.axes
+    strides = [1 if op.transposed else axis.stride for axis in axes]
+    image = vector.to(torch.complex128).reshape(-1, *strides)
+    for j, (size, stride) in enumerate(zip(op.input_shape[1:], strides, strict=True)):
+        place = torch.arange(size)
+        wave = torch.polar(
+            torch.sin(math.pi * (place + 1) / (size + 1)),
+            float(frequency[j]) * (place // stride),
+        )
+        shape = [1] * (j + 1) + [size] + [1] * (len(strides) - j - 1)
+        image = image.index_select(j + 1, place % stride) * wave.reshape(shape)
+    return image
