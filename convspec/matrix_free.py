@@ -119,7 +119,11 @@ class MatrixFree:
 
     def with_weight(self: Map, weight: Tensor) -> Map:
         """The map of another weight of the same shape, without a bias."""
-        return self._of(weight, self.geometry, self.transposed)
+        return self.with_geometry(weight, self.geometry)
+
+    def with_geometry(self: Map, weight: Tensor, geometry: ConvGeometry) -> Map:
+        """The map of another weight and the geometry that fits it, without a bias."""
+        return self._of(weight, geometry, self.transposed)
 
     @property
     def T(self: Map) -> Map:  # noqa: N802

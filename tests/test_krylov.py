@@ -225,3 +225,22 @@ def test_orthonormal_rows_of_a_rank_deficient_block(dtype: torch.dtype) -> None:
     identity = torch.eye(7, dtype=dtype)
     assert torch.allclose(everything @ everything.mH, identity, atol=1e-12)
     assert torch.allclose(coupling.to(dtype) @ q, rows, atol=1e-12)
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["conv", "transposed"])
+def test_groups_that_cannot_lead_are_left_out(transposed: bool) -> None:
+    """Two of eight groups hold the largest values; vectors vanish on the others."""
+    generator = torch.Generator().manual_seed(8)
+    weight = torch.randn(16, 2, 3, 3, generator=generator, dtype=torch.float64)
+    weight[4:6] *= 4
+    weight[10:12] *= 4
+    op = cs.ConvOperator(weight, 14, padding=1, groups=8)
+    op = op.T if transposed else op
+    spec = cs.spectrum(op, 4, method="krylov", rtol=1e-8, vectors=True)
+    exact = cs.spectrum(op, 4, method="dense")
+    np.testing.assert_allclose(spec.values, exact.values, rtol=1e-12)
+    sigma = torch.from_numpy(spec.values)
+    u, v = spec.left.flatten(1), spec.right.flatten(1)
+    assert torch.allclose(op @ v.T, u.T * sigma, atol=1e-6 * spec.norm)
+    silent = [channel for channel in range(16) if channel not in (4, 5, 10, 11)]
+    assert not spec.right[:, silent].any()

@@ -175,7 +175,8 @@ def test_text_around_the_table(report: cs.ModelReport) -> None:
     first, *notes = summary.splitlines()
     assert first.startswith(
         "5 convolutions on input (1, 15, 15): 3 with their exact spectrum "
-        "(1 by fourier, 2 by dense), 1 with the circular one beside; "
+        "(1 by fourier, 2 by dense), 0 with the norm by krylov, "
+        "1 with the circular one beside; "
     )
     assert notes == [*report.notes, "not called: spare"]
     assert "another operator: neither exact nor a bound" in legend

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
+from convspec.errors import GeometryError, NotConverged, NotFiniteError, UnsupportedLayer
 from convspec.layers import layer_type
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator
@@ -20,6 +20,9 @@ from convspec.report.model import ModelReport
 from convspec.spectrum import Plan, Spectrum, explain, spectrum
 
 __all__ = ["analyze"]
+
+# residual of the leading singular value, relative; its own error is far smaller
+NORM_RTOL = 1e-4
 
 Progress = Callable[[int, int, str], None]
 
@@ -97,7 +100,9 @@ def _layer(name: str, call: Call, max_flops: float, max_bytes: int) -> LayerRepo
         exact = spectrum(op, max_bytes=max_bytes)
         return _row(name, call, op, exact, None, exact.method, plan.reason, start)
     circular = _circular(op, max_flops, max_bytes)
-    return _row(name, call, op, None, circular, "none", reason, start)
+    leading = _leading(op, max_flops, max_bytes)
+    method = "none" if leading is None else "krylov"
+    return _row(name, call, op, None, circular, method, reason, start, leading)
 
 
 def _too_costly(plan: Plan, max_flops: float, max_bytes: int) -> str | None:
@@ -106,6 +111,17 @@ def _too_costly(plan: Plan, max_flops: float, max_bytes: int) -> str | None:
     if plan.flops > max_flops:
         return f"{plan.reason}, {plan.flops:.1e} operations, beyond max_flops"
     return None
+
+
+def _leading(op: ConvOperator, max_flops: float, max_bytes: int) -> Spectrum | None:
+    """The largest singular value by Krylov, converged or as far as it came."""
+    plan = explain(op, 1, method="krylov", max_bytes=max_bytes)
+    if _too_costly(plan, max_flops, max_bytes) is not None:
+        return None
+    try:
+        return spectrum(op, 1, method="krylov", rtol=NORM_RTOL, max_bytes=max_bytes)
+    except NotConverged as error:
+        return error.best if isinstance(error.best, Spectrum) else None
 
 
 def _circular(op: ConvOperator, max_flops: float, max_bytes: int) -> Spectrum | None:
@@ -129,6 +145,7 @@ def _row(
     method: str,
     reason: str,
     start: float,
+    leading: Spectrum | None = None,
 ) -> LayerReport:
     return LayerReport(
         name=name,
@@ -137,6 +154,7 @@ def _row(
         operator=op,
         frobenius_norm=None if op is None else op.frobenius_norm(),
         spectrum=exact,
+        leading=leading,
         circular=circular,
         method=method,
         reason=reason,

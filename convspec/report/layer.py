@@ -29,9 +29,13 @@ class LayerReport:
         spectrum: The exact spectrum, where a method within the limits gives it.
         circular: Where it does not: the spectrum of ``operator.circular()``, the same
             kernel on the torus of this size. Another operator: neither bound nor exact.
-        method: ``"fourier"`` or ``"dense"`` for an exact spectrum, else ``"none"``.
+        method: ``"fourier"`` or ``"dense"`` for an exact spectrum, ``"krylov"`` where
+            only ``leading`` is known, else ``"none"``.
         reason: Why that method, or why none.
         seconds: Time spent on the row.
+        leading: Without an exact spectrum: the largest singular value by Krylov, a
+            lower bound of the norm up to rounding; a singular value lies within
+            ``leading.error`` of it.
     """
 
     name: str
@@ -44,6 +48,7 @@ class LayerReport:
     method: str
     reason: str
     seconds: float
+    leading: Spectrum | None = None
 
     @property
     def geometry(self) -> str:
@@ -68,6 +73,7 @@ class LayerReport:
     def to_dict(self) -> dict[str, Any]:
         """All that is known, JSON-ready: None where unknown, infinities as "inf"."""
         op, exact, circular = self.operator, self.spectrum, self.circular
+        leading = self.leading
         row: dict[str, Any] = {
             "name": self.name,
             "type": self.type,
@@ -89,6 +95,8 @@ class LayerReport:
             "nuclear_norm": None,
             "log_volume": None,
             "quantiles": None if exact is None else _quantiles(exact),
+            "leading": None if leading is None else leading.norm,
+            "leading_error": None if leading is None else float(np.max(leading.error)),
             "worst_case_norm": None,
             "circular_norm": None if circular is None else circular.norm,
             "circular_quantiles": None if circular is None else _quantiles(circular),

@@ -23,9 +23,11 @@ __all__ = ["ModelReport"]
 
 LEGEND = (
     "sigma_1 to stable rank: exact for the layer as it is, up to rounding, by the method",
-    "named; - where no exact method is within the limits. circular sigma_1: of the same",
-    "kernel on the torus of this size, another operator: neither exact nor a bound.",
-    "worst case: the supremum over input sizes, not computed by this version.",
+    "named; - where no exact method is within the limits. sigma_1 with >=, by krylov: a",
+    "lower bound up to rounding, and a singular value lies within its residual; none",
+    "larger is excluded. circular sigma_1: of the same kernel on the torus of this size,",
+    "another operator: neither exact nor a bound. worst case: the supremum over input",
+    "sizes, not computed by this version.",
 )
 
 
@@ -66,12 +68,14 @@ class ModelReport:
         """Counts of layers by method, and the time taken."""
         methods = Counter(layer.method for layer in self.layers)
         exact = [f"{methods[m]} by {m}" for m in ("fourier", "dense") if methods[m]]
+        leading = sum(layer.leading is not None for layer in self.layers)
         stand_ins = sum(layer.circular is not None for layer in self.layers)
         seconds = sum(layer.seconds for layer in self.layers)
         return (
             f"{len(self)} convolutions on input {self.input_shape}: "
             f"{methods['fourier'] + methods['dense']} with their exact spectrum "
-            f"({', '.join(exact) or 'none'}), {stand_ins} with the circular one beside; "
+            f"({', '.join(exact) or 'none'}), {leading} with the norm by krylov, "
+            f"{stand_ins} with the circular one beside; "
             f"{seconds:.1f} s"
         )
 

@@ -59,7 +59,7 @@ def _cells(layer: LayerReport) -> list[str]:
         EMPTY if op is None else _shape(op.input_shape),
         EMPTY if op is None else _shape(op.output_shape),
         _number(layer.frobenius_norm),
-        _number(None if exact is None else exact.norm),
+        _norm(layer),
         _number(None if exact is None else float(exact.values[-1])),
         EMPTY if exact is None else str(exact.rank()),
         _number(None if exact is None else exact.condition_number),
@@ -69,6 +69,12 @@ def _cells(layer: LayerReport) -> list[str]:
         EMPTY,
         f"{layer.seconds:.2f}",
     ]
+
+
+def _norm(layer: LayerReport) -> str:
+    if layer.spectrum is None and layer.leading is not None:
+        return f">= {_number(layer.leading.norm)}"
+    return _number(None if layer.spectrum is None else layer.spectrum.norm)
 
 
 def _shape(numbers: Sequence[int]) -> str:

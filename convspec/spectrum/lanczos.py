@@ -7,6 +7,7 @@ restarted Lanczos bidiagonalization methods", SIAM J. Sci. Comput. 27, 2005.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor
 
 __all__ = ["RitzVectors", "orthonormal_rows", "thick_restart_lanczos"]
+
+# below this part of its norm a remainder is orthogonalised once more
+CANCELLED = 1e-2
 
 Gram = Callable[[Tensor], Tensor]
 
@@ -65,11 +69,12 @@ def thick_restart_lanczos(
     first, end, steps = 0, block, 0
     while True:
         image = gram(basis[first:end])
+        scale = _norm(image)
         steps += 1
         image, overlaps = _orthogonalise(image, basis[:end], 2 * block)
         projected[:end, first:end] = overlaps.T.to(projected)
         projected[first:end, :end] = overlaps.conj().to(projected)
-        following, coupling = orthonormal_rows(image, basis[:end], generator)
+        following, coupling = orthonormal_rows(image, basis[:end], generator, scale)
         full = end + block > capacity
         # small problems are looked at after each step, large ones now and then
         if full or end <= 8 * block or steps % 4 == 0 or steps >= max_steps:
@@ -91,7 +96,10 @@ def thick_restart_lanczos(
 
 
 def orthonormal_rows(
-    rows: Tensor, against: Tensor, generator: torch.Generator
+    rows: Tensor,
+    against: Tensor,
+    generator: torch.Generator,
+    scale: float = math.inf,
 ) -> tuple[Tensor, Tensor]:
     """Orthonormal Q (b, n) with ``rows = coupling @ Q``, orthogonal to ``against``.
 
@@ -103,22 +111,28 @@ def orthonormal_rows(
         rows: (b, n), orthogonal to ``against`` up to rounding.
         against: Orthonormal rows, with b directions left beside them.
         generator: Of the random directions.
+        scale: Norm of the rows before ``against`` was removed from them; far above
+            theirs, it is removed again.
 
     Returns:
         Q, and the coupling (b, b) in double precision on the CPU.
     """
     count = len(rows)
-    negligible = 8 * count * torch.finfo(rows.dtype).eps * _norm(rows)
+    size = _norm(rows)
+    negligible = 8 * count * torch.finfo(rows.dtype).eps * size
     q, remainder = rows[:0], rows
     while len(q) < count and _norm(remainder) > negligible:
         found = _well_conditioned(remainder)[: count - len(q)]
-        q = torch.cat([q, _orthonormal(found, torch.cat([against, q]))])
+        if len(found) == count and size > CANCELLED * scale:
+            q = _orthonormal(found, [], 1)  # orthogonal to the basis as it is
+        else:
+            q = torch.cat([q, _orthonormal(found, [against, q], 2)])
         remainder = rows - (rows @ q.mH) @ q
     coupling = _inner(rows, q)
     if len(q) < count:
         shape = (count - len(q), rows.shape[1])
         random = torch.randn(shape, generator=generator, dtype=torch.float64).to(rows)
-        q = torch.cat([q, _orthonormal(random, torch.cat([against, q]))])
+        q = torch.cat([q, _orthonormal(random, [against, q], 2)])
         coupling = torch.nn.functional.pad(coupling, (0, count - coupling.shape[1]))
     return q, coupling
 
@@ -128,13 +142,15 @@ def _well_conditioned(rows: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(_inner(rows, rows))  # ascending
     live = values > 1e-4 * values[-1]
     weights = (vectors[:, live] / values[live].sqrt()).flip(1)
-    return weights.mH.to(rows) @ rows
+    leading: Tensor = weights.mH.to(rows) @ rows
+    return leading
 
 
-def _orthonormal(rows: Tensor, against: Tensor) -> Tensor:
+def _orthonormal(rows: Tensor, others: list[Tensor], passes: int) -> Tensor:
     """Well-conditioned rows, orthogonalised against others and among themselves."""
-    for _ in range(2 if len(against) else 1):
-        rows = rows - (rows @ against.mH) @ against
+    for _ in range(passes):
+        for other in others:
+            rows = rows - (rows @ other.mH) @ other
         factor = torch.linalg.cholesky(_inner(rows, rows))
         rows = torch.linalg.solve_triangular(factor.to(rows), rows, upper=False)
     return rows

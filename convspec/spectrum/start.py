@@ -11,7 +11,7 @@ from torch import Tensor
 from convspec.operator import ConvOperator
 from convspec.symbol import Symbol
 
-__all__ = ["symbol_start"]
+__all__ = ["leading_groups", "symbol_start"]
 
 NOISE = 0.1
 # waves whose value comes this near the largest are mixed into the start
@@ -40,6 +40,16 @@ def symbol_start(op: ConvOperator, count: int, generator: torch.Generator) -> Te
     waves = _mixtures(op, count, generator).flatten(1)
     rows = NOISE * noise / _lengths(noise) + waves / _lengths(waves).clamp(min=1e-30)
     return rows.to(op.weight)
+
+
+def leading_groups(op: ConvOperator, part: float) -> list[int]:
+    """Groups whose symbol, on a coarse grid, comes within ``part`` of the largest."""
+    symbol = op.symbol()
+    generator = torch.Generator().manual_seed(0)
+    blocks = symbol.at(_frequencies(symbol)).to(torch.complex64)
+    sigma = _leading(blocks, generator)[0].amax(dim=0)
+    leading: list[int] = torch.nonzero(sigma >= part * sigma.max()).flatten().tolist()
+    return leading
 
 
 def _lengths(rows: Tensor) -> Tensor:
