@@ -14,7 +14,16 @@ from convspec.errors import (
 )
 from convspec.operator import ConvOperator
 from convspec.report import LayerReport, ModelReport, analyze
-from convspec.spectrum import Plan, Spectrum, explain, spectrum
+from convspec.spectrum import (
+    Density,
+    Estimate,
+    Plan,
+    Spectrum,
+    explain,
+    spectral_density,
+    spectrum,
+    symbol_density,
+)
 from convspec.symbol import Symbol
 
 __version__ = "0.1.0"
@@ -22,6 +31,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ConvOperator",
     "ConvSpecError",
+    "Density",
+    "Estimate",
     "GeometryError",
     "LayerReport",
     "ModelReport",
@@ -39,6 +50,8 @@ __all__ = [
     "from_toeplitz",
     "im2col",
     "plot",
+    "spectral_density",
     "spectrum",
+    "symbol_density",
     "to_matrix",
 ]

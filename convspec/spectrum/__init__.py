@@ -1,7 +1,19 @@
 """Singular values of convolution operators."""
 
 from convspec.spectrum.choose import explain, spectrum
+from convspec.spectrum.density import spectral_density, symbol_density
+from convspec.spectrum.density_estimate import Estimate
+from convspec.spectrum.density_result import Density
 from convspec.spectrum.plan import Plan
 from convspec.spectrum.result import Spectrum
 
-__all__ = ["Plan", "Spectrum", "explain", "spectrum"]
+__all__ = [
+    "Density",
+    "Estimate",
+    "Plan",
+    "Spectrum",
+    "explain",
+    "spectral_density",
+    "spectrum",
+    "symbol_density",
+]
