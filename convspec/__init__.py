@@ -16,11 +16,13 @@ from convspec.operator import ConvOperator
 from convspec.report import LayerReport, ModelReport, analyze
 from convspec.spectrum import (
     Density,
+    Envelope,
     Estimate,
     Plan,
     Spectrum,
     explain,
     spectral_density,
+    spectral_envelope,
     spectrum,
     symbol_density,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "ConvOperator",
     "ConvSpecError",
     "Density",
+    "Envelope",
     "Estimate",
     "GeometryError",
     "LayerReport",
@@ -51,6 +54,7 @@ __all__ = [
     "im2col",
     "plot",
     "spectral_density",
+    "spectral_envelope",
     "spectrum",
     "symbol_density",
     "to_matrix",

@@ -174,8 +174,9 @@ def _way_on(op: ConvOperator) -> str:
         return "raise max_bytes"
     return (
         "take a smaller input_size, op.circular() for the same kernel on the torus of "
-        "this size (another operator), spectral_density(op) for the distribution of the "
-        "values, a number k of largest values, or raise max_bytes"
+        "this size (another operator), a number k of largest values, "
+        "spectral_envelope(op) for a band around every value, spectral_density(op) for "
+        "their distribution, or raise max_bytes"
     )
 
 

@@ -1,0 +1,149 @@
+"""Singular values of phase-shifted tori: the symbol on shifted grids.
+
+Multiplying the wrapped entries of a circulant by ``exp(i phi)`` moves its grid of
+frequencies by ``phi / N`` per axis (a block omega-circulant); the unitary DFT after the
+diagonal ``exp(i phi o / N)`` still block-diagonalises it, stride included (polyphase).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import count, islice, product
+
+import numpy as np
+from torch import Tensor
+
+from convspec.geometry import IntArray
+from convspec.rounding import svd_error, symbol_error
+from convspec.spectrum.blocks import CHUNK_BYTES, block_values
+from convspec.spectrum.result import FloatArray
+from convspec.symbol import Symbol
+
+__all__ = ["Torus", "torus_bytes", "torus_values", "turns_of"]
+
+Turns = tuple[Fraction, ...]
+
+
+@dataclass(frozen=True)
+class Torus:
+    """Per axis: frequencies, stride and lags of the taps.
+
+    Attributes:
+        shape: Frequencies (outputs) per axis.
+        strides: Stride per axis; the torus has ``shape * strides`` pixels.
+        lags: The pixel that each tap of output 0 reads, per axis.
+    """
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    lags: tuple[tuple[int, ...], ...]
+
+    def symbol(self, weight: Tensor, groups: int) -> Symbol:
+        """The symbol whose blocks on the shifted grid are those of the torus."""
+        offsets = [np.array(lags, dtype=np.int64) for lags in self.lags]
+        return Symbol.of_taps(weight, groups, offsets, self.strides)
+
+    def count(self, weight: Tensor, groups: int) -> int:
+        """Singular values of each group."""
+        phases = math.prod(self.strides)
+        block = min(weight.shape[0] // groups, weight.shape[1] * phases)
+        return math.prod(self.shape) * block
+
+
+def turns_of(free: tuple[bool, ...], limit: int, real: bool) -> list[Turns]:
+    """The first ``limit`` phases ``phi / 2 pi`` of a nested sequence.
+
+    Halves of turns come first, then quarters, eighths and so on, on the axes that are
+    free; the others stay at 0. For real kernels phi and -phi give the same values, so
+    one of the two is left out.
+    """
+    if not any(free):
+        return [(Fraction(0),) * len(free)]
+    return list(islice(_sequence(free, real), limit))
+
+
+def _sequence(free: tuple[bool, ...], real: bool) -> Iterator[Turns]:
+    seen: set[Turns] = set()
+    for level in count():
+        steps = [Fraction(j, 2**level) for j in range(2**level)]
+        vectors = product(*[steps if f else [Fraction(0)] for f in free])
+        for turns in sorted(vectors, key=_rank):
+            mirrored = tuple(-t % 1 for t in turns) if real else turns
+            if turns not in seen and mirrored not in seen:
+                seen.add(turns)
+                yield turns
+
+
+def _rank(turns: Turns) -> tuple[int, Turns]:
+    """Shifts of all axes before those of some."""
+    return -sum(t != 0 for t in turns), turns
+
+
+def torus_values(
+    weight: Tensor, groups: int, torus: Torus, turns: Turns
+) -> tuple[FloatArray, FloatArray]:
+    """All singular values of a phase-shifted torus, and a bound on the errors.
+
+    The phases are rational multiples of 2 pi, so frequencies are reduced in integers:
+    ``(2 pi j + phi) / N = 2 pi (j b + a) / (N b)`` for ``phi = 2 pi a / b``. The error
+    is that of evaluating the symbol plus that of the SVD of the evaluated block, each
+    enlarged by 1 percent for the rounding of the bounds themselves.
+
+    Returns:
+        (groups, values), descending, and a bound for each group, (groups, 1).
+    """
+    symbol = torus.symbol(weight, groups)
+    index, grid, multiplicity = _frequencies(torus.shape, turns, weight.is_complex())
+    at_once = _at_once(symbol)
+    found = []
+    for first in range(0, len(index), at_once):
+        chunk = slice(first, first + at_once)
+        blocks = block_values(symbol.at_grid(index[chunk], grid)).double().cpu().numpy()
+        several = np.repeat(blocks, multiplicity[chunk], axis=0)
+        found.append(several.swapaxes(0, 1).reshape(groups, -1))
+    values: FloatArray = -np.sort(-np.concatenate(found, axis=1), axis=1)
+    eps = float(np.finfo(np.float64).eps)
+    channels = weight.reshape(groups, -1, *weight.shape[1:])
+    evaluation = np.array([[symbol_error(part, eps)] for part in channels])
+    decomposition = svd_error(*symbol.block_shape, 1.0, eps) * (
+        values[:, :1] + evaluation
+    )
+    return values, 1.01 * (decomposition + evaluation)
+
+
+def torus_bytes(weight: Tensor, groups: int, torus: Torus) -> int:
+    """Bytes of the values, sorted, and of the frequencies held at a time."""
+    block = 16 * groups * math.prod(torus.symbol(weight, groups).block_shape)
+    chunk = min(max(CHUNK_BYTES, block), block * math.prod(torus.shape))
+    return 24 * groups * torus.count(weight, groups) + 3 * chunk
+
+
+def _at_once(symbol: Symbol) -> int:
+    return max(1, CHUNK_BYTES // (16 * symbol.groups * math.prod(symbol.block_shape)))
+
+
+def _frequencies(
+    shape: tuple[int, ...], turns: Turns, everything: bool
+) -> tuple[IntArray, tuple[int, ...], IntArray]:
+    """Grid places, the grid they are on, and how many frequencies each stands for.
+
+    A real kernel has conjugate blocks at w and -w; the shifted grid contains -w with w
+    if every phase is 0 or pi. One of each pair is kept then.
+    """
+    cells = math.prod(shape)
+    index = np.indices(shape).reshape(len(shape), cells).T
+    parts = np.array([t.denominator for t in turns], dtype=np.int64)
+    shifts = np.array([t.numerator for t in turns], dtype=np.int64)
+    places = index * parts + shifts
+    sizes = np.array(shape, dtype=np.int64) * parts
+    grid = tuple(sizes.tolist())
+    if everything or any(t.denominator > 2 for t in turns):
+        return places, grid, np.ones(cells, dtype=np.int64)
+    mirrored = (-places % sizes - shifts) // parts
+    there = np.ravel_multi_index(tuple(mirrored.T), shape)
+    here = np.arange(cells)
+    keep = here <= there
+    return places[keep], grid, np.where(here == there, 1, 2)[keep]
