@@ -45,19 +45,19 @@ def test_within_the_limits_all_is_exact_and_nothing_stands_in() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "word"),
-    [({"max_flops": 100_000}, "max_flops"), ({"max_bytes": 400_000}, "max_bytes")],
+    [({"max_flops": 1e8}, "max_flops"), ({"max_bytes": 10_000_000}, "max_bytes")],
     ids=["max_flops", "max_bytes"],
 )
 def test_stand_in_only_where_no_exact_method_is_within_the_limit(
     limits: dict[str, Any], word: str
 ) -> None:
-    report = cs.analyze(model(), SHAPE, **limits)
+    report = cs.analyze(model(), (1, 40, 40), **limits)
     assert exact_rows(report) == [CIRCULAR, STRIDED]
     assert stand_ins(report) == [ZEROS]
     row = report[ZEROS]
     assert row.method == ("krylov" if row.leading else "none")
     assert f"beyond {word}" in row.reason
-    assert row.operator.shape == (144, 144)
+    assert row.operator.shape == (1600, 1600)
     assert row.frobenius_norm == row.operator.frobenius_norm()
     torus = cs.spectrum(row.operator.circular(), method="fourier")
     assert np.array_equal(row.circular.values, torus.values)

@@ -9,7 +9,8 @@ from convspec.errors import NotConverged, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.dense import dense_values
-from convspec.spectrum.fourier import fourier_obstacle, fourier_values
+from convspec.spectrum.fourier import ACCURACIES, fourier_obstacle, fourier_values
+from convspec.spectrum.fourier_vectors import fourier_vectors
 from convspec.spectrum.krylov import largest_triples
 from convspec.spectrum.plan import Plan, make_plan
 from convspec.spectrum.reduce import Reduction
@@ -57,6 +58,7 @@ def spectrum(
     method: str = "auto",
     vectors: bool = False,
     *,
+    accuracy: str = "full",
     rtol: float = 1e-6,
     max_products: int = 20_000,
     seed: int = 0,
@@ -80,7 +82,9 @@ def spectrum(
         k: How many values; None for all.
         which: ``"largest"`` or ``"smallest"``, for a given k.
         method: ``"auto"``, ``"dense"``, ``"fourier"``, ``"krylov"``; see :func:`explain`.
-        vectors: Whether to compute singular vectors, as images (not by ``"fourier"``).
+        vectors: Whether to compute singular vectors, as images.
+        accuracy: ``"full"``, or for ``"fourier"`` values ``"fast"``: eigenvalues of the
+            smaller Gram matrices, whose error is about ``sqrt(eps) sigma_1``.
         rtol: For ``"krylov"``: residuals to reach, relative to sigma_1.
         max_products: For ``"krylov"``: most images multiplied by A or its adjoint.
         seed: For ``"krylov"``: of the noise in its starting block.
@@ -95,9 +99,13 @@ def spectrum(
         NotApplicable: If the method asked for is not exact for this operator.
         TooLargeError: If no exact method fits ``max_bytes``.
         NotConverged: If Krylov stops at ``max_products``; it carries the best so far.
-        ValueError: For an unknown method, which, k or dtype, or an rtol not in (0, 1).
+        ValueError: For an unknown method, which, k, dtype or accuracy, or an rtol not in
+            (0, 1).
     """
     _check(op, k, which, method, dtype)
+    if accuracy not in ACCURACIES:
+        names = " or ".join(map(repr, ACCURACIES))
+        raise ValueError(f"accuracy must be {names}; got {accuracy!r}")
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {rtol}")
     work, exponent = normalised(op.to(device=device), dtype)
@@ -118,10 +126,13 @@ def spectrum(
     left = right = None
     error: float | FloatArray
     if vectors:
-        values, error, left, right = dense_vectors(work, count, which)
+        triples = fourier_vectors if plan.method == "fourier" else dense_vectors
+        values, error, left, right = triples(work, count, which)
     else:
-        compute = fourier_values if plan.method == "fourier" else dense_values
-        values, error = compute(reduced)
+        if plan.method == "fourier":
+            values, error = fourier_values(reduced, accuracy)
+        else:
+            values, error = dense_values(reduced)
         values = values[part]
     values, error = scaled_back(values, error, exponent)
     return Spectrum(

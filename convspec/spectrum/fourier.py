@@ -11,48 +11,107 @@ Practical Control of Singular Values of Convolutional Layers", NeurIPS 2022).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from convspec.geometry import Axis, ConvGeometry, IntArray
 from convspec.rounding import svd_error, symbol_error
-from convspec.spectrum.blocks import CHUNK_BYTES, block_values
+from convspec.spectrum.blocks import (
+    CHUNK_BYTES,
+    block_values,
+    gram_values,
+    numpy_is_faster,
+    thin_values,
+)
+from convspec.spectrum.parallel import MAX_WORKERS, available_cores, parallel_map
 from convspec.spectrum.reduce import ReadAxis, Reduction
 from convspec.spectrum.result import FloatArray
+from convspec.spectrum.torus import TorusBlocks
 from convspec.symbol import Symbol
 
 __all__ = [
+    "ACCURACIES",
     "conjugate_half",
     "fourier_bytes",
     "fourier_flops",
     "fourier_obstacle",
     "fourier_symbol",
     "fourier_values",
+    "frequency_values",
     "torus_shape",
 ]
 
+ACCURACIES = ("full", "fast")
+# per thread: blocks that stay in its cache while they are decomposed
+CACHE_BYTES = 2**21
+# a chunk worth a thread, about a millisecond
+CHUNK_FLOPS = 2**22
+# from this ratio of its sides on a block's Gram matrix is worth a try
+THIN = 4
+# blocks this large decompose faster in NumPy, where it is faster at all
+NUMPY_SIDE = 32
 
-def fourier_values(reduced: Reduction) -> tuple[FloatArray, float]:
-    """All singular values and a bound on the error of each."""
-    symbol = fourier_symbol(reduced)
-    index, multiplicity = conjugate_half(
-        torus_shape(reduced), reduced.weight.is_complex()
-    )
-    found = [
-        np.repeat(_flat_values(blocks), multiplicity[chunk], axis=0).reshape(-1)
-        for chunk, blocks in _chunks(
-            symbol, index, torus_shape(reduced), reduced.weight.dtype
-        )
-    ]
-    values = np.concatenate(found)
-    eps = torch.finfo(reduced.weight.dtype).eps
+
+def fourier_values(
+    reduced: Reduction, accuracy: str = "full"
+) -> tuple[FloatArray, float]:
+    """All singular values and a bound on the error of each.
+
+    Args:
+        reduced: The operator.
+        accuracy: ``"full"`` for an SVD of each block; ``"fast"`` for the eigenvalues of
+            its Gram matrix, whose small values err by ``sqrt(eps) sigma_1``.
+    """
+    values, multiplicity, error = frequency_values(reduced, accuracy)
     norm = float(values.max())
-    error = svd_error(*symbol.block_shape, norm, eps)
-    error += symbol_error(reduced.weight, eps)
+    values = np.repeat(values, multiplicity, axis=0).reshape(-1)
     return reduced.assemble(values), reduced.error(norm, error)
+
+
+def frequency_values(
+    reduced: Reduction, accuracy: str = "full"
+) -> tuple[FloatArray, IntArray, float]:
+    """The values of B at one of each pair of frequencies, and how many it stands for.
+
+    Returns:
+        values (frequencies, groups * min(r, c)), descending in each group,
+        multiplicity (frequencies,) and a bound on the error of each value.
+    """
+    if accuracy not in ACCURACIES:
+        raise ValueError(
+            f"accuracy must be one of {', '.join(ACCURACIES)}; got {accuracy!r}"
+        )
+    shape, dtype = torus_shape(reduced), reduced.weight.dtype
+    blocks = TorusBlocks(fourier_symbol(reduced), shape, dtype)
+    index, multiplicity = conjugate_half(shape, dtype.is_complex)
+    small, large = sorted(blocks.block_shape)
+    values = np.empty((len(index), blocks.groups * small))
+    eps = torch.finfo(dtype).eps
+    numpy = (
+        not blocks.on_gpu and eps < 1e-10 and small >= NUMPY_SIDE and numpy_is_faster()
+    )
+    gram = accuracy == "fast" and small > 1
+
+    def compute(chunk: slice) -> float:
+        some = blocks.at(index[chunk])
+        error = 0.0
+        if gram:
+            found, errors = gram_values(some)
+            error = float(errors.max())
+        elif large >= THIN * small:
+            found = thin_values(some)
+        else:
+            found = block_values(some, numpy)
+        values[chunk] = found.flatten(1).cpu().numpy()
+        return error
+
+    chunks = _chunks(len(index), blocks)
+    errors = parallel_map(compute, chunks, 1 if blocks.on_gpu else None, numpy=numpy)
+    error = max(errors)
+    if not gram:
+        error = svd_error(small, large, float(values.max()), eps)
+    return values, multiplicity, error + symbol_error(reduced.weight, eps)
 
 
 def fourier_obstacle(geometry: ConvGeometry) -> str | None:
@@ -116,36 +175,49 @@ def conjugate_half(shape: tuple[int, ...], everything: bool) -> tuple[IntArray, 
     return index[keep], np.where(here == there, 1, 2)[keep]
 
 
-def _chunks(
-    symbol: Symbol, index: IntArray, shape: tuple[int, ...], dtype: torch.dtype
-) -> Iterator[tuple[slice, Tensor]]:
-    """The symbol at some of the frequencies at a time: (frequencies, groups, r, c)."""
-    at_once = _frequencies_at_once(symbol)
-    for first in range(0, len(index), at_once):
-        chunk = slice(first, first + at_once)
-        yield chunk, symbol.at_grid(index[chunk], shape).to(dtype.to_complex())
+def _chunks(count: int, blocks: TorusBlocks) -> list[slice]:
+    """Frequencies to decompose at a time."""
+    at_once = _frequencies_at_once(
+        count, blocks.groups, blocks.block_shape, blocks.on_gpu
+    )
+    return [slice(first, first + at_once) for first in range(0, count, at_once)]
 
 
-def _frequencies_at_once(symbol: Symbol) -> int:
-    return max(1, CHUNK_BYTES // (16 * symbol.groups * math.prod(symbol.block_shape)))
+def _frequencies_at_once(
+    count: int, groups: int, block_shape: tuple[int, int], on_gpu: bool
+) -> int:
+    """As many as fit the cache, in several chunks per core if they are worth it.
+
+    On a GPU, which decomposes a batch at once, as many as fit the budget.
+    """
+    each = 16 * groups * math.prod(block_shape)
+    if on_gpu:
+        return max(1, min(count, CHUNK_BYTES // each))
+    fitting = CACHE_BYTES // each
+    shared = count // (4 * available_cores())
+    worth = CHUNK_FLOPS // (groups * _svd_flops(block_shape))
+    return int(max(1, min(fitting, max(shared, worth))))
 
 
-def _flat_values(blocks: Tensor) -> FloatArray:
-    """Singular values of each frequency's blocks; (frequencies, groups * min(r, c))."""
-    values: FloatArray = block_values(blocks).flatten(1).double().cpu().numpy()
-    return values
+def _svd_flops(shape: tuple[int, int]) -> float:
+    """Operations of a complex SVD, four real ones per complex one."""
+    small, large = sorted(shape)
+    return 4 * (4 * large * small**2 - 4 * small**3 / 3)
 
 
 def fourier_flops(reduced: Reduction) -> float:
-    """Estimated operations: four real ones per complex one of each frequency's SVD."""
-    symbol = fourier_symbol(reduced)
-    small, large = sorted(symbol.block_shape)
-    blocks = (math.prod(torus_shape(reduced)) / 2 + 1) * reduced.groups
-    return 4 * blocks * (4 * large * small**2 - 4 * small**3 / 3)
+    """Estimated operations: those of half of the frequencies' SVDs."""
+    count = math.prod(torus_shape(reduced)) / 2 + 1
+    return count * reduced.groups * _svd_flops(fourier_symbol(reduced).block_shape)
 
 
 def fourier_bytes(reduced: Reduction) -> int:
     """Bytes of the frequencies held at a time, with what evaluating them takes."""
     symbol = fourier_symbol(reduced)
-    count = min(_frequencies_at_once(symbol), math.prod(torus_shape(reduced)))
-    return 48 * count * symbol.groups * math.prod(symbol.block_shape)
+    count = math.prod(torus_shape(reduced)) // 2 + 2
+    on_gpu = reduced.weight.device.type != "cpu"
+    at_once = _frequencies_at_once(count, symbol.groups, symbol.block_shape, on_gpu)
+    cores = 1 if on_gpu else min(available_cores(), MAX_WORKERS)
+    workers = min(cores, -(-count // at_once))
+    held = 48 * workers * at_once * symbol.groups * math.prod(symbol.block_shape)
+    return held + 4 * symbol.coefficients.nbytes

@@ -9,6 +9,7 @@ from convspec.limits import readable_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.dense import dense_bytes, dense_flops
 from convspec.spectrum.fourier import fourier_bytes, fourier_flops, fourier_obstacle
+from convspec.spectrum.fourier_vectors import IMAGE_BYTES
 from convspec.spectrum.krylov import krylov_bytes
 from convspec.spectrum.reduce import Reduction
 
@@ -55,22 +56,25 @@ def make_plan(
         NotApplicable: If the method is not exact for the operator, or not fit for k.
     """
     obstacle = fourier_obstacle(op.geometry)
-    _require_fit(method, obstacle, k, which, vectors)
-    if method == "fourier" or (method == "auto" and not obstacle and not vectors):
-        return _fourier(op, reduced, max_bytes)
+    _require_fit(method, obstacle, k, which)
+    if method == "fourier" or (method == "auto" and not obstacle):
+        count = min(op.shape) if k is None else k
+        return _fourier(op, reduced, count if vectors else 0, max_bytes)
     dense = _dense(op, reduced, obstacle, vectors, max_bytes)
     if method == "krylov":
         return _krylov(op, k or 1, "it was asked for", max_bytes)
     few = k is not None and which == "largest" and 4 * k <= min(op.shape)
     if method == "auto" and few and (not dense.method or dense.flops > SMALL_FLOPS):
         assert k is not None
-        reason = f"{k} of {min(op.shape)} values are wanted and {obstacle or 'vectors'}"
+        reason = f"{k} of {min(op.shape)} values are wanted and {obstacle}"
         return _krylov(op, k, reason, max_bytes)
     return dense
 
 
-def _fourier(op: ConvOperator, reduced: Reduction, max_bytes: int) -> Plan:
-    memory = 24 * min(op.shape) + fourier_bytes(reduced)
+def _fourier(op: ConvOperator, reduced: Reduction, images: int, max_bytes: int) -> Plan:
+    memory = 40 * min(op.shape) + fourier_bytes(reduced)
+    if images:
+        memory += images * sum(op.shape) * reduced.weight.element_size() + IMAGE_BYTES
     return Plan(
         "fourier" if memory <= max_bytes else None,
         "every axis is cyclic or read by one tap, so Fourier is exact",
@@ -110,9 +114,7 @@ def _krylov(op: ConvOperator, k: int, why: str, max_bytes: int) -> Plan:
     )
 
 
-def _require_fit(
-    method: str, obstacle: str | None, k: int | None, which: str, vectors: bool
-) -> None:
+def _require_fit(method: str, obstacle: str | None, k: int | None, which: str) -> None:
     """Refuse what is not exact, or not there yet, when it is asked for by name."""
     if method == "krylov" and (k is None or which != "largest"):
         raise NotApplicable(
@@ -124,11 +126,5 @@ def _require_fit(
         raise NotApplicable(
             f"method='fourier' needs a block-circulant operator; {obstacle}; use "
             "method='dense', or op.circular() for the torus, which is another operator",
-            "fourier",
-        )
-    if method == "fourier" and vectors:
-        raise NotApplicable(
-            "vectors=True needs method='dense' in this version; got 'fourier'; "
-            "use method='dense' or leave the vectors out",
             "fourier",
         )
