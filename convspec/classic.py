@@ -130,9 +130,12 @@ def _nested_toeplitz(
     # which tap stands at [o, q]: q - o + before, an index matrix that is Toeplitz itself
     tap = toeplitz(before - np.arange(output), before + np.arange(size))  # (m, n)
     inside = (tap >= 0) & (tap < len(kernel))
-    nested = np.where(inside[..., None, None], blocks[tap * inside], 0)  # (m, n, M, N)
+    nested: npt.NDArray[Any] = np.where(
+        inside[..., None, None], blocks[tap * inside], 0
+    )  # (m, n, M, N)
     rows, columns = blocks.shape[1:]
-    return nested.transpose(0, 2, 1, 3).reshape(output * rows, size * columns)
+    flat: npt.NDArray[Any] = nested.transpose(0, 2, 1, 3)
+    return flat.reshape(output * rows, size * columns)
 
 
 def im2col(x: Tensor, op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Tensor:

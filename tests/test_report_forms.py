@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import convspec as cs
 from convspec.extras import MissingExtra
+from convspec.report.text import _rounded_down
 
 # between the cost of the small SVDs and of the large one
 MAX_FLOPS = 1e6
@@ -335,3 +336,9 @@ def test_dataframe_without_pandas(
         report.to_dataframe()
     assert isinstance(info.value, cs.ConvSpecError)
     assert isinstance(info.value, ImportError)
+
+
+@pytest.mark.parametrize("value", [4.8777, 0.99999, 1.00009, 123456.0, 2.5, 7e-12])
+def test_printed_lower_bound_is_never_above_the_value(value: float) -> None:
+    shown = float(_rounded_down(value))
+    assert value * (1 - 1e-3) < shown <= value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import ROUND_FLOOR, Context
 
 from convspec.report.layer import LayerReport
 
@@ -73,8 +74,14 @@ def _cells(layer: LayerReport) -> list[str]:
 
 def _norm(layer: LayerReport) -> str:
     if layer.spectrum is None and layer.leading is not None:
-        return f">= {_number(layer.leading.norm)}"
+        return f">= {_rounded_down(layer.leading.norm)}"
     return _number(None if layer.spectrum is None else layer.spectrum.norm)
+
+
+def _rounded_down(value: float) -> str:
+    """Four digits, never above the value: a lower bound must stay one in print."""
+    down = Context(prec=4, rounding=ROUND_FLOOR).create_decimal_from_float(value)
+    return f"{float(down):.4g}"
 
 
 def _shape(numbers: Sequence[int]) -> str:

@@ -189,7 +189,7 @@ def _counts(reduced: Reduction) -> list[int]:
     for axis in reduced.axes:
         if axis.single:
             counts = np.multiply.outer(counts, axis.counts).reshape(-1)
-    return counts.tolist()
+    return [int(count) for count in counts]
 
 
 def _squares(work: ConvOperator) -> Enclosure:

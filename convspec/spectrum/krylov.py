@@ -18,8 +18,9 @@ __all__ = ["KrylovResult", "krylov_bytes", "largest_triples"]
 
 # above this tolerance float32 products are enough; below, float64 goes on from there
 SINGLE = 1e-4
-# groups whose symbol stays below this part of the largest cannot hold leading values:
-# padding raises a norm above its symbol by a third at most in what was seen
+# groups whose symbol stays below this part of the largest are not searched: no padding
+# seen raised a norm by more than a third above its symbol. No proof, and none is claimed:
+# Krylov values never exclude a larger one
 GROUPS_WITHIN = 0.7
 # spaces up to this size are not searched but taken whole
 WHOLE = 128
