@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.spectrum import quadrature
-from convspec.spectrum.density import spectral_density
-from convspec.spectrum.density_result import Density
+from convspec.spectrum.density import quadrature
+from convspec.spectrum.density.density import spectral_density
+from convspec.spectrum.density.result import Density
 from tests import oracles
 
 POWERS = (0.5, 1.0, 2.0, 3.0, 4.0)

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.spectrum.density_rules import share_errors, shares_from
-from convspec.spectrum.quadrature import (
+from convspec.spectrum.density.quadrature import (
     Rules,
     bidiagonalise,
     gauss_rules,
     lanczos_rules,
     signs,
 )
+from convspec.spectrum.density.rules import share_errors, shares_from
 from tests import oracles
 from tests.test_density import OPERATORS, gaussian, operator
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.spectrum.density import spectral_density, symbol_density
-from convspec.spectrum.density_estimate import Estimate
-from convspec.spectrum.density_result import Density
+from convspec.spectrum.density.density import spectral_density, symbol_density
+from convspec.spectrum.density.estimate import Estimate
+from convspec.spectrum.density.result import Density
 from tests import oracles
 from tests.test_density import dense_values, gaussian, off
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.spectrum.density import spectral_density, symbol_density
-from convspec.spectrum.density_boundary import boundary_fraction
+from convspec.spectrum.density.boundary import boundary_fraction
+from convspec.spectrum.density.density import spectral_density, symbol_density
 from tests.test_density import OPERATORS, dense_values, gaussian, operator
 
 
@@ -185,7 +185,7 @@ def test_too_large() -> None:
 
 
 def test_chunks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    from convspec.spectrum import density as module
+    from convspec.spectrum.density import density as module
 
     op = operator("groups")
     whole = symbol_density(op, 11)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 
 import convspec as cs
-from convspec.spectrum.envelope import Envelope, spectral_envelope
+from convspec.spectrum.envelope.envelope import Envelope, spectral_envelope
 from tests import geometries, oracles
 from tests.cases import Case
 from tests.test_rounding import DIGITS, FAMILIES, small_cases, truth

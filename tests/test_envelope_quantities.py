@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.spectrum.envelope import Envelope, spectral_envelope
+from convspec.spectrum.envelope.envelope import Envelope, spectral_envelope
 from tests import oracles
 from tests.test_envelope import KINDS, balanced_cases
 

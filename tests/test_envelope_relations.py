@@ -14,10 +14,10 @@ import torch
 
 import convspec as cs
 from convspec.geometry import Axis, ConvGeometry
-from convspec.spectrum.envelope_axes import relations
-from convspec.spectrum.envelope_bands import Shift
-from convspec.spectrum.envelope_tables import AxisTables, Relation
-from convspec.spectrum.envelope_torus import Torus, torus_values, turns_of
+from convspec.spectrum.envelope.axes import relations
+from convspec.spectrum.envelope.bands import Shift
+from convspec.spectrum.envelope.tables import AxisTables, Relation
+from convspec.spectrum.envelope.torus import Torus, torus_values, turns_of
 from convspec.spectrum.reduce import ReadAxis
 from tests import oracles
 

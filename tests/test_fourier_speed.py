@@ -14,16 +14,18 @@ from torch import Tensor
 
 import convspec as cs
 from convspec.rounding import svd_error, symbol_error
-from convspec.spectrum import blocks, fourier, parallel
+from convspec import parallel
+from convspec.spectrum import blocks
+from convspec.spectrum.fourier import values as fourier
 from convspec.spectrum.blocks import block_values, gram_values, thin_values
-from convspec.spectrum.fourier import (
+from convspec.spectrum.fourier.torus import TorusBlocks
+from convspec.spectrum.fourier.values import (
     conjugate_half,
     fourier_bytes,
     fourier_obstacle,
     fourier_values,
 )
 from convspec.spectrum.reduce import Reduction
-from convspec.spectrum.torus import TorusBlocks
 from convspec.symbol import Symbol
 from tests import geometries, oracles
 from tests.cases import Case

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from convspec.spectrum import parallel
-from convspec.spectrum.parallel import available_cores, openblas, parallel_map
+from convspec import parallel
+from convspec.parallel import available_cores, openblas, parallel_map
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -221,7 +221,9 @@ def test_groups_are_blocks() -> None:
     together = cs.ConvOperator(weight, 5, groups=3, padding=1).symbol().grid(7)
     for group in range(3):
         alone = cs.ConvOperator(weight[2 * group : 2 * group + 2], 5, padding=1)
-        assert torch.equal(together[:, group], alone.symbol().grid(7)[:, 0])
+        # BLAS may add up the taps of a wider table in another order
+        scale = float(alone.weight.abs().sum())
+        close(together[:, group], alone.symbol().grid(7)[:, 0], scale)
 
 
 def test_differentiable_in_the_weight() -> None:

@@ -9,9 +9,9 @@ from convspec.errors import NotConverged, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.dense import dense_values
-from convspec.spectrum.fourier import ACCURACIES, fourier_obstacle, fourier_values
-from convspec.spectrum.fourier_vectors import fourier_vectors
-from convspec.spectrum.krylov import largest_triples
+from convspec.spectrum.fourier.values import ACCURACIES, fourier_obstacle, fourier_values
+from convspec.spectrum.fourier.vectors import fourier_vectors
+from convspec.spectrum.krylov.largest import largest_triples
 from convspec.spectrum.plan import Plan, make_plan
 from convspec.spectrum.reduce import Reduction
 from convspec.spectrum.result import FloatArray, Spectrum

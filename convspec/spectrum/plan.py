@@ -8,9 +8,13 @@ from convspec.errors import NotApplicable
 from convspec.limits import readable_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.dense import dense_bytes, dense_flops
-from convspec.spectrum.fourier import fourier_bytes, fourier_flops, fourier_obstacle
-from convspec.spectrum.fourier_vectors import IMAGE_BYTES
-from convspec.spectrum.krylov import krylov_bytes
+from convspec.spectrum.fourier.values import (
+    fourier_bytes,
+    fourier_flops,
+    fourier_obstacle,
+)
+from convspec.spectrum.fourier.vectors import IMAGE_BYTES
+from convspec.spectrum.krylov.largest import krylov_bytes
 from convspec.spectrum.reduce import Reduction
 
 __all__ = ["Plan", "make_plan"]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from convspec.operator import ConvOperator
-from convspec.spectrum.lanczos import thick_restart_lanczos
+from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
+from convspec.spectrum.krylov.start import leading_groups, symbol_start
 from convspec.spectrum.result import FloatArray
-from convspec.spectrum.start import leading_groups, symbol_start
 
 __all__ = ["KrylovResult", "krylov_bytes", "largest_triples"]
 

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from convspec.geometry import IntArray
 from convspec.operator import ConvOperator
-from convspec.spectrum.axis_basis import Atoms, AxisBasis
-from convspec.spectrum.fourier import (
+from convspec.spectrum.fourier.axis_basis import Atoms, AxisBasis
+from convspec.spectrum.fourier.values import (
     conjugate_half,
     fourier_symbol,
     frequency_values,

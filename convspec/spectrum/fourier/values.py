@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from convspec.geometry import Axis, ConvGeometry, IntArray
+from convspec.parallel import MAX_WORKERS, available_cores, parallel_map
 from convspec.rounding import svd_error, symbol_error
 from convspec.spectrum.blocks import (
     CHUNK_BYTES,
@@ -24,10 +25,9 @@ from convspec.spectrum.blocks import (
     numpy_is_faster,
     thin_values,
 )
-from convspec.spectrum.parallel import MAX_WORKERS, available_cores, parallel_map
+from convspec.spectrum.fourier.torus import TorusBlocks
 from convspec.spectrum.reduce import ReadAxis, Reduction
 from convspec.spectrum.result import FloatArray
-from convspec.spectrum.torus import TorusBlocks
 from convspec.symbol import Symbol
 
 __all__ = [

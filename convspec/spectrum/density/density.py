@@ -17,10 +17,10 @@ from convspec.geometry import ConvGeometry
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
-from convspec.spectrum.density_boundary import boundary_fraction
-from convspec.spectrum.density_result import Density
-from convspec.spectrum.fourier import conjugate_half
-from convspec.spectrum.quadrature import lanczos_rules
+from convspec.spectrum.density.boundary import boundary_fraction
+from convspec.spectrum.density.quadrature import lanczos_rules
+from convspec.spectrum.density.result import Density
+from convspec.spectrum.fourier.values import conjugate_half
 from convspec.spectrum.result import FloatArray
 from convspec.spectrum.scale import normalised
 from convspec.symbol import Symbol

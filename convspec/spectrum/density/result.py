@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from convspec.spectrum.density_estimate import Estimate, standard_error
-from convspec.spectrum.density_rules import blurred
-from convspec.spectrum.density_sample import Sample
+from convspec.spectrum.density.estimate import Estimate, standard_error
+from convspec.spectrum.density.rules import blurred
+from convspec.spectrum.density.sample import Sample
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["Density"]

@@ -10,7 +10,7 @@ with J and P matrices that have at most one 1 per row and no other entries, up t
 of modulus 1: P spreads pixels over the torus, J repeats outputs of the torus. Zero rows
 and columns are left out on both sides. These statements multiply over axes, since A is a
 sum of Kronecker products, and singular values follow; see
-:mod:`convspec.spectrum.envelope_bands`.
+:mod:`convspec.spectrum.envelope.bands`.
 
 The tables are compared entry by entry, so a relation is verified where it is made, never
 taken from a formula for the size.
@@ -25,7 +25,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from convspec.geometry import Axis, IntArray
-from convspec.spectrum.envelope_tables import KINDS, AxisTables, Relation, Side
+from convspec.spectrum.envelope.tables import KINDS, AxisTables, Relation, Side
 from convspec.spectrum.reduce import ReadAxis
 
 __all__ = ["relations"]

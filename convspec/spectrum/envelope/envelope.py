@@ -14,18 +14,18 @@ from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.matrix import frobenius_norm
 from convspec.operator import ConvOperator
 from convspec.spectrum.choose import spectrum
-from convspec.spectrum.envelope_axes import relations
-from convspec.spectrum.envelope_bands import Band, Shift
-from convspec.spectrum.envelope_result import Enclosure, Envelope, down, up
-from convspec.spectrum.envelope_tables import KINDS, AxisTables, Relation
-from convspec.spectrum.envelope_torus import (
+from convspec.spectrum.envelope.axes import relations
+from convspec.spectrum.envelope.bands import Band, Shift
+from convspec.spectrum.envelope.result import Enclosure, Envelope, down, up
+from convspec.spectrum.envelope.tables import KINDS, AxisTables, Relation
+from convspec.spectrum.envelope.torus import (
     Torus,
     Turns,
     torus_bytes,
     torus_values,
     turns_of,
 )
-from convspec.spectrum.fourier import fourier_obstacle
+from convspec.spectrum.fourier.values import fourier_obstacle
 from convspec.spectrum.reduce import Reduction
 from convspec.spectrum.result import FloatArray
 from convspec.spectrum.scale import normalised

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.errors import NotApplicable
-from convspec.spectrum.density_estimate import Estimate, less_control, standard_error
-from convspec.spectrum.density_rules import share_errors, shares_from, step_shares
+from convspec.spectrum.density.estimate import Estimate, less_control, standard_error
+from convspec.spectrum.density.rules import share_errors, shares_from, step_shares
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["Sample"]

@@ -1,0 +1,1 @@
+"""The distribution of the singular values of large operators."""

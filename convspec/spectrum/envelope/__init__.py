@@ -1,0 +1,1 @@
+"""Rigorous bands around every singular value of any operator."""

@@ -1,0 +1,1 @@
+"""Exact spectra of operators on a torus, frequency by frequency."""

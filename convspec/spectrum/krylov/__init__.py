@@ -1,0 +1,1 @@
+"""A few singular values of any operator by Krylov subspaces."""
