@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from torch import Tensor
 
 import convspec as cs
-from convspec.rounding import svd_error, symbol_error
 from convspec import parallel
+from convspec.rounding import svd_error, symbol_error
 from convspec.spectrum import blocks
-from convspec.spectrum.fourier import values as fourier
 from convspec.spectrum.blocks import block_values, gram_values, thin_values
+from convspec.spectrum.fourier import values as fourier
 from convspec.spectrum.fourier.torus import TorusBlocks
 from convspec.spectrum.fourier.values import (
     conjugate_half,
