@@ -206,7 +206,7 @@ def test_start_finds_the_peak_of_the_symbol() -> None:
     for taps in ([0.25, 0.5, 0.25], [-0.25, 0.5, -0.25]):
         weight = torch.tensor([[taps]], dtype=torch.float64)
         op = cs.ConvOperator(weight, 64, padding=1)
-        (row,) = symbol_start(op, 1, torch.Generator().manual_seed(0))
+        (row,) = symbol_start(op, 1, 1, torch.Generator().manual_seed(0))
         top = cs.spectrum(op, 1, vectors=True, method="dense").right.flatten()
         assert abs(float(row @ top) / float(row.norm())) > 0.8
 

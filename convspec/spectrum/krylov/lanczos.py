@@ -19,6 +19,9 @@ __all__ = ["RitzVectors", "orthonormal_rows", "thick_restart_lanczos"]
 # below this part of its norm a remainder is orthogonalised once more
 CANCELLED = 1e-2
 
+# steps between sweeps of the whole basis, at most
+LONGEST = 12
+
 Gram = Callable[[Tensor], Tensor]
 
 
@@ -64,14 +67,17 @@ def thick_restart_lanczos(
     block = len(start)
     basis = start.new_empty(capacity + block, start.shape[1])
     basis[:block], _ = orthonormal_rows(start, basis[:0], generator)
-    wide = torch.complex128 if start.is_complex() else torch.float64
-    projected = torch.zeros(len(basis), len(basis), dtype=wide)
+    projected = torch.zeros(len(basis), len(basis), dtype=_wide(start))
+    sweeps = _Sweeps(torch.finfo(start.dtype).eps)
     first, end, steps = 0, block, 0
     while True:
         image = gram(basis[first:end])
         scale = _norm(image)
         steps += 1
-        image, overlaps = _orthogonalise(image, basis[:end], 2 * block)
+        sweep = sweeps.due()
+        image, overlaps = _orthogonalise(image, basis[:end], 2 * block, sweep)
+        if sweep:
+            sweeps.note(_norm(overlaps[:, : -2 * block]), scale)
         projected[:end, first:end] = overlaps.T.to(projected)
         projected[first:end, :end] = overlaps.conj().to(projected)
         following, coupling = orthonormal_rows(image, basis[:end], generator, scale)
@@ -91,8 +97,46 @@ def thick_restart_lanczos(
             projected.zero_()
             projected[:keep, :keep] = torch.diag(theta[:keep]).to(projected)
             end = keep
+            sweeps.restart()
         basis[end : end + block] = following
         first, end = end, end + block
+
+
+class _Sweeps:
+    """When to orthogonalise against the whole basis: as seldom as will do.
+
+    A basis orthogonal to ``sqrt(eps)`` gives the projected matrix to eps (Simon, "The
+    Lanczos algorithm with partial reorthogonalization", Math. Comp. 42, 1984). Each sweep
+    shows how much was lost since the one before. They come in pairs, because the
+    recurrence has two terms.
+    """
+
+    def __init__(self, eps: float) -> None:
+        self._allowed = math.sqrt(eps) / 8
+        self._interval = 1
+        self.restart()
+
+    def restart(self) -> None:
+        """The basis has changed, and couples with the next image: sweep twice."""
+        self._left, self._since, self._coupled = 2, 0, True
+
+    def due(self) -> bool:
+        """Whether the next image is to be swept."""
+        self._since += 1
+        if not self._left and self._since > self._interval:
+            self._left = 2
+        return self._left > 0
+
+    def note(self, overlap: float, scale: float) -> None:
+        """What a sweep removed along vectors that the recurrence leaves out."""
+        first = self._left == 2
+        self._left, self._since = self._left - 1, 0
+        if first and not self._coupled:
+            if overlap > self._allowed * scale:
+                self._interval = max(1, self._interval // 4)
+            elif overlap < self._allowed / 8 * scale:
+                self._interval = min(self._interval + 2, LONGEST)
+        self._coupled = False
 
 
 def orthonormal_rows(
@@ -119,6 +163,8 @@ def orthonormal_rows(
     """
     count = len(rows)
     size = _norm(rows)
+    if count == 1 and size > CANCELLED * scale and math.isfinite(scale):
+        return rows / size, torch.full((1, 1), size, dtype=_wide(rows))
     negligible = 8 * count * torch.finfo(rows.dtype).eps * size
     q, remainder = rows[:0], rows
     while len(q) < count and _norm(remainder) > negligible:
@@ -127,7 +173,8 @@ def orthonormal_rows(
             q = _orthonormal(found, [], 1)  # orthogonal to the basis as it is
         else:
             q = torch.cat([q, _orthonormal(found, [against, q], 2)])
-        remainder = rows - (rows @ q.mH) @ q
+        if len(q) < count:
+            remainder = rows - (rows @ q.mH) @ q
     coupling = _inner(rows, q)
     if len(q) < count:
         shape = (count - len(q), rows.shape[1])
@@ -152,7 +199,10 @@ def _orthonormal(rows: Tensor, others: list[Tensor], passes: int) -> Tensor:
         for other in others:
             rows = rows - (rows @ other.mH) @ other
         factor = torch.linalg.cholesky(_inner(rows, rows))
-        rows = torch.linalg.solve_triangular(factor.to(rows), rows, upper=False)
+        inverse = torch.linalg.solve_triangular(
+            factor, torch.eye(len(rows), dtype=factor.dtype), upper=False
+        )
+        rows = inverse.to(rows) @ rows  # as accurate: the rows are well conditioned
     return rows
 
 
@@ -160,17 +210,18 @@ def _norm(rows: Tensor) -> float:
     return float(torch.linalg.vector_norm(rows))
 
 
-def _orthogonalise(image: Tensor, basis: Tensor, recent: int) -> tuple[Tensor, Tensor]:
+def _orthogonalise(
+    image: Tensor, basis: Tensor, recent: int, sweep: bool
+) -> tuple[Tensor, Tensor]:
     """Remove the basis from the image; the overlaps removed, (b, end).
 
     First the part along the last ``recent`` vectors, which is nearly all of it between
-    restarts, then the whole: twice is enough (Giraud and Langou, 2002).
+    restarts, then again, or the whole in a sweep: twice is enough (Giraud and Langou,
+    2002).
     """
     overlaps = image.new_zeros(len(image), len(basis))
-    for vectors, part in (
-        (basis[-recent:], overlaps[:, -recent:]),
-        (basis, overlaps),
-    ):
+    latest = basis[-recent:], overlaps[:, -recent:]
+    for vectors, part in (latest, (basis, overlaps) if sweep else latest):
         along = image @ vectors.mH
         part += along
         image = torch.addmm(image, along, vectors, alpha=-1)
@@ -179,9 +230,12 @@ def _orthogonalise(image: Tensor, basis: Tensor, recent: int) -> tuple[Tensor, T
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     """``a b^H``, on the CPU in double precision."""
-    wide = torch.complex128 if a.is_complex() else torch.float64
-    product: Tensor = (a @ b.mH).cpu().to(wide)
+    product: Tensor = (a @ b.mH).cpu().to(_wide(a))
     return product
+
+
+def _wide(rows: Tensor) -> torch.dtype:
+    return torch.complex128 if rows.is_complex() else torch.float64
 
 
 def _residuals(theta: Tensor, last: Tensor, coupling: Tensor) -> Tensor:

@@ -72,12 +72,12 @@ def largest_triples(
     wide = op.shape[1] > op.shape[0]
     side = op.H if wide else op  # the basis lives on the smaller side
     generator = torch.Generator().manual_seed(seed)
-    block = min(1 if count == 1 else min(8, count), side.shape[1])
+    block = min(1 if count == 1 else min(4, count), side.shape[1])
     length = side.shape[1]
     if length <= max(WHOLE, 4 * count + 4 * block):
         whole = torch.eye(length, dtype=side.dtype, device=side.device)
         return _polished(op, side, wide, whole, count, True, rtol, 2 * length)
-    rows = symbol_start(side, block, generator).to(side.device)
+    rows = symbol_start(side, block, count, generator).to(side.device)
     products, converged = 0, False
     for dtype, tolerance in _phases(op, rtol):
         ritz = thick_restart_lanczos(
@@ -134,7 +134,7 @@ def _among_groups(
 def krylov_bytes(op: ConvOperator, count: int) -> int:
     """Bytes of the basis and the vectors, in double precision at the end."""
     side = min(op.shape)
-    block = 1 if count == 1 else min(8, count)
+    block = 1 if count == 1 else min(4, count)
     rows = _capacity(count, block, side) + 4 * block
     return 8 * (rows * side + 4 * count * sum(op.shape))
 
@@ -162,12 +162,13 @@ def _polished(
 ) -> KrylovResult:
     """Rayleigh-Ritz in double precision on the space found, and true residuals."""
     v = torch.linalg.qr(rows.to(side.dtype).mH)[0].mH  # (count, n)
-    w = side.apply(v.reshape(len(v), *side.input_shape)).reshape(len(v), -1)
-    # A V^H = W^H = P S Q^H: left vectors are rows of P^H, right ones rows of Q^H V
-    y, s, u = torch.linalg.svd(w, full_matrices=False)  # w = y s u
-    s, u = s[:count], u[:count]
+    w = _one_by_one(side, v)
+    # w = L Q, of the small L = y s z: left vectors are rows of z Q, right ones of y^H V
+    q, r = torch.linalg.qr(w.mH)
+    y, s, z = torch.linalg.svd(r.mH)
+    s, u = s[:count], z[:count] @ q.mH
     right = y[:, :count].mH @ v
-    back = side.adjoint(u.reshape(len(u), *side.output_shape)).reshape(len(u), -1)
+    back = _one_by_one(side.H, u)
     residual = torch.linalg.vector_norm(back - s[:, None] * right, dim=1)
     errors = residual + _rounding(side)
     if wide:
@@ -184,16 +185,28 @@ def _polished(
     )
 
 
+def _one_by_one(op: ConvOperator, rows: Tensor) -> Tensor:
+    """A x for rows x (count, n): (count, m), or all at once on a GPU.
+
+    In double precision torch convolves by unfolding; one unfolded image fits the cache.
+    """
+    at_once = len(rows) if rows.is_cuda else 1
+    images = torch.split(rows.reshape(len(rows), *op.input_shape), at_once)
+    return torch.cat([op.apply(some).flatten(1) for some in images])
+
+
 def _rounding(op: ConvOperator) -> float:
     """Bound on the rounding of a product with A or its adjoint, of a unit vector.
 
     Entrywise ``|fl(A x) - A x| <= gamma_k |A| |x|`` for sums of k terms in any order
     (Higham 2002, section 3.5), and ``|| |A| || <= sqrt(|| A ||_1 || A ||_inf)`` (Schur).
     """
-    weight = op.weight.abs()
-    absolute = op.with_weight(weight)
-    row = absolute.apply(weight.new_ones(op.input_shape)).max()
-    column = absolute.adjoint(weight.new_ones(op.output_shape)).max()
-    terms = weight.numel() // min(weight.shape[:2])
-    eps = torch.finfo(weight.dtype).eps
-    return (terms + 64) * eps * math.sqrt(float(row) * float(column))
+    weight = op.weight.abs().flatten(2).sum(dim=2)  # (c_out, c_in / groups)
+    # an output reads each tap once; a pixel is read by each tap at most so often
+    often = math.prod(max(axis.most_reads, 1) for axis in op.geometry.axes)
+    row = float(weight.sum(dim=1).max())
+    column = often * float(
+        weight.reshape(op.groups, -1, weight.shape[1]).sum(dim=1).max()
+    )
+    terms = often * op.weight.numel() // min(op.weight.shape[:2])
+    return (terms + 64) * torch.finfo(op.weight.dtype).eps * math.sqrt(row * column)
