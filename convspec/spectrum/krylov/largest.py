@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -11,10 +10,10 @@ from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
+from convspec.spectrum.krylov.result import KrylovResult, one_by_one, product_error
 from convspec.spectrum.krylov.start import leading_groups, symbol_start
-from convspec.spectrum.result import FloatArray
 
-__all__ = ["KrylovResult", "krylov_bytes", "largest_triples"]
+__all__ = ["krylov_bytes", "largest_triples"]
 
 # above this tolerance float32 products are enough; below, float64 goes on from there
 SINGLE = 1e-4
@@ -24,27 +23,6 @@ SINGLE = 1e-4
 GROUPS_WITHIN = 0.7
 # spaces up to this size are not searched but taken whole
 WHOLE = 128
-
-
-@dataclass(frozen=True)
-class KrylovResult:
-    """Approximate singular triples, largest first.
-
-    Attributes:
-        values: (count,).
-        errors: For each value a distance within which A has a singular value.
-        left: (count, *output_shape).
-        right: (count, *input_shape).
-        converged: Whether all residuals are within the tolerance.
-        products: Images multiplied by A or its adjoint.
-    """
-
-    values: FloatArray
-    errors: FloatArray
-    left: Tensor
-    right: Tensor
-    converged: bool
-    products: int
 
 
 def largest_triples(
@@ -84,7 +62,7 @@ def largest_triples(
             partial(_gram, side.to(dtype)),
             rows.to(dtype),
             count,
-            tolerance,
+            partial(_allowed, tolerance),
             capacity=_capacity(count, len(rows), length),
             max_steps=max(1, (max_products - products) // (2 * len(rows))),
             generator=generator,
@@ -145,6 +123,15 @@ def _phases(op: ConvOperator, rtol: float) -> list[tuple[torch.dtype, float]]:
     return phases if rtol >= SINGLE else [*phases, (op.dtype, rtol)]
 
 
+def _allowed(rtol: float, theta: Tensor) -> Tensor:
+    """What ``||A^H A v - theta v||`` may be for ``||A^H u - sigma v|| <= rtol sigma_1``.
+
+    With ``u = A v / sigma`` the one is sigma times the other.
+    """
+    sigma = theta.clamp(min=0).sqrt()
+    return rtol * sigma[0] * sigma.clamp(min=1e-8 * float(sigma[0]))
+
+
 def _gram(op: ConvOperator, rows: Tensor) -> Tensor:
     images = rows.reshape(len(rows), *op.input_shape)
     return op.adjoint(op.apply(images)).reshape(len(rows), -1)
@@ -162,15 +149,15 @@ def _polished(
 ) -> KrylovResult:
     """Rayleigh-Ritz in double precision on the space found, and true residuals."""
     v = torch.linalg.qr(rows.to(side.dtype).mH)[0].mH  # (count, n)
-    w = _one_by_one(side, v)
+    w = one_by_one(side, v)
     # w = L Q, of the small L = y s z: left vectors are rows of z Q, right ones of y^H V
     q, r = torch.linalg.qr(w.mH)
     y, s, z = torch.linalg.svd(r.mH)
     s, u = s[:count], z[:count] @ q.mH
     right = y[:, :count].mH @ v
-    back = _one_by_one(side.H, u)
+    back = one_by_one(side.H, u)
     residual = torch.linalg.vector_norm(back - s[:, None] * right, dim=1)
-    errors = residual + _rounding(side)
+    errors = residual + product_error(side)
     if wide:
         left_rows, right_rows = right, u
     else:
@@ -183,30 +170,3 @@ def _polished(
         converged=converged and bool((residual <= 4 * rtol * s[0]).all()),
         products=products,
     )
-
-
-def _one_by_one(op: ConvOperator, rows: Tensor) -> Tensor:
-    """A x for rows x (count, n): (count, m), or all at once on a GPU.
-
-    In double precision torch convolves by unfolding; one unfolded image fits the cache.
-    """
-    at_once = len(rows) if rows.is_cuda else 1
-    images = torch.split(rows.reshape(len(rows), *op.input_shape), at_once)
-    return torch.cat([op.apply(some).flatten(1) for some in images])
-
-
-def _rounding(op: ConvOperator) -> float:
-    """Bound on the rounding of a product with A or its adjoint, of a unit vector.
-
-    Entrywise ``|fl(A x) - A x| <= gamma_k |A| |x|`` for sums of k terms in any order
-    (Higham 2002, section 3.5), and ``|| |A| || <= sqrt(|| A ||_1 || A ||_inf)`` (Schur).
-    """
-    weight = op.weight.abs().flatten(2).sum(dim=2)  # (c_out, c_in / groups)
-    # an output reads each tap once; a pixel is read by each tap at most so often
-    often = math.prod(max(axis.most_reads, 1) for axis in op.geometry.axes)
-    row = float(weight.sum(dim=1).max())
-    column = often * float(
-        weight.reshape(op.groups, -1, weight.shape[1]).sum(dim=1).max()
-    )
-    terms = often * op.weight.numel() // min(op.weight.shape[:2])
-    return (terms + 64) * torch.finfo(op.weight.dtype).eps * math.sqrt(row * column)
