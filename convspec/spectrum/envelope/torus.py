@@ -14,11 +14,13 @@ from fractions import Fraction
 from itertools import count, islice, product
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from convspec.geometry import IntArray
 from convspec.rounding import svd_error, symbol_error
-from convspec.spectrum.blocks import CHUNK_BYTES, block_values
+from convspec.spectrum.fourier.torus import TorusBlocks
+from convspec.spectrum.fourier.values import blocks_bytes, decomposed
 from convspec.spectrum.result import FloatArray
 from convspec.symbol import Symbol
 
@@ -97,14 +99,9 @@ def torus_values(
     """
     symbol = torus.symbol(weight, groups)
     index, grid, multiplicity = _frequencies(torus.shape, turns, weight.is_complex())
-    at_once = _at_once(symbol)
-    found = []
-    for first in range(0, len(index), at_once):
-        chunk = slice(first, first + at_once)
-        blocks = block_values(symbol.at_grid(index[chunk], grid)).double().cpu().numpy()
-        several = np.repeat(blocks, multiplicity[chunk], axis=0)
-        found.append(several.swapaxes(0, 1).reshape(groups, -1))
-    values: FloatArray = -np.sort(-np.concatenate(found, axis=1), axis=1)
+    found, _ = decomposed(TorusBlocks(symbol, grid, torch.float64), index)
+    several = np.repeat(found.reshape(len(index), groups, -1), multiplicity, axis=0)
+    values: FloatArray = -np.sort(-several.swapaxes(0, 1).reshape(groups, -1), axis=1)
     eps = float(np.finfo(np.float64).eps)
     channels = weight.reshape(groups, -1, *weight.shape[1:])
     evaluation = np.array([[symbol_error(part, eps)] for part in channels])
@@ -116,13 +113,8 @@ def torus_values(
 
 def torus_bytes(weight: Tensor, groups: int, torus: Torus) -> int:
     """Bytes of the values, sorted, and of the frequencies held at a time."""
-    block = 16 * groups * math.prod(torus.symbol(weight, groups).block_shape)
-    chunk = min(max(CHUNK_BYTES, block), block * math.prod(torus.shape))
-    return 24 * groups * torus.count(weight, groups) + 3 * chunk
-
-
-def _at_once(symbol: Symbol) -> int:
-    return max(1, CHUNK_BYTES // (16 * symbol.groups * math.prod(symbol.block_shape)))
+    held = blocks_bytes(torus.symbol(weight, groups), math.prod(torus.shape))
+    return 24 * groups * torus.count(weight, groups) + held
 
 
 def _frequencies(
