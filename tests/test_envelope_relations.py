@@ -75,6 +75,12 @@ def maps(
 ) -> tuple[oracles.Array, oracles.Array]:
     """J, (m, M), and P, (N, n)."""
     count, size = relation.frequencies, relation.frequencies * relation.stride
+    if relation.kind == "unfolding":
+        taps, outputs = tables.source.shape
+        spread = np.zeros((size, len(tables.pixels)))
+        for t, o in zip(*np.nonzero(tables.source >= 0), strict=True):
+            spread[taps * o + t, np.searchsorted(tables.pixels, tables.source[t, o])] = 1
+        return np.eye(outputs), spread
     steps = tables.rows * (tables.stride // relation.stride)
     spread_rows = np.zeros((len(steps), count), dtype=complex)
     for o, step in enumerate(steps):
@@ -127,7 +133,7 @@ def check_axis(axis: Axis) -> None:
     read = ReadAxis.of(axis)
     tables = AxisTables.of(axis, read)
     found = relations(axis, read)
-    assert "compression" in found
+    assert {"compression", "unfolding"} <= set(found)
     for relation in [r for several in found.values() for r in several]:
         for turn in TURNS:
             if relation.twisted if turn else relation.untwisted:

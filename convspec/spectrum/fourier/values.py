@@ -32,6 +32,7 @@ from convspec.symbol import Symbol
 __all__ = [
     "ACCURACIES",
     "blocks_bytes",
+    "blocks_flops",
     "conjugate_half",
     "decomposed",
     "fourier_bytes",
@@ -211,7 +212,7 @@ def _frequencies_at_once(
         return max(1, min(count, CHUNK_BYTES // each))
     fitting = CACHE_BYTES // each
     shared = count // (4 * available_cores())
-    worth = CHUNK_FLOPS // (groups * _svd_flops(block_shape))
+    worth = CHUNK_FLOPS // blocks_flops(groups, block_shape)
     return int(max(1, min(fitting, max(shared, worth))))
 
 
@@ -224,7 +225,12 @@ def _svd_flops(shape: tuple[int, int]) -> float:
 def fourier_flops(reduced: Reduction) -> float:
     """Estimated operations: those of half of the frequencies' SVDs."""
     count = math.prod(torus_shape(reduced)) / 2 + 1
-    return count * reduced.groups * _svd_flops(fourier_symbol(reduced).block_shape)
+    return count * blocks_flops(reduced.groups, fourier_symbol(reduced).block_shape)
+
+
+def blocks_flops(groups: int, block_shape: tuple[int, int]) -> float:
+    """Estimated operations of decomposing the blocks of one frequency."""
+    return groups * _svd_flops(block_shape)
 
 
 def fourier_bytes(reduced: Reduction) -> int:
