@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.rounding import down, gamma, svd_error, up
-from convspec.spectrum.envelope.outward import EPS
+from convspec.spectrum.envelope.outward import EPS, scaled
 from convspec.spectrum.reduce import ReadAxis
 from convspec.spectrum.result import FloatArray
+from convspec.spectrum.scale import normalised
 
-__all__ = ["ritz_bounds"]
+__all__ = ["certified_values", "ritz_bounds"]
+
+
+def certified_values(op: ConvOperator, vectors: Tensor) -> FloatArray:
+    """:func:`ritz_bounds` of any operator, whatever its dtype and scale."""
+    work, exponent = normalised(op, torch.float64)
+    return scaled(ritz_bounds(work, vectors), exponent, 0.0)
 
 
 def ritz_bounds(op: ConvOperator, vectors: Tensor) -> FloatArray:
