@@ -23,6 +23,7 @@ from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.rounding import down, up
 from convspec.spectrum import Spectrum, explain, spectrum
+from convspec.spectrum.envelope.jobs import phase_count
 
 __all__ = ["analyze"]
 
@@ -52,12 +53,12 @@ def analyze(
         input_shape: Shape without the batch, ``(3, 224, 224)``, or one per input.
         inputs: Instead of ``input_shape``: the very arguments to call the model with, or
             the only one if it is a tensor.
-        max_flops: Spectra estimated to cost more operations than this are left out.
+        max_flops: What is estimated to cost more operations than this is left out.
         max_bytes: Byte limit per layer.
         phases: Phase shifts of each torus in the envelopes of layers without an exact
             spectrum, see :func:`convspec.spectral_envelope`; 0 for no torus.
-        envelope_flops: Tori of a layer beyond this many operations, together, are left
-            out, which its row says.
+        envelope_flops: Tori of an envelope that together are estimated beyond this are
+            left out, the least telling first; ``left_out`` of the row says so.
         progress: Called with (layers done, layers, name) before each layer and behind
             the last.
 
@@ -68,6 +69,7 @@ def analyze(
         UnreadableModel: If the model does not run on the input.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
+        ValueError: If phases is not an integer of at least 0.
     """
     if (input_shape is None) == (inputs is None):
         raise TypeError("analyze needs either input_shape or inputs, and not both")
@@ -76,7 +78,7 @@ def analyze(
     if inputs is None:
         assert input_shape is not None
         inputs = example_inputs(model, input_shape)
-    limits = Limits(max_flops, max_bytes, phases, envelope_flops)
+    limits = Limits(max_flops, max_bytes, phase_count(phases), envelope_flops)
     trace = trace_calls(model, inputs)
     sizes = Counter(call.name for call in trace.calls)
     rows = []

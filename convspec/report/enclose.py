@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-
-import torch
 
 from convspec.bounds import Bound
 from convspec.errors import GeometryError, NotConverged, TooLargeError
@@ -19,7 +16,7 @@ from convspec.spectrum import (
     spectral_envelope,
     spectrum,
 )
-from convspec.spectrum.envelope.ritz import certified_values
+from convspec.spectrum.envelope.ritz import norm_bounds
 
 __all__ = ["Bounds", "Limits", "bounds_of", "too_costly"]
 
@@ -32,10 +29,10 @@ class Limits:
     """What an analysis may spend on each layer.
 
     Attributes:
-        max_flops: On a spectrum, and on Krylov.
-        max_bytes: Held at a time.
+        max_flops: Operations on a spectrum, on Krylov or on an envelope.
+        max_bytes: Bytes held at a time.
         phases: Phase shifts of each torus of an envelope.
-        envelope_flops: On the tori of an envelope.
+        envelope_flops: Operations on an envelope.
     """
 
     max_flops: float
@@ -116,12 +113,13 @@ def _leading(op: ConvOperator, limits: Limits) -> tuple[Spectrum | None, tuple[s
 def _envelope(
     op: ConvOperator, leading: Spectrum | None, limits: Limits
 ) -> tuple[Envelope | None, tuple[str, ...]]:
+    budget = min(limits.envelope_flops, limits.max_flops)
     try:
         found = spectral_envelope(
             op,
             phases=limits.phases,
             leading=leading,
-            max_flops=limits.envelope_flops,
+            max_flops=budget,
             max_bytes=limits.max_bytes,
         )
     except TooLargeError as error:
@@ -130,18 +128,20 @@ def _envelope(
     if done == planned:
         return found, ()
     return found, (
-        f"envelope by {done} of {planned} tori, the others beyond envelope_flops",
+        f"envelope by {done} of {planned} tori, those within {budget:.1e} operations, "
+        "the least of envelope_flops and max_flops",
     )
 
 
 def _norm(op: ConvOperator, leading: Spectrum | None, envelope: Envelope | None) -> Bound:
-    """Between what the Krylov vector attains and what the envelope allows."""
+    """Between what the Krylov vector attains and what the envelope allows.
+
+    Without an envelope, the Frobenius norm is above.
+    """
     if envelope is not None:
         lower, upper = envelope.norm
     else:
-        lower, upper = 0.0, math.inf
-        if leading is not None and isinstance(leading.right, torch.Tensor):
-            lower = float(certified_values(op, leading.right)[0])
+        lower, upper = norm_bounds(op, None if leading is None else leading.right)
     return Bound(
         lower,
         upper,

@@ -13,7 +13,6 @@ from convspec.bounds import Bound
 from convspec.operator import ConvOperator
 from convspec.report.quantities import NORM, QUANTITIES
 from convspec.spectrum import Envelope, Spectrum
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["QUANTILES", "Known", "LayerReport"]
 
@@ -118,16 +117,14 @@ class LayerReport:
             row[name] = None if isinstance(known, tuple) else known
             row[f"{name}_lower"], row[f"{name}_upper"] = ends
         row |= {
-            "quantiles": None if exact is None else _quantiles(exact.values),
-            "quantiles_lower": None if envelope is None else _quantiles(envelope.lower),
-            "quantiles_upper": None if envelope is None else _quantiles(envelope.upper),
+            "quantiles": _quantiles(exact, "values"),
+            "quantiles_lower": _quantiles(envelope, "lower"),
+            "quantiles_upper": _quantiles(envelope, "upper"),
             "leading": None if leading is None else leading.norm,
             "leading_error": None if leading is None else float(np.max(leading.error)),
             "worst_case_norm": None,
             "circular_norm": None if circular is None else circular.norm,
-            "circular_quantiles": None
-            if circular is None
-            else _quantiles(circular.values),
+            "circular_quantiles": _quantiles(circular, "values"),
             "method": self.method,
             "reason": self.reason,
             "left_out": "; ".join(self.left_out) or None,
@@ -140,10 +137,13 @@ def _pad(before: int, after: int) -> str:
     return str(before) if before == after else f"({before},{after})"
 
 
-def _quantiles(values: FloatArray) -> list[Any]:
+def _quantiles(found: Spectrum | Envelope | None, name: str) -> list[Any] | None:
+    if found is None:
+        return None
+    values = getattr(found, name)
     with np.errstate(invalid="ignore"):  # between infinities
-        found = np.nan_to_num(np.quantile(values, QUANTILES), nan=np.inf, posinf=np.inf)
-    return [_plain(x) for x in found.tolist()]
+        levels = np.nan_to_num(np.quantile(values, QUANTILES), nan=np.inf, posinf=np.inf)
+    return [_plain(x) for x in levels.tolist()]
 
 
 def _plain(value: Any) -> Any:

@@ -8,14 +8,20 @@ import numpy as np
 import torch
 
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.matrix import frobenius_norm
 from convspec.operator import ConvOperator
 from convspec.spectrum.choose import explain, spectrum
 from convspec.spectrum.envelope.axes import relations
 from convspec.spectrum.envelope.bands import Band, Shift
-from convspec.spectrum.envelope.jobs import Job, affordable, torus_jobs, unfolding_job
-from convspec.spectrum.envelope.outward import EPS, down, scaled, up
-from convspec.spectrum.envelope.result import Enclosure, Envelope
+from convspec.spectrum.envelope.frobenius import frobenius_norm
+from convspec.spectrum.envelope.jobs import (
+    Job,
+    affordable,
+    phase_count,
+    torus_jobs,
+    unfolding_job,
+)
+from convspec.spectrum.envelope.outward import scaled, scaled_ends
+from convspec.spectrum.envelope.result import Envelope
 from convspec.spectrum.envelope.ritz import ritz_bounds
 from convspec.spectrum.envelope.tables import KINDS, AxisTables
 from convspec.spectrum.envelope.tighten import tighter
@@ -91,24 +97,22 @@ def spectral_envelope(
         >>> bool(band.lower[0] <= 2 + 2**0.5 <= band.upper[0] <= 3.4143)
         True
     """
-    integer = isinstance(phases, int | np.integer) and not isinstance(phases, bool)
-    if not (integer and phases >= 0):
-        raise ValueError(f"phases must be an integer of at least 0; got {phases!r}")
+    phases = phase_count(phases)
     vectors = None if leading is None else _vectors(leading, op)
     work, exponent = normalised(op, torch.float64)
-    squares = _squares(work)
+    norm = frobenius_norm(work)
     plan = explain(work, max_bytes=max_bytes)
     if plan.method == "fourier" and plan.flops <= max_flops:
         band, tori = _exact(work, max_bytes), (1, 1)
     else:
-        band, tori = _bounded(work, int(phases), max_flops, max_bytes)
+        band, tori = _bounded(work, phases, max_flops, max_bytes)
     ritz = np.zeros(0) if vectors is None else ritz_bounds(work, vectors)
     (lower, lower_source), (upper, upper_source) = tighter(
         (band.lower[0], band.lower_source[0]),
         (band.upper[0], band.upper_source[0]),
         (ritz, np.zeros(0)),
         SOURCES.index("krylov"),
-        _root(squares, 0),
+        norm,
         SOURCES.index("frobenius"),
     )
     return Envelope(
@@ -118,7 +122,7 @@ def spectral_envelope(
         sources=SOURCES,
         lower_source=lower_source,
         upper_source=upper_source,
-        frobenius_norm=_root(squares, exponent),
+        frobenius_norm=scaled_ends(norm, exponent),
         tori=tori,
     )
 
@@ -187,28 +191,3 @@ def _counts(reduced: Reduction) -> list[int]:
         if axis.single:
             counts = np.multiply.outer(counts, axis.counts).reshape(-1)
     return [int(count) for count in counts]
-
-
-def _squares(work: ConvOperator) -> Enclosure:
-    """``||A||_F^2`` of a normalised operator, rounding included.
-
-    The form ``<K, K x_1 M_1 ...>`` is a sum of products of the entries of |K|; by the
-    error bound of inner products in any order (Higham, Accuracy and Stability of
-    Numerical Algorithms, 2nd ed., section 3.1), it errs by at most about
-    (terms) eps times its value at |K|.
-    """
-    overlaps = [axis.overlap for axis in work.geometry.axes]
-    weight = work.weight.detach()
-    found = frobenius_norm(weight, overlaps) ** 2
-    terms = 4 * (weight.numel() + sum(weight.shape) + 32)
-    error = terms * EPS * frobenius_norm(weight.abs(), overlaps) ** 2
-    return max(0.0, found - error), found + error
-
-
-def _root(squares: Enclosure, exponent: int) -> Enclosure:
-    lower, upper = (math.sqrt(square) for square in squares)
-    ends = np.array([down(lower), up(upper) if upper else 0.0])
-    return (
-        float(scaled(ends[:1], exponent, 0.0)[0]),
-        float(scaled(ends[1:], exponent, math.inf)[0]),
-    )

@@ -6,10 +6,30 @@ import math
 
 import numpy as np
 
-from convspec.spectrum.envelope.outward import EPS
+from convspec import matrix
+from convspec.operator import ConvOperator
+from convspec.spectrum.envelope.outward import EPS, down, up
 from convspec.spectrum.result import FloatArray
 
-__all__ = ["frobenius_bounds"]
+__all__ = ["frobenius_bounds", "frobenius_norm"]
+
+
+def frobenius_norm(op: ConvOperator) -> tuple[float, float]:
+    """Bounds on ``||A||_F`` of an operator with weights near 1, rounding included.
+
+    The form ``<K, K x_1 M_1 ...>`` is a sum of products of the entries of |K|; by the
+    error bound of inner products in any order (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd ed., section 3.1), it errs by at most about
+    (terms) eps times its value at |K|.
+    """
+    overlaps = [axis.overlap for axis in op.geometry.axes]
+    weight = op.weight.detach()
+    square = matrix.frobenius_norm(weight, overlaps) ** 2
+    terms = 4 * (weight.numel() + sum(weight.shape) + 32)
+    error = terms * EPS * matrix.frobenius_norm(weight.abs(), overlaps) ** 2
+    most = square + error
+    lower = down(math.sqrt(max(0.0, square - error)))
+    return lower, up(math.sqrt(most)) if most else 0.0
 
 
 def frobenius_bounds(

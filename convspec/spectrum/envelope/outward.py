@@ -8,7 +8,16 @@ import numpy as np
 
 from convspec.spectrum.result import FloatArray
 
-__all__ = ["EPS", "LARGEST", "down", "log_sum", "power_norm", "scaled", "total", "up"]
+__all__ = [
+    "EPS",
+    "down",
+    "log_sum",
+    "power_norm",
+    "scaled",
+    "scaled_ends",
+    "total",
+    "up",
+]
 
 EPS = float(np.finfo(np.float64).eps)
 LARGEST = float(np.finfo(np.float64).max)
@@ -33,6 +42,13 @@ def scaled(values: FloatArray, exponent: int, towards: float) -> FloatArray:
     found = found if towards else np.minimum(found, LARGEST)
     found.setflags(write=False)
     return found
+
+
+def scaled_ends(ends: tuple[float, float], exponent: int) -> tuple[float, float]:
+    """``2^exponent`` times an enclosure, rounded outward."""
+    lower, upper = (np.array([end]) for end in ends)
+    found = scaled(lower, exponent, 0.0), scaled(upper, exponent, math.inf)
+    return float(found[0][0]), float(found[1][0])
 
 
 def total(values: FloatArray) -> float:

@@ -10,18 +10,27 @@ from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.rounding import down, gamma, svd_error, up
-from convspec.spectrum.envelope.outward import EPS, scaled
+from convspec.spectrum.envelope.frobenius import frobenius_norm
+from convspec.spectrum.envelope.outward import EPS, scaled_ends
 from convspec.spectrum.reduce import ReadAxis
 from convspec.spectrum.result import FloatArray
 from convspec.spectrum.scale import normalised
 
-__all__ = ["certified_values", "ritz_bounds"]
+__all__ = ["norm_bounds", "ritz_bounds"]
 
 
-def certified_values(op: ConvOperator, vectors: Tensor) -> FloatArray:
-    """:func:`ritz_bounds` of any operator, whatever its dtype and scale."""
+def norm_bounds(op: ConvOperator, vectors: Tensor | None) -> tuple[float, float]:
+    """Bounds on ``sigma_1`` of any operator, where an envelope needs too much memory.
+
+    From vectors, as below, and by the Frobenius norm.
+
+    Args:
+        op: The operator.
+        vectors: Images (k, *input_shape) or None.
+    """
     work, exponent = normalised(op, torch.float64)
-    return scaled(ritz_bounds(work, vectors), exponent, 0.0)
+    lower = 0.0 if vectors is None else float(ritz_bounds(work, vectors)[0])
+    return scaled_ends((lower, frobenius_norm(work)[1]), exponent)
 
 
 def ritz_bounds(op: ConvOperator, vectors: Tensor) -> FloatArray:
