@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import islice
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -13,8 +14,11 @@ import convspec as cs
 from convspec.spectrum.envelope.envelope import Envelope, spectral_envelope
 from tests import oracles
 from tests.test_envelope import KINDS, balanced_cases
+from tests.test_rounding import DIGITS, small_cases, truth
 
 EPS = float(np.finfo(np.float64).eps)
+# what 50 digits themselves cannot tell
+TINY = mpmath.mpf(10) ** -30
 
 
 def holds(enclosure: tuple[float, float], truth: float, slack: float = 0.0) -> bool:
@@ -201,3 +205,36 @@ def test_sources_name_every_bound() -> None:
     assert "compression" in repr(band)
     exact = spectral_envelope(op.circular())
     assert {exact.sources[i] for i in exact.upper_source} == {"fourier"}
+
+
+def test_quantities_enclose_exactly() -> None:
+    """50 digits, no tolerance, with and without vectors and tori."""
+    for case in islice(small_cases(seed=41), 12):
+        weight, _ = case.weight_and_bias()
+        op = case.operator(weight)
+        leading = cs.spectrum(op, 1, vectors=True)
+        with mpmath.workdps(DIGITS):
+            values = truth(case, weight)
+            if not values[0]:
+                continue
+            share = [v / sum(values) for v in values if v > values[0] * TINY]
+            squares = sum(v**2 for v in values)
+            exact = {
+                "norm": values[0],
+                "nuclear_norm": sum(values),
+                "frobenius_norm": mpmath.sqrt(squares),
+                "stable_rank": squares / values[0] ** 2,
+                "participation_ratio": squares**2 / sum(v**4 for v in values),
+                "effective_rank": mpmath.exp(-sum(p * mpmath.log(p) for p in share)),
+            }
+        for phases, vectors in ((0, leading), (2, None), (4, leading)):
+            band = spectral_envelope(op, phases=phases, leading=vectors)
+            with mpmath.workdps(DIGITS):
+                for name, number in exact.items():
+                    low, high = getattr(band, name)
+                    assert low * (1 - TINY) <= number <= high * (1 + TINY), name
+                for p in (0.5, 1.5, 3, 7):
+                    number = sum(v**p for v in values) ** (1 / mpmath.mpf(p))
+                    near = mpmath.mpf(10) ** -10 if p < 1 else TINY
+                    low, high = band.schatten(p)
+                    assert low * (1 - near) <= number <= high * (1 + near), p

@@ -249,6 +249,19 @@ def test_torus_values(dtype: torch.dtype, stride: int, turns: tuple[int, int]) -
     assert (error < 1e-11).all()
 
 
+def test_torus_on_which_no_tap_wraps_has_one_block() -> None:
+    """Stride 3 and taps 0, 1, 2: every output reads pixels of its own."""
+    weight = torch.randn(2, 2, 3, 2, generator=torch.Generator().manual_seed(1)).double()
+    torus = Torus((4, 5), (3, 1), ((0, 1, 2), (0, 1)))
+    assert torus.varying == (1, 5)
+    assert Torus((4,), (2,), ((0, 2),)).varying == (4,)
+    values, _ = torus_values(weight, 1, torus, (Fraction(0), Fraction(1, 2)))
+    assert values.shape == (1, 40)
+    lines = weight.reshape(2, 2, 3, 2).flatten(1, 2)  # one axis, six channels
+    single, _ = torus_values(lines, 1, Torus((5,), (1,), ((0, 1),)), (Fraction(1, 2),))
+    assert values[0] == pytest.approx(np.repeat(single[0], 4), abs=1e-12)
+
+
 @pytest.mark.parametrize("taps", [(1.0, -2.0, 1.0), (0.1, 0.7, -0.9), (1.0, 1e-9, -1.0)])
 @pytest.mark.parametrize("turn", [Fraction(0), Fraction(1, 2), Fraction(3, 8)])
 @pytest.mark.parametrize("size", [7, 16, 33])

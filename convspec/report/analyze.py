@@ -38,7 +38,7 @@ def analyze(
     max_flops: float = 1e11,
     max_bytes: int = DEFAULT_MAX_BYTES,
     phases: int = 4,
-    envelope_flops: float = 2e10,
+    envelope_flops: float = 5e10,
     progress: Progress | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
