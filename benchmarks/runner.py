@@ -14,11 +14,12 @@ from benchmarks.problem import Method, Problem, Result, Timing
 
 __all__ = ["run"]
 
-# seconds before each timed call: the worker threads of OpenBLAS, MKL and OpenMP spin for
+# seconds before each call: the worker threads of OpenBLAS, MKL and OpenMP spin for
 # 100 to 200 ms after a call in case another follows, and take the cores from a neighbour
 # that brings threads of its own
 PAUSE = 0.25
-# seconds that the timed calls of one method may take together; one call is always made
+# seconds that the timed calls of one method may take together; of one that takes longer
+# the check is the only call, and is what is reported
 BUDGET = 8.0
 
 
@@ -32,13 +33,19 @@ class _Checked:
 
     @property
     def timed(self) -> bool:
+        """Whether its time means something."""
         return self.timing.accurate or bool(self.timing.method.other)
+
+    @property
+    def slow(self) -> bool:
+        """Whether the check is its only call."""
+        return self.seconds > BUDGET
 
     def rounds(self, repeats: int) -> int:
         """How many rounds to time: fewer of slow methods."""
         if self.timing.method.other:
             return 1
-        return max(1, min(repeats, int(BUDGET / max(self.seconds, 1e-9))))
+        return min(repeats, int(BUDGET / max(self.seconds, 1e-9)))
 
 
 def run(
@@ -52,7 +59,8 @@ def run(
     built with the cheapest first, up to the one that is accurate enough. Then every round
     times each method once, starting one method later than the round before, so that
     noise and what a neighbour leaves in the caches hit all alike. Slow methods sit out
-    the later rounds. A method that computes something else is timed once, unchecked.
+    the later rounds, or all, and then the check is their time. A method that computes
+    something else is timed once, unchecked.
 
     Args:
         problem: What to run.
@@ -71,6 +79,8 @@ def run(
     for each in checked:
         name = each.timing.method.name
         measured = tuple(seconds.get(name, ()))
+        if each.timed and each.slow:
+            measured = (each.seconds,)
         timings.append(replace(each.timing, seconds=measured, peak_bytes=peaks.get(name)))
     return Result(problem, tuple(timings))
 
@@ -92,6 +102,7 @@ def _check(problem: Problem, method: Method) -> _Checked:
 def _judged(
     problem: Problem, method: Method, build: Callable[[], Any], setting: float | None
 ) -> _Checked:
+    sleep(PAUSE)
     start = perf_counter()
     result = build()
     elapsed = perf_counter() - start

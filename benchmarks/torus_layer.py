@@ -146,16 +146,17 @@ class TorusLayer:
         return HalfSpectrum(np.array(rows), multiplicity).all
 
     def error(self, values: FloatArray) -> float:
-        """Worst error of all values over ``max(rows, columns) eps sigma_1``.
+        """Worst error of all values over ``(max(rows, columns) + taps) eps sigma_1``.
 
-        Rows and columns are those of a block. That is the size of the backward error of
-        an SVD, and the tolerance of ``numpy.linalg.matrix_rank``.
+        Rows and columns are those of a block: the size of an SVD's backward error, and
+        the tolerance of ``numpy.linalg.matrix_rank``. Taps are summed to evaluate it.
         """
         exact = self.exact
         if values.shape != exact.shape:
             return math.inf
         c_out, c_in = self.weight.shape[:2]
-        allowed = max(c_out, c_in * self.stride**2) * EPS * exact[0]
+        roundings = max(c_out, c_in * self.stride**2) + self.kernel**2
+        allowed = roundings * EPS * exact[0]
         found = np.sort(values)[::-1]
         return float(np.abs(found - exact).max() / allowed)
 
