@@ -28,8 +28,8 @@ class Method:
         settings: Tolerances or numbers of steps, cheapest first. The first whose error
             is allowed is the one that is timed.
         setting: What the settings are, in a word.
-        gives_up: Whether the last setting may still be too inaccurate: the method is
-            then listed as having stopped short, not as wrong.
+        gives_up: Whether the last setting may still be too inaccurate, or the search for
+            one too slow: the method is then listed as having stopped short, not as wrong.
         other: What the method computes if that is not what the problem asks for. It is
             then not judged, and timed once, for comparison.
         memory: Whether its peak memory is measured where the problem asks for that.

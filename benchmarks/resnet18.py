@@ -61,6 +61,7 @@ def problem(
                 NUMPY,
                 "fft2 of the polyphase kernel, SVD of every frequency's block",
                 lambda: [_strided(numpy_fft, layer) for layer in layers],
+                memory=False,
             ),
             Method(
                 "torch fft2, polyphase",

@@ -21,6 +21,8 @@ PAUSE = 0.25
 # seconds that the timed calls of one method may take together; of one that takes longer
 # the check is the only call, and is what is reported
 BUDGET = 8.0
+# seconds after which a method that may give up is not tried with another setting
+PATIENCE = 90.0
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,12 @@ def _check(problem: Problem, method: Method) -> _Checked:
         return _Checked(Timing(method, None), method.build, 0.0)
     if not method.settings:
         return _judged(problem, method, method.build, None)
+    tried = 0.0
     for setting in method.settings:
         build = partial(method.build, setting)
         checked = _judged(problem, method, build, setting)
-        if checked.timing.accurate:
+        tried += checked.seconds
+        if checked.timing.accurate or (method.gives_up and tried > PATIENCE):
             break
     return checked
 

@@ -135,9 +135,9 @@ class TorusLayer:
 
     @cached_property
     def exact(self) -> FloatArray:
-        """All singular values, descending, by LAPACK's QR iteration (``gesvd``).
+        """All singular values, descending, by SciPy's LAPACK from :meth:`blocks`.
 
-        No method under test sums the symbol so, nor takes that routine.
+        No method under test makes its blocks so.
         """
         index, multiplicity = self.half()
         rows = []

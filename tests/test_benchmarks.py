@@ -132,6 +132,15 @@ def test_no_setting_is_accurate(toy, calls, gives_up):
     assert ("stopped short" if gives_up else "wrong") in markdown([result])
 
 
+def test_patience_ends_for_methods_that_may_give_up(toy, calls, monkeypatch):
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
+    errors = {0.1: 3.0, 0.01: 0.5}
+    given_up = runner.run(ladder(toy, calls, errors, gives_up=True), 1, once)
+    assert given_up.named("ladder").setting == 0.1
+    patient = runner.run(ladder(toy, calls, errors), 1, once)
+    assert patient.named("ladder").setting == 0.01
+
+
 def test_what_solves_another_problem_is_timed_once_and_not_judged(toy, calls):
     other = Method("other", "", lambda: calls.append("other"), other="the transpose")
     problem = replace(toy, methods=(toy.methods[0], other), memory=False)
