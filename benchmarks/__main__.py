@@ -23,18 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run problems, print their tables, write JSON.
 
     Returns:
-        0, or 1 if a method was wrong or a problem could not be set up.
+        0, or 1 if a method was wrong or a problem could not be run.
     """
     chosen = _parse(arguments)
     results, missing = [], False
     for name in chosen.names:
         try:
-            problem = PROBLEMS[name]()
+            result = run(PROBLEMS[name](), chosen.repeats)
         except Unavailable as reason:
             missing = True
             print(f"{name}: not run; {reason}", end="\n\n", flush=True)
             continue
-        result = run(problem, chosen.repeats)
         results.append(result)
         print(table(result), end="\n\n", flush=True)
         if chosen.out is None:

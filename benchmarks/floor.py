@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks.problem import Unavailable
 from benchmarks.torus_layer import FloatArray, HalfSpectrum, TorusLayer
 from convspec.parallel import available_cores, openblas
 
@@ -69,7 +70,7 @@ def _controller() -> Any:
     """Of the threads of every OpenBLAS; finding them takes milliseconds, so once."""
     controller = openblas()
     if controller is None:
-        raise ModuleNotFoundError(
+        raise Unavailable(
             "the floor needs threadpoolctl to hold NumPy to one thread; "
             "pip install threadpoolctl"
         )

@@ -11,7 +11,7 @@ __all__ = ["Method", "Problem", "Result", "Target", "Timing", "Unavailable"]
 
 
 class Unavailable(Exception):
-    """A problem cannot be set up here: what is missing, and how to get it."""
+    """A problem cannot be set up or judged here: what is missing, what to do."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ SOLVERS = ("arpack", "propack", "lobpcg")
 TOLERANCES = tuple(
     digit * 10.0**-power for power in range(1, 7) for digit in (1, 0.5, 0.2)
 )
-STEPS = (30, 100, 300, 1000)
+STEPS = (50, 100, 200, 400, 800)
 
 # kernel, channels, size, how many times faster than the best of SciPy's solvers
 CASES: dict[str, tuple[str, int, int, float]] = {

@@ -14,6 +14,7 @@ import torch
 from benchmarks import (
     circular_spectrum,
     envelopes,
+    floor,
     kernels,
     krylov_solvers,
     largest_values,
@@ -90,6 +91,13 @@ def test_half_of_the_frequencies_stand_for_all() -> None:
 def test_circular_methods_are_accurate(sizes: tuple[int, ...]) -> None:
     layer = TorusLayer.random(*sizes)
     assert_all_accurate(circular_spectrum.circular_problem("tiny", layer, Target()))
+
+
+def test_the_floor_needs_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor, "openblas", lambda: None)
+    floor._controller.cache_clear()
+    with pytest.raises(Unavailable, match="pip install threadpoolctl"):
+        floor.numpy_floor(TorusLayer.random(2, 2, 1, 2))
 
 
 def test_a_wrong_spectrum_is_not_timed() -> None:
@@ -210,7 +218,7 @@ def test_the_judge_of_largest_values_refuses_to_judge_alone(
     sought: LargestValues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(krylov_solvers, "scipy_svds", lambda *a: dense_values(a[0])[:1])
-    with pytest.raises(ArithmeticError, match=r"two solvers must agree.*differ by"):
+    with pytest.raises(Unavailable, match=r"two solvers must agree.*differ by"):
         _ = LargestValues(sought.op, 2).true  # [1, 1] against [1, 2]
 
 
@@ -328,3 +336,12 @@ def test_the_cache_is_the_users(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert trained.default_cache() == tmp_path / ".cache" / "convspec"
+
+
+@pytest.mark.slow
+def test_trained_kernels_can_be_fetched(tmp_path) -> None:
+    assert trained.mtcnn_kernel("conv3", tmp_path).shape == (64, 64, 3, 3)
+    pytest.importorskip("onnx")
+    name = "model.8.m.0.cv1.conv.weight"
+    kernel = trained.nudenet_kernel(name, tmp_path)
+    assert (kernel.shape, kernel.dtype) == ((128, 128, 3, 3), torch.float64)
