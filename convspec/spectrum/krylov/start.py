@@ -18,7 +18,7 @@ NOISE = 0.1
 NEAR = 0.9
 MIXED = 6
 SECONDARY = 0.2
-STEPS = 5
+STEPS = 4
 POINTS = {1: 32, 2: 8, 3: 4}
 
 
@@ -120,7 +120,7 @@ def _peaks(sigma: Tensor, points: Tensor) -> list[int]:
 def _frequencies(symbol: Symbol) -> Tensor:
     """A grid of frequencies, half of it for real symbols, fewer for wide blocks."""
     points = POINTS[symbol.dim]
-    if math.prod(symbol.block_shape) * symbol.groups > 2**16:
+    if math.prod(symbol.block_shape) * symbol.groups > 2**15:
         points = max(2, points // 2)
     line = 2 * math.pi * np.arange(points) / points
     grid = np.stack(np.meshgrid(*[line] * symbol.dim, indexing="ij"), axis=-1)
