@@ -18,7 +18,7 @@ NOISE = 0.1
 NEAR = 0.9
 MIXED = 6
 SECONDARY = 0.2
-STEPS = 4
+STEPS = 6
 POINTS = {1: 32, 2: 8, 3: 4}
 
 
