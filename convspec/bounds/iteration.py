@@ -77,12 +77,14 @@ def power_iteration(
     growth = 4 * q * noise / max(lower, TINY)
     rounding = math.expm1(growth) + gamma(8 * q) if growth < 1 else math.inf
     theta = power_excess(side.shape[1], q, failure ** (1 / starts), rounding)
-    mean = float((logarithms + images.log()).max()) / q  # of log sigma
-    found = math.sqrt(theta) * math.exp(mean)
+    upper = math.inf
+    if theta < math.inf:
+        found = math.sqrt(theta) * math.exp(float((logarithms + images.log()).max()) / q)
+        upper = found * (1 + 1e-12) * (1 + gamma(4 * side.shape[0] + 64))
     return kernel.bound(
         "power_iteration",
         lower=lower,
-        upper=max(lower, found * (1 + 1e-12) * (1 + gamma(4 * side.shape[0] + 64))),
+        upper=max(lower, upper),
         value=torch.linalg.vector_norm(
             _product(_small_side(kernel.operator), best[None])
         ),
@@ -203,7 +205,8 @@ def _random_rows(side: ConvOperator, starts: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     shape = starts, side.shape[1]
     rows: Tensor = torch.randn(shape, generator=generator, dtype=side.dtype)
-    return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return rows / lengths
 
 
 def _product(side: ConvOperator, rows: Tensor) -> Tensor:

@@ -20,11 +20,11 @@ EPS = 2.0**-52
 def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
     """``sigma_1 <= factor max ||F(w)||`` over a grid of frequencies, F the symbol.
 
-    The factor, ``prod_j min(1 / cos(pi x_j / 2), (1 - x_j)^(-1/2))`` with ``x_j = (lags_j
-    - 1) / samples_j``, bounds how far ``||F||`` can rise between the samples: second order
-    in the spacing, whatever the kernel. The result bounds the supremum of the symbol, so that it holds for all image sizes
-    with zero padding; padding that shows pixels more than once enlarges it by the square
-    root of how often.
+    The factor, ``prod_j min(1 / cos(pi x_j / 2), (1 - x_j)^(-1/2))`` with
+    ``x_j = (lags_j - 1) / samples_j``, bounds how far ``||F||`` can rise between the
+    samples: second order in the spacing, whatever the kernel. The result bounds the
+    supremum of the symbol, so that it holds for all image sizes with zero padding;
+    padding that shows pixels more than once enlarges it by the square root of how often.
 
     Differentiable in the weight through the sample at the maximum, where the gradient is
     that of the supremum up to the same factor; at ties, through one of them.

@@ -34,11 +34,12 @@ def sampling_factor(lags: int, samples: int) -> float:
     up.
 
     The cosine: let M be the supremum, attained at w*, and l a functional of norm 1 with
-    ``l(F(w*)) = M``. With tau = (lags - 1) / 2 the real function ``Re l(F(w)) e^(-i tau
-    (w - w*))`` is, up to a shift of phase, of exponential type tau, at most M in modulus
-    and M at w*, so at least ``M cos(tau |w - w*|)`` nearby; the next point is within pi /
-    samples. Axes are taken one at a time. The root: ``F(w) = sum_g F(w_g) V(w - w_g) / N`` with V the product of the
-    Dirichlet kernels of lengths N and N - lags + 1, over the latter, and Cauchy-Schwarz.
+    ``l(F(w*)) = M``. With tau = (lags - 1) / 2 the real function
+    ``Re l(F(w)) e^(-i tau (w - w*))``, of terms ``e^(i s w)`` with ``|s| <= tau``, is at
+    most M in modulus and M at w*, so at least ``M cos(tau |w - w*|)`` nearby; the next
+    point is within pi / samples. Axes are taken one at a time. The root:
+    ``F(w) = sum_g F(w_g) V(w - w_g) / N`` with V the product of the Dirichlet kernels of
+    lengths N and N - lags + 1, over the latter, and Cauchy-Schwarz.
 
     Source: Ehlich and Zeller, "Schwankung von Polynomen zwischen Gitterpunkten", Math. Z.
     86, 1964, from the Bernstein-Szego inequality; Pfister and Bresler, "Bounding

@@ -73,13 +73,14 @@ class Place:
         most = _most_common(pixels[first])
         stride = axis.stride // math.gcd(axis.stride, axis.dilation)
         shows = "no pixel twice" if most == 1 else f"a pixel at up to {most} positions"
+        zero = axis.mode == "zeros"
         return cls(
             stride,
             -(-read.taps // stride),
             most,
             int(live.any(axis=0).sum()),
             _most_common(shown % axis.stride),
-            reason=f"{axis.mode} padding shows {shows}",
+            reason="zero padding" if zero else f"{axis.mode} padding shows {shows}",
         )
 
     @classmethod
