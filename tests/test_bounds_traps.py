@@ -88,7 +88,7 @@ def test_a_coarse_grid_is_no_bound_without_its_factor() -> None:
 
 
 def test_lip_bound_with_both_ends_of_the_circle() -> None:
-    """linspace(0, 2 pi, N) has N - 1 distinct frequencies, but the factor is that of N."""
+    """linspace(0, 2 pi, N) has N - 1 distinct frequencies; the factor is that of N."""
     kernel = np.multiply.outer(HIDDEN_PEAK, HIDDEN_PEAK)
     op = operator(kernel, 20, padding=1)
     samples = 4
@@ -239,7 +239,7 @@ def test_strides_that_divide_one_side_of_the_kernel_only(kernel: tuple[int, int]
 
 
 def test_fantastic_four_by_the_power_method_is_lower() -> None:
-    """The bound is attained here; two power steps on the unfolding fall below the norm."""
+    """The bound is attained here; two power steps on the unfolding fall below it."""
     mixing = np.diag([1.0, 0.99])
     op = operator(np.multiply.outer(mixing, np.ones(3)), 200, padding=1)
     matrix = np.multiply.outer(mixing, np.ones(3)).reshape(2, -1)
@@ -252,7 +252,7 @@ def test_fantastic_four_by_the_power_method_is_lower() -> None:
 
 
 def higher_order_power_method(kernel: Array, start: Array) -> float:
-    """``|<K, u v a b>|`` after alternating maximisation from one start for all factors."""
+    """``|<K, u v a b>|`` after alternating maximisation, all factors starting alike."""
     factors = [start.copy() for _ in range(4)]
     for step in range(200):
         axis = step % 4
@@ -292,7 +292,7 @@ def test_gram_iteration_in_float32_needs_to_be_enlarged() -> None:
     """The plain result is below the norm for many matrices, the bound for none."""
     below = 0
     generator = torch.Generator().manual_seed(0)
-    for _ in range(100):
+    for _ in range(60):
         c = int(torch.randint(1, 7, (), generator=generator))
         weight = torch.randn(c, c, 1, generator=generator)
         op = cs.ConvOperator(weight, 1)
@@ -302,7 +302,7 @@ def test_gram_iteration_in_float32_needs_to_be_enlarged() -> None:
         assert bound.upper <= truth * (c**2.0**-13) * (1 + 1e-3)
         assert bound.value is not None
         below += float(bound.value) < truth
-    assert below >= 15
+    assert below >= 9
 
 
 def test_gram_iteration_does_not_overflow() -> None:

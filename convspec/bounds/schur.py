@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
 
 from convspec.bounds.kernel import ReadTaps, ScaledKernel, root
 from convspec.bounds.result import Bound
-from convspec.bounds.views import fans, patches, through
+from convspec.bounds.views import fans, merged, patches, seen_through
 from convspec.geometry import IntArray, shared_reads
 from convspec.operator import ConvOperator
 from convspec.rounding import down, gamma, up
@@ -122,14 +123,15 @@ def _largest_sum(
         The sum, differentiable, and a bound on its rounding: entries in which taps are
         added up err by as much as the sum of their absolute values does.
     """
-    views = [side(read) for read in kernel.axes]
-    absolute = replace(kernel, weight=kernel.weight.detach().abs())
-    largest, error = kernel.weight.real.new_zeros(()), 0.0
     summed = [d for d in range(1, kernel.weight.ndim + 1) if d != keep]
-    for (seen, merged), (size, _) in zip(
-        through(kernel, views), through(absolute, views), strict=True
-    ):
-        terms = seen[0].numel() // seen.shape[keep] + merged
-        error = max(error, up(gamma(4 * terms) * float(size.sum(dim=summed).max())))
-        largest = torch.maximum(largest, seen.abs().sum(dim=summed).max())
-    return largest, error
+    blocks, absolute = kernel.blocks.detach(), kernel.blocks.detach().abs()
+    best, error = -1.0, 0.0
+    for chosen in product(*[side(read) for read in kernel.axes]):
+        sums = seen_through(blocks, chosen).abs().sum(dim=summed)
+        if float(sums.max()) > best:
+            best, views = float(sums.max()), chosen
+        size = float(seen_through(absolute, chosen).sum(dim=summed).max())
+        terms = math.prod(blocks.shape[1:3]) // blocks.shape[keep]
+        terms = terms * math.prod(map(len, chosen)) + merged(chosen)
+        error = max(error, up(gamma(4 * terms) * size))
+    return seen_through(kernel.blocks, views).abs().sum(dim=summed).max(), error

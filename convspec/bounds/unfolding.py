@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -14,11 +15,15 @@ from convspec.bounds.kernel import ReadTaps, ScaledKernel
 from convspec.bounds.matrix_norm import Largest, frobenius_above, norm, norm_below
 from convspec.bounds.result import Bound
 from convspec.bounds.validity import settings
-from convspec.bounds.views import fans, patches, through
+from convspec.bounds.views import fans, merged, patches, seen_through
+from convspec.geometry import IntArray
 from convspec.operator import ConvOperator
 from convspec.rounding import gamma, up
 
 __all__ = ["fantastic_four", "reshaped_kernel", "tsuzuku", "unfolding_norm"]
+
+# blocks of each kind that are decomposed: all with zero padding and strides up to 2
+MOST_VIEWS = 8
 
 
 def reshaped_kernel(op: ConvOperator) -> Bound:
@@ -41,20 +46,17 @@ def reshaped_kernel(op: ConvOperator) -> Bound:
     1.732051
     """
     kernel = ScaledKernel.of(op)
-    views = [
-        (matrices, merged)
-        for side, matrix in ((patches, _rows), (fans, _columns))
-        for seen, merged in through(kernel, [side(axis) for axis in kernel.axes])
-        for matrices in [matrix(seen)]
+    found = [
+        (Largest.of([side.matrices(kernel.blocks.detach(), views)]), side, views)
+        for side in (_PATCHES, _FANS)
+        for views in side.most(kernel)
     ]
-    found = [Largest.of([matrices.detach()]) for matrices, _ in views]
-    best = int(np.argmax([largest.above for largest in found]))
-    matrices, merged = views[best]
-    matrix = matrices[found[best].index]
+    largest, side, views = max(found, key=lambda candidate: candidate[0].above)
+    matrix = side.matrices(kernel.blocks, views)[largest.index]
     lower = norm_below(matrix.detach())
-    if merged > 1:  # their sum was rounded
+    if (terms := merged(views)) > 1:  # their sum was rounded
         size = sum(map(frobenius_above, kernel.weight.detach().flatten(2).unbind(2)))
-        lower -= gamma(2 * merged) * merged * size
+        lower -= gamma(2 * terms) * terms * size
     return kernel.bound(
         "reshaped_kernel",
         lower=lower,
@@ -152,14 +154,30 @@ def unfolding_norm(kernel: ScaledKernel, found: Largest | None = None) -> float:
     return up(up(math.sqrt(overlap)) * found.above)
 
 
-def _rows(seen: Tensor) -> Tensor:
-    """(groups, rows, columns, *seen) -> the blocks of rows of A."""
-    return seen.flatten(2)
+@dataclass(frozen=True)
+class _Side:
+    """Blocks of rows or of columns of A."""
+
+    views: Callable[[ReadTaps], list[IntArray]]
+    rows: bool
+
+    def matrices(self, blocks: Tensor, views: Sequence[IntArray]) -> Tensor:
+        """The blocks, one per group; those of columns transposed."""
+        seen = seen_through(blocks, views)
+        return seen.flatten(2) if self.rows else seen.transpose(1, 2).flatten(2)
+
+    def most(self, kernel: ScaledKernel) -> list[tuple[IntArray, ...]]:
+        """The combinations of views through which most of the kernel is seen."""
+        blocks = kernel.blocks.detach()
+
+        def size(views: tuple[IntArray, ...]) -> float:
+            return float(torch.linalg.vector_norm(seen_through(blocks, views)))
+
+        choices = list(product(*[self.views(axis) for axis in kernel.axes]))
+        return sorted(choices, key=size, reverse=True)[:MOST_VIEWS]
 
 
-def _columns(seen: Tensor) -> Tensor:
-    """(groups, rows, columns, *seen) -> the blocks of columns of A, transposed."""
-    return seen.transpose(1, 2).flatten(2)
+_PATCHES, _FANS = _Side(patches, rows=True), _Side(fans, rows=False)
 
 
 def _overlap(read: ReadTaps) -> int:

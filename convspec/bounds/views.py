@@ -9,18 +9,18 @@ into zero padding, with taps that meet in one pixel added up.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import product
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.kernel import ReadTaps, ScaledKernel
+from convspec.bounds.kernel import ReadTaps
 from convspec.geometry import IntArray
 
-__all__ = ["fans", "patches", "through"]
+__all__ = ["fans", "merged", "patches", "seen_through"]
 
 # groups of taps that meet in one place, one group for each place
 View = tuple[tuple[int, ...], ...]
@@ -43,24 +43,26 @@ def fans(read: ReadTaps) -> list[IntArray]:
     return _maximal(seen, read.taps)
 
 
-def through(
-    kernel: ScaledKernel, views: Iterable[list[IntArray]]
-) -> Iterator[tuple[Tensor, int]]:
-    """The kernel through every combination of one view per axis; differentiable.
+def seen_through(blocks: Tensor, views: Sequence[IntArray]) -> Tensor:
+    """The kernel through one view per axis, ``K x_1 V_1 ... x_d V_d``; differentiable.
 
-    Yields:
-        (groups, rows, columns, *seen), and how many taps at most are added up in an
-        entry.
+    Args:
+        blocks: (groups, rows, columns, *taps).
+        views: Per axis, (seen, taps).
+
+    Returns:
+        (groups, rows, columns, *seen).
     """
-    for chosen in product(*views):
-        seen = kernel.blocks
-        merged = 1
-        for view in chosen:
-            matrix = torch.as_tensor(view).to(seen)
-            # contracts the first spatial axis and appends it behind: d turns restore them
-            seen = torch.tensordot(seen, matrix, dims=([3], [1]))
-            merged *= int(view.sum(axis=1).max())
-        yield seen, merged
+    for view in views:
+        matrix = torch.as_tensor(view).to(blocks)
+        # contracts the first spatial axis and appends it behind: d turns restore them
+        blocks = torch.tensordot(blocks, matrix, dims=([3], [1]))
+    return blocks
+
+
+def merged(views: Sequence[IntArray]) -> int:
+    """How many taps at most are added up in one entry of what is seen."""
+    return math.prod(int(view.sum(axis=1).max()) for view in views)
 
 
 def _groups(places: Iterable[int], taps: Iterable[int]) -> View:
