@@ -116,7 +116,7 @@ def _norms(symbol: Symbol, grid: Grid, halvings: int) -> tuple[Tensor, Tensor]:
 
 def _power_mean(norms: Tensor, weights: Tensor, squarings: int) -> Tensor:
     """``(sum_w weight_w norm_w^p)^(1/p)`` of the largest group; p a power of two."""
-    scale = math.ldexp(1.0, math.frexp(float(norms.detach().max()))[1])
+    scale = float(norms.detach().max()) or 1.0
     powers = norms / scale
     for _ in range(squarings):
         powers = powers.square()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,10 +52,11 @@ class GramSteps:
         """One more Gram matrix, on the shorter side."""
         x = self.matrices.mH if _tall(self.matrices) else self.matrices
         lengths = self._lengths_above()
-        exponents = torch.frexp(lengths)[1].double()
-        y = x * torch.exp2(-exponents)[:, None, None].to(x.dtype)
+        exponents = torch.frexp(lengths)[1]
+        shrink = _power(-exponents)
+        y = x * shrink[:, None, None].to(x.dtype)
         unit, tiny = UNITS[x.dtype]
-        squares = (lengths * torch.exp2(-exponents)).square()
+        squares = (lengths * shrink).square()
         # products that underflow lose up to the smallest normal number each
         underflow = 4 * x.shape[-1] * x.shape[-2] * tiny
         errors = (product_error(x, unit) * squares + underflow) * SEVERAL
@@ -74,14 +76,14 @@ class GramSteps:
         for exponents, errors in zip(
             reversed(self.exponents), reversed(self.errors), strict=True
         ):
-            norms = torch.exp2(exponents) * (norms + errors).sqrt() * SEVERAL
+            norms = _power(exponents) * (norms + errors).sqrt() * SEVERAL
         return norms
 
     def value(self) -> Tensor:
         """The Schatten norms as computed, differentiable in X_0; (b,)."""
         norms: Tensor = torch.linalg.vector_norm(self.matrices, dim=(1, 2)).double()
         for exponents in reversed(self.exponents):
-            norms = torch.exp2(exponents) * root(norms)
+            norms = _power(exponents) * root(norms)
         return norms
 
     def _lengths_above(self) -> Tensor:
@@ -89,6 +91,11 @@ class GramSteps:
         x = self.matrices.detach()
         lengths: Tensor = torch.linalg.vector_norm(x, dim=(1, 2), dtype=torch.complex128)
         return lengths * (1 + gamma(2 * x.shape[1] * x.shape[2] + 8))
+
+
+def _power(exponents: Tensor) -> Tensor:
+    """Powers of two, exactly."""
+    return torch.from_numpy(np.ldexp(1.0, exponents.numpy()))
 
 
 def _tall(matrices: Tensor) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convspec.rounding import gamma
+
 __all__ = ["Lanczos"]
 
 # a remainder this much smaller than the image of its vector is rounding
@@ -75,11 +77,12 @@ class Lanczos:
         What was left out, and the orthogonality that is missing; ``size`` bounds the
         norm of B.
         """
-        eye = torch.eye(self.basis.shape[1], dtype=self.basis.dtype)
+        steps, order = self.basis.shape[1:]
+        eye = torch.eye(steps, dtype=self.basis.dtype)
         skew: Tensor = torch.linalg.vector_norm(
             self.basis @ self.basis.mH - eye, dim=(1, 2)
         )
-        return self.left_out + skew * size
+        return self.left_out + (skew + steps * gamma(4 * order)) * size
 
 
 def _orthogonalised(image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,18 +98,16 @@ def _orthogonalised(image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 def _following(
     image: Tensor, size: Tensor, known: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The next directions, their couplings, and the remainders dropped as noise."""
+    """The next directions, their couplings, and the norm of what the two leave out."""
     lengths = torch.linalg.vector_norm(image, dim=1)
     live = lengths > EXHAUSTED * size
     random = torch.randn(image.shape, generator=generator, dtype=image.dtype)
     rows = torch.where(live[:, None], image, _orthogonalised(random, known)[0])
-    rows = _orthogonalised(rows / _lengths(rows), known)[0]
-    zero = torch.zeros_like(lengths)
-    return (
-        rows / _lengths(rows),
-        torch.where(live, lengths, zero),
-        torch.where(live, zero, lengths),
-    )
+    rows, overlaps = _orthogonalised(rows / _lengths(rows), known)
+    final = _lengths(rows)
+    changed = torch.linalg.vector_norm(overlaps, dim=1) + (final[:, 0] - 1).abs()
+    coupling = torch.where(live, lengths, torch.zeros_like(lengths))
+    return rows / final, coupling, torch.where(live, changed * lengths, lengths)
 
 
 def _lengths(rows: Tensor) -> Tensor:

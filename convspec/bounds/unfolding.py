@@ -54,9 +54,9 @@ def reshaped_kernel(op: ConvOperator) -> Bound:
     largest, side, views = max(found, key=lambda candidate: candidate[0].above)
     matrix = side.matrices(kernel.blocks, views)[largest.index]
     lower = norm_below(matrix.detach())
-    if (terms := merged(views)) > 1:  # their sum was rounded
+    if (terms := merged(views)) > 1:  # their sum was rounded, in each entry seen
         size = sum(map(frobenius_above, kernel.weight.detach().flatten(2).unbind(2)))
-        lower -= gamma(2 * terms) * terms * size
+        lower -= gamma(2 * terms) * math.prod(map(len, views)) * size
     return kernel.bound(
         "reshaped_kernel",
         lower=lower,
