@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -78,11 +79,13 @@ class Lanczos:
         norm of B.
         """
         steps, order = self.basis.shape[1:]
-        eye = torch.eye(steps, dtype=self.basis.dtype)
-        skew: Tensor = torch.linalg.vector_norm(
-            self.basis @ self.basis.mH - eye, dim=(1, 2)
-        )
-        return self.left_out + (skew + steps * gamma(4 * order)) * size
+        width = math.isqrt(order) + 1  # sums in two steps err by gamma_(2 sqrt(n))
+        gram = -torch.eye(steps, dtype=self.basis.dtype)
+        for first in range(0, order, width):
+            part = self.basis[:, :, first : first + width]
+            gram = gram + part @ part.mH
+        skew: Tensor = torch.linalg.vector_norm(gram, dim=(1, 2))
+        return self.left_out + (skew + steps * gamma(8 * width)) * size
 
 
 def _orthogonalised(image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
