@@ -28,12 +28,10 @@ class Largest:
 
     Attributes:
         index: Position of the matrix whose value is the largest computed.
-        matrix: That matrix.
     """
 
     def __init__(self) -> None:
-        self.index = -1
-        self.matrix: Tensor | None = None
+        self.index = 0
         self._level = 0.0  # the largest eigenvalue computed of any M M^H
         self._above = 0.0  # at least the largest eigenvalue of all M M^H
         self._seen = 0
@@ -71,12 +69,9 @@ class Largest:
             pick = int(suspects[_rough(grams[suspects]).argmax()])
             value = float(torch.linalg.eigvalsh(grams[pick])[-1])
             if value > self._level:
-                self._level, self.matrix = value, matrices[pick]
-                self.index = self._seen + pick
+                self._level, self.index = value, self._seen + pick
             else:
                 slack *= 4
-        if self.matrix is None and len(matrices):  # all zero
-            self.index, self.matrix = self._seen, matrices[0]
         # where the test succeeds the largest eigenvalue is at most this
         tested = level * (1 + _cholesky_error(grams)) * (1 + gamma(4))
         self._above = max(self._above, up(tested + float(defect.max()), 2))
