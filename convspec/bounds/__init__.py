@@ -1,5 +1,32 @@
 """Enclosures of sigma_1: what a convolution can amplify at most."""
 
+from convspec.bounds.berezin_lieb import schatten
+from convspec.bounds.gram import gram_iteration
+from convspec.bounds.gram_zero import gram_iteration_zero
+from convspec.bounds.iteration import krylov, power_iteration
+from convspec.bounds.ladder import BoundTable, table
+from convspec.bounds.lipbound import lip_bound
 from convspec.bounds.result import Bound
+from convspec.bounds.sampled import sampled_symbol
+from convspec.bounds.schur import frobenius, one_inf
+from convspec.bounds.tensor import tensor_norm
+from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
 
-__all__ = ["Bound"]
+__all__ = [
+    "Bound",
+    "BoundTable",
+    "fantastic_four",
+    "frobenius",
+    "gram_iteration",
+    "gram_iteration_zero",
+    "krylov",
+    "lip_bound",
+    "one_inf",
+    "power_iteration",
+    "reshaped_kernel",
+    "sampled_symbol",
+    "schatten",
+    "table",
+    "tensor_norm",
+    "tsuzuku",
+]

@@ -1,0 +1,168 @@
+"""Gram iteration of the kernel itself: a bound for zero padding of every size."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from convspec.bounds.kernel import ScaledKernel, root
+from convspec.bounds.matrix_norm import product_error
+from convspec.bounds.result import Bound
+from convspec.bounds.sampling import Grid
+from convspec.bounds.validity import Setting, settings
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.operator import ConvOperator
+from convspec.rounding import gamma, symbol_error, up
+from convspec.symbol import Symbol
+
+__all__ = ["gram_iteration_zero"]
+
+EPS = 2.0**-52
+# by default as many iterations as fit this
+COMFORTABLE_BYTES = 2**29
+MOST_ITERATIONS = 4
+
+
+def gram_iteration_zero(
+    op: ConvOperator,
+    iterations: int | None = None,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Bound:
+    """``sigma_1 <= (max_i sum_jq |G_t[i, j, q]|)^(1 / 2^t)`` for the t-th Gram kernel.
+
+    ``G_0`` is the kernel and ``G_(j+1)`` its correlation with itself, the kernel of
+    ``A^H A`` on an endless image: the row sums bound the norm of its t-th iterate there.
+    It tends to the supremum of the symbol, not to the norm on one size, and its error
+    about halves per iteration. One iteration gives the bound behind almost orthogonal
+    layers (Prach and Lampert, ECCV 2022). The coefficients are those of the trigonometric
+    polynomial ``F^(2^t)``, read off its values on a grid large enough to hold its
+    ``(k - 1) 2^t + 1`` lags.
+
+    Differentiable in the weight; at ties between rows through one of them.
+
+    Args:
+        op: The operator.
+        iterations: Gram steps t, at least 1; by default up to 4, as fit in 0.5 GiB.
+        max_bytes: Limit of the values held.
+
+    Source: Delattre, Barthélemy and Allauzen, "Spectral norm of convolutional layers with
+    circular and zero paddings", arXiv:2402.00240, 2024.
+
+    Raises:
+        ValueError: For fewer than one iteration.
+        TooLargeError: If the values need more than ``max_bytes``.
+
+    >>> import torch, convspec as cs
+    >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
+    >>> round(cs.bounds.gram_iteration_zero(op, iterations=1).upper, 9)
+    4.0
+    """
+    if iterations is not None and iterations < 1:
+        raise ValueError(f"iterations must be at least 1; got {iterations}")
+    kernel = ScaledKernel.of(op)
+    best, value, words = math.inf, kernel.weight.real.sum(), ""
+    for setting in settings(kernel.axes):
+        symbol = kernel.symbol(setting.strides)
+        steps = iterations or _most_iterations(symbol, setting)
+        needed = _bytes(symbol, setting, steps)
+        what = f"the symbol at the frequencies of {steps} Gram iterations"
+        require_bytes(what, needed, max_bytes, "take fewer iterations")
+        found, above = _row_sum(symbol, setting, steps, symbol_error(kernel.weight, EPS))
+        upper = up(setting.factor * above)
+        if upper < best:
+            best, words, value = upper, setting.words, setting.factor * found
+    return kernel.bound(
+        "gram_iteration_zero",
+        upper=best,
+        value=value,
+        assumptions=words,
+        reference="Delattre, Barthélemy and Allauzen 2024",
+    )
+
+
+def _sizes(setting: Setting, iterations: int) -> list[int]:
+    """Lags of ``F^(2^t)`` per axis."""
+    return [(lags - 1) * 2**iterations + 1 for lags in setting.lags]
+
+
+def _bytes(symbol: Symbol, setting: Setting, iterations: int) -> int:
+    """Of the values of F and of two of its Gram matrices."""
+    rows, columns = symbol.block_shape
+    side = min(rows, columns)
+    count = math.prod(_sizes(setting, iterations)) * symbol.groups
+    return 16 * count * (rows * columns + 2 * side**2)
+
+
+def _most_iterations(symbol: Symbol, setting: Setting) -> int:
+    fitting = [
+        steps
+        for steps in range(2, MOST_ITERATIONS + 1)
+        if _bytes(symbol, setting, steps) <= COMFORTABLE_BYTES
+    ]
+    return max(fitting, default=1)
+
+
+def _row_sum(
+    symbol: Symbol, setting: Setting, iterations: int, error: float
+) -> tuple[Tensor, float]:
+    """The bound as computed, differentiable, and rounded up.
+
+    Args:
+        symbol: F.
+        setting: Its lags.
+        iterations: Gram steps.
+        error: Bound on the norm of the error in each value of F.
+    """
+    sizes = _sizes(setting, iterations)
+    grid = Grid.full(sizes, [1] * len(sizes), real=False)
+    x = symbol.at_grid(grid.index, sizes)  # (frequencies, groups, rows, columns)
+    if x.shape[-2] > x.shape[-1]:
+        x = x.mH
+    exponents = []
+    for _ in range(iterations):
+        length = _length_above(x)
+        exponents.append(math.frexp(length)[1])
+        shrunk = math.ldexp(1.0, -exponents[-1])
+        x, length, error = x * shrunk, length * shrunk, error * shrunk
+        # (Y + D)(Y + D)^H - Y Y^H has norm at most 2 |Y| |D| + |D|^2
+        error = 2 * length * error + error**2 + product_error(x) * length**2
+        error *= 1 + gamma(16)
+        x = x @ x.mH
+    kernel = _coefficients(x.reshape(*sizes, *x.shape[1:]))
+    if not symbol.coefficients.is_complex():
+        kernel = kernel.real
+    rows = kernel.abs().flatten(0, len(sizes) - 1).sum(dim=(0, 3))  # (groups, rows)
+    value = rows.max()
+    terms = sum(sizes) + 64 * len(sizes)
+    error += gamma(8 * terms) * _length_above(x)
+    spread = math.prod(sizes) * math.sqrt(x.shape[-1])
+    slack = gamma(4 * rows.shape[1] * math.prod(sizes) + 16)
+    above = up(float(value.detach()) * (1 + slack) + up(spread * error, 4), 2)
+    for exponent in reversed(exponents):
+        value = math.ldexp(1.0, exponent) * root(value)
+        above = math.ldexp(up(math.sqrt(above)), exponent)
+    return value, above
+
+
+def _coefficients(values: Tensor) -> Tensor:
+    """Fourier coefficients of a polynomial from its values; over the leading axes."""
+    dim = values.ndim - 3
+    for _ in range(dim):
+        size = values.shape[0]
+        turns = torch.outer(torch.arange(size), torch.arange(size)) % size
+        angle = -2 * math.pi / size * turns.double()
+        wave = torch.polar(torch.ones_like(angle), angle) / size
+        # contracts the first axis; moved behind the other ones, d turns restore them
+        summed = torch.tensordot(wave, values, dims=1)
+        values = torch.movedim(summed, 0, dim - 1)
+    return values
+
+
+def _length_above(x: Tensor) -> float:
+    """At least the Frobenius norm of each matrix."""
+    length = float(torch.linalg.vector_norm(x.detach(), dim=(-2, -1)).max())
+    slack = gamma(2 * x.shape[-1] * x.shape[-2] + 8)
+    return up(length * (1 + slack), 2) if length else 0.0

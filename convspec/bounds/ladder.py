@@ -1,0 +1,132 @@
+"""Every bound of one operator, side by side."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from functools import partial
+from typing import overload
+
+from convspec.bounds.berezin_lieb import schatten
+from convspec.bounds.gram import gram_iteration
+from convspec.bounds.gram_zero import gram_iteration_zero
+from convspec.bounds.iteration import krylov, power_iteration
+from convspec.bounds.lipbound import lip_bound
+from convspec.bounds.result import Bound
+from convspec.bounds.sampled import sampled_symbol
+from convspec.bounds.schur import frobenius, one_inf
+from convspec.bounds.tensor import tensor_norm
+from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
+from convspec.errors import NotApplicable, TooLargeError
+from convspec.operator import ConvOperator
+
+__all__ = ["BoundTable", "table"]
+
+# cheap ones first
+BOUNDS: tuple[tuple[str, Callable[[ConvOperator], Bound]], ...] = (
+    ("frobenius", frobenius),
+    ("one_inf", one_inf),
+    ("reshaped_kernel", reshaped_kernel),
+    ("tsuzuku", tsuzuku),
+    ("fantastic_four", fantastic_four),
+    ("tensor_norm", tensor_norm),
+    ("lip_bound_v1", partial(lip_bound, version=1)),
+    ("lip_bound", lip_bound),
+    ("schatten", schatten),
+    ("gram_iteration_zero", gram_iteration_zero),
+    ("gram_iteration", gram_iteration),
+    ("sampled_symbol", sampled_symbol),
+    ("power_iteration", power_iteration),
+    ("krylov", krylov),
+)
+HEADER = ("bound", "lower", "upper", "guarantee", "seconds", "assumptions")
+NUMBERS = (1, 2, 4)  # columns aligned right
+
+
+@dataclass(frozen=True, repr=False)
+class BoundTable(Sequence["Bound | NotApplicable"]):
+    """Bounds in the order computed; in the place of one that does not apply, why not.
+
+    Attributes:
+        bounds: A ``Bound`` or a ``NotApplicable`` each; both have a ``name``.
+        seconds: What each took.
+    """
+
+    bounds: tuple[Bound | NotApplicable, ...]
+    seconds: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    @overload
+    def __getitem__(self, place: int) -> Bound | NotApplicable: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> BoundTable: ...
+
+    def __getitem__(self, place: int | slice) -> Bound | NotApplicable | BoundTable:
+        if isinstance(place, slice):
+            return BoundTable(self.bounds[place], self.seconds[place])
+        return self.bounds[place]
+
+    def __repr__(self) -> str:
+        rows = [HEADER, *map(_cells, self.bounds, self.seconds)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if place in NUMBERS else cell.ljust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def table(op: ConvOperator) -> BoundTable:
+    """Every bound on sigma_1 of an operator, with what each took; its repr is the table.
+
+    Lower ends are printed rounded down and upper ends rounded up. A bound that does not
+    apply, or would need too much memory, leaves the reason in its place.
+
+    >>> import torch, convspec as cs
+    >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
+    >>> ladder = cs.bounds.table(op)
+    >>> all(3.996207 in bound for bound in ladder)  # 4 cos^2(pi / 102)
+    True
+    """
+    found: list[Bound | NotApplicable] = []
+    seconds = []
+    for name, bound in BOUNDS:
+        start = time.perf_counter()
+        try:
+            found.append(bound(op))
+        except NotApplicable as reason:
+            found.append(reason)
+        except TooLargeError as reason:
+            found.append(NotApplicable(str(reason), name))
+        seconds.append(time.perf_counter() - start)
+    return BoundTable(tuple(found), tuple(seconds))
+
+
+def _cells(bound: Bound | NotApplicable, seconds: float) -> tuple[str, ...]:
+    if isinstance(bound, NotApplicable):
+        return bound.name, "-", "-", "not applicable", f"{seconds:.3f}", str(bound)
+    return (
+        bound.name,
+        _outward(bound.lower, ROUND_FLOOR),
+        _outward(bound.upper, ROUND_CEILING),
+        bound.guarantee,
+        f"{seconds:.3f}",
+        bound.assumptions,
+    )
+
+
+def _outward(value: float, rounding: str) -> str:
+    """Six digits, on the side that keeps a bound one in print."""
+    if not math.isfinite(value):
+        return "inf"
+    printed = Context(prec=6, rounding=rounding).create_decimal_from_float(value)
+    return f"{float(printed):.6g}"

@@ -1,0 +1,197 @@
+"""Bounds by norms of the kernel reshaped to a matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.bounds.kernel import ReadTaps, ScaledKernel
+from convspec.bounds.matrix_norm import Largest, frobenius_above, norm, norm_below
+from convspec.bounds.result import Bound
+from convspec.bounds.validity import settings
+from convspec.bounds.views import fans, merged, patches, seen_through
+from convspec.geometry import IntArray
+from convspec.operator import ConvOperator
+from convspec.rounding import gamma, up
+
+__all__ = ["fantastic_four", "reshaped_kernel", "tsuzuku", "unfolding_norm"]
+
+# blocks of each kind that are decomposed: all with zero padding and strides up to 2
+MOST_VIEWS = 8
+
+
+def reshaped_kernel(op: ConvOperator) -> Bound:
+    """A lower bound: ``max(||R||, ||L||) <= sigma_1``, R and L the kernel as a matrix.
+
+    R is (C_out, C_in k^d), what one output reads, and L is (C_in, C_out k^d), what one
+    pixel is read by: blocks of rows and of columns of A, taken where they see most of the
+    kernel. Where an output sees all taps, R is what ``torch.nn.utils.spectral_norm``
+    normalises, and sigma_1 can be ``sqrt(k^d)`` times larger. With groups it is the
+    largest norm of one group, as A is block diagonal; torch's, of all groups on top of
+    each other, is no bound.
+
+    Source: Yoshida and Miyato, "Spectral norm regularization for improving the
+    generalizability of deep learning", 2017, who take ``||R||`` for the norm; Tsuzuku,
+    Sato and Sugiyama, "Lipschitz-margin training", NeurIPS 2018, who say that it is not.
+
+    >>> import torch, convspec as cs
+    >>> op = cs.ConvOperator(torch.ones(1, 1, 3), 50, padding=1)
+    >>> round(cs.bounds.reshaped_kernel(op).lower, 6)  # sigma_1 is nearly 3
+    1.732051
+    """
+    kernel = ScaledKernel.of(op)
+    found = [
+        (Largest.of([side.matrices(kernel.blocks.detach(), views)]), side, views)
+        for side in (_PATCHES, _FANS)
+        for views in side.most(kernel)
+    ]
+    largest, side, views = max(found, key=lambda candidate: candidate[0].above)
+    matrix = side.matrices(kernel.blocks, views)[largest.index]
+    lower = norm_below(matrix.detach())
+    if (terms := merged(views)) > 1:  # their sum was rounded, in each entry seen
+        size = sum(map(frobenius_above, kernel.weight.detach().flatten(2).unbind(2)))
+        lower -= gamma(2 * terms) * math.prod(map(len, views)) * size
+    return kernel.bound(
+        "reshaped_kernel",
+        lower=lower,
+        value=norm(matrix),
+        assumptions="any operator; a lower bound only",
+        reference="Yoshida and Miyato 2017; Tsuzuku, Sato and Sugiyama 2018",
+    )
+
+
+def tsuzuku(op: ConvOperator) -> Bound:
+    """``sigma_1 <= sqrt(overlap) ||R||``, the overlap counted exactly.
+
+    R is the kernel as a (C_out, C_in k^d) matrix, and overlap is the largest number of
+    (output, tap) pairs that read one pixel: ``A = (I (x) R) U`` with a 0/1 matrix U that
+    has one 1 per row, so that ``||U||^2`` is that number. It is ``ceil(k gcd(d, s) / s)``
+    per axis far from the borders, and more where reflected or repeated pixels are read;
+    the average overlap of a small image would not do. Equality for stride >= extent
+    without padding. Holds for every padding mode, stride and dilation.
+
+    Source: Tsuzuku, Sato and Sugiyama, "Lipschitz-margin training: scalable certification
+    of perturbation invariance for deep neural networks", NeurIPS 2018.
+
+    >>> import torch, convspec as cs
+    >>> op = cs.ConvOperator(torch.ones(1, 1, 3), 50, padding=1)
+    >>> round(cs.bounds.tsuzuku(op).upper, 12)
+    3.0
+    """
+    kernel = ScaledKernel.of(op)
+    overlap = math.prod(map(_overlap, kernel.axes))
+    found = Largest.of([kernel.blocks.detach().flatten(2)])
+    matrix = kernel.blocks[found.index].flatten(1)
+    return kernel.bound(
+        "tsuzuku",
+        upper=unfolding_norm(kernel, found),
+        value=math.sqrt(overlap) * norm(matrix),
+        assumptions=f"any operator; a pixel is read {overlap} times at most",
+        reference="Tsuzuku, Sato and Sugiyama 2018",
+    )
+
+
+def fantastic_four(op: ConvOperator) -> Bound:
+    """``sigma_1 <= sqrt(k_1 ... k_d) min ||unfolding of K||`` over 2^d unfoldings.
+
+    An unfolding sends each spatial axis of the kernel to the side of the output channels
+    or to that of the input channels: (C_out, C_in h w), (C_in, C_out h w), (C_out h, C_in
+    w) and (C_out w, C_in h) in two dimensions. With stride it is the kernel of ``ceil(k /
+    s)`` taps whose phases are channels (a dilation coprime to the stride changes
+    nothing). It bounds the supremum of the symbol: ``u^H F(w) v = <K, u (x) v (x) a_1 (x)
+    ... (x) a_d>`` with ``||a_j|| = sqrt(k_j)``. Padding that shows pixels more than once
+    enlarges it by the square root of how often: without that it is false for reflect
+    padding.
+
+    Each norm is bounded from above; the power method, which training uses, approaches it
+    from below.
+
+    Source: Singla and Feizi, "Fantastic Four: differentiable bounds on singular values of
+    convolution layers", ICLR 2021.
+
+    >>> import torch, convspec as cs
+    >>> op = cs.ConvOperator(torch.ones(1, 1, 3), 50, padding=1)
+    >>> round(cs.bounds.fantastic_four(op).upper, 12)
+    3.0
+    """
+    kernel = ScaledKernel.of(op)
+    best, value, words = math.inf, kernel.weight.sum(), ""
+    for setting in settings(kernel.axes):
+        lags = math.prod(setting.lags)
+        folded = kernel.symbol(setting.strides).coefficients
+        tensor = folded.reshape(*folded.shape[:3], *setting.lags)
+        for matrices in _unfoldings(tensor):
+            found = Largest.of([matrices.detach()])
+            upper = up(up(math.sqrt(lags)) * up(setting.factor * found.above))
+            if upper < best:
+                factor = math.sqrt(lags * setting.multiplicity)
+                best, value = upper, factor * norm(matrices[found.index])
+                words = setting.words
+    return kernel.bound(
+        "fantastic_four",
+        upper=best,
+        value=value,
+        assumptions=words,
+        reference="Singla and Feizi 2021",
+    )
+
+
+def unfolding_norm(kernel: ScaledKernel, found: Largest | None = None) -> float:
+    """``sqrt(overlap) ||R||``, rounded up: at least the norm of the scaled operator.
+
+    Args:
+        kernel: The kernel.
+        found: The largest R of its groups, if known.
+    """
+    found = found or Largest.of([kernel.blocks.detach().flatten(2)])
+    overlap = math.prod(map(_overlap, kernel.axes))
+    return up(up(math.sqrt(overlap)) * found.above)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Blocks of rows or of columns of A."""
+
+    views: Callable[[ReadTaps], list[IntArray]]
+    rows: bool
+
+    def matrices(self, blocks: Tensor, views: Sequence[IntArray]) -> Tensor:
+        """The blocks, one per group; those of columns transposed."""
+        seen = seen_through(blocks, views)
+        return seen.flatten(2) if self.rows else seen.transpose(1, 2).flatten(2)
+
+    def most(self, kernel: ScaledKernel) -> list[tuple[IntArray, ...]]:
+        """The combinations of views through which most of the kernel is seen."""
+        blocks = kernel.blocks.detach()
+
+        def size(views: tuple[IntArray, ...]) -> float:
+            return float(torch.linalg.vector_norm(seen_through(blocks, views)))
+
+        choices = list(product(*[self.views(axis) for axis in kernel.axes]))
+        return sorted(choices, key=size, reverse=True)[:MOST_VIEWS]
+
+
+_PATCHES, _FANS = _Side(patches, rows=True), _Side(fans, rows=False)
+
+
+def _overlap(read: ReadTaps) -> int:
+    """How many (tap, output) pairs read one pixel at most."""
+    return int(np.bincount(read.source[read.source >= 0], minlength=1).max())
+
+
+def _unfoldings(tensor: Tensor) -> Iterator[Tensor]:
+    """(groups, rows, columns, *lags) -> (groups, rows x some lags, columns x others)."""
+    dim = tensor.ndim - 3
+    choices = [(False, True) if tensor.shape[3 + j] > 1 else (False,) for j in range(dim)]
+    for left in product(*choices):
+        first = [3 + j for j in range(dim) if left[j]]
+        last = [3 + j for j in range(dim) if not left[j]]
+        height = tensor.shape[1] * math.prod(tensor.shape[j] for j in first)
+        moved = torch.permute(tensor, (0, 1, *first, 2, *last))
+        yield moved.reshape(len(tensor), height, -1)

@@ -1,0 +1,150 @@
+"""The table of all bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+
+import convspec as cs
+from convspec import bounds
+from convspec.bounds import ladder
+
+NAMES = [
+    "frobenius",
+    "one_inf",
+    "reshaped_kernel",
+    "tsuzuku",
+    "fantastic_four",
+    "tensor_norm",
+    "lip_bound_v1",
+    "lip_bound",
+    "schatten",
+    "gram_iteration_zero",
+    "gram_iteration",
+    "sampled_symbol",
+    "power_iteration",
+    "krylov",
+]
+PROBABLE = {"power_iteration", "krylov"}
+
+
+@pytest.fixture
+def op() -> cs.ConvOperator:
+    weight = torch.randn(3, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    return cs.ConvOperator(weight, (6, 5), padding=1)
+
+
+def test_every_bound_once_with_its_time(op: cs.ConvOperator) -> None:
+    table = bounds.table(op)
+    assert isinstance(table, Sequence)
+    assert [bound.name for bound in table] == NAMES
+    assert len(table) == len(table.seconds) == len(NAMES)
+    assert all(seconds >= 0 for seconds in table.seconds)
+    truth = float(torch.linalg.matrix_norm(op.to_dense().double(), 2))
+    for bound in table:
+        assert isinstance(bound, cs.Bound)
+        assert bound.lower <= truth * (1 + 1e-14)
+        assert bound.upper >= truth * (1 - 1e-14)
+        kind = "estimate" if bound.name == "tensor_norm" else "certified"
+        assert bound.guarantee == ("probabilistic" if bound.name in PROBABLE else kind)
+        assert bound.assumptions
+        assert bound.reference
+
+
+def test_the_ladder_of_upper_bounds(op: cs.ConvOperator) -> None:
+    """What is known of their order holds in the table."""
+    upper = {bound.name: bound.upper for bound in bounds.table(op)}
+    assert upper["reshaped_kernel"] == math.inf
+    ladders = [
+        ("tensor_norm", "fantastic_four", "tsuzuku"),
+        ("sampled_symbol", "gram_iteration", "lip_bound", "lip_bound_v1"),
+    ]
+    for names in ladders:
+        for low, high in pairwise(names):
+            assert upper[low] <= upper[high] * (1 + 1e-12)
+
+
+def test_it_is_a_sequence(op: cs.ConvOperator) -> None:
+    table = bounds.table(op)
+    assert table[0].name == "frobenius"
+    assert table[-1].name == "krylov"
+    part = table[2:4]
+    assert [bound.name for bound in part] == ["reshaped_kernel", "tsuzuku"]
+    assert part.seconds == table.seconds[2:4]
+    assert table[1] in table
+    with pytest.raises(IndexError):
+        table[len(table)]
+
+
+def test_its_repr_is_the_table(op: cs.ConvOperator) -> None:
+    table = bounds.table(op)
+    header, rule, *rows = repr(table).splitlines()
+    assert header.split() == list(ladder.HEADER)
+    assert set(rule) == {"-"}
+    assert len(rows) == len(table)
+    for row, bound in zip(rows, table, strict=True):
+        assert isinstance(bound, cs.Bound)
+        name, lower, upper, guarantee, *_ = row.split()
+        assert (name, guarantee) == (bound.name, bound.guarantee)
+        assert float(lower) <= bound.lower
+        assert float(upper) >= bound.upper
+        assert row.endswith(bound.assumptions)
+
+
+def test_printed_ends_move_outward() -> None:
+    found = cs.Bound(1.23456789, 2.00000001, "example", "none", "no one")
+    shown = repr(bounds.BoundTable((found,), (0.25,))).splitlines()[-1].split()
+    assert shown[1:5] == ["1.23456", "2.00001", "certified", "0.250"]
+
+
+def test_reasons_take_the_place_of_bounds(
+    op: cs.ConvOperator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounds that do not apply, or would not fit, do not stop the others."""
+
+    def refuses(op: cs.ConvOperator) -> cs.Bound:
+        raise cs.NotApplicable("the operator must be small; got a large one", "refuses")
+
+    def too_large(op: cs.ConvOperator) -> cs.Bound:
+        return bounds.krylov(op, max_bytes=1)
+
+    rows = (("refuses", refuses), ("krylov", too_large), ("one_inf", bounds.one_inf))
+    monkeypatch.setattr(ladder, "BOUNDS", rows)
+    table = bounds.table(op)
+    assert [bound.name for bound in table] == ["refuses", "krylov", "one_inf"]
+    assert isinstance(table[0], cs.NotApplicable)
+    assert isinstance(table[1], cs.NotApplicable)
+    assert "take fewer starts or steps" in str(table[1])
+    shown = repr(table)
+    assert "not applicable" in shown
+    assert "the operator must be small; got a large one" in shown
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": 1, "padding_mode": "reflect"},
+        {"padding": 2, "padding_mode": "replicate", "stride": 2},
+        {"padding": 1, "padding_mode": "circular", "stride": 2, "dilation": 2},
+        {"stride": 3, "output_padding": 2, "transposed": True, "groups": 2},
+    ],
+    ids=["reflect", "replicate-stride", "circular-stride-dilation", "transposed-groups"],
+)
+def test_every_bound_applies_to_every_kind(options: dict[str, Any]) -> None:
+    weight = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(1))
+    op = cs.ConvOperator(weight, 7, **options)
+    table = bounds.table(op)
+    assert all(isinstance(bound, cs.Bound) for bound in table)
+
+
+def test_public_names() -> None:
+    for name in NAMES:
+        if name != "lip_bound_v1":
+            assert name in bounds.__all__
+            assert callable(getattr(cs.bounds, name))
+    assert cs.Bound is bounds.Bound
