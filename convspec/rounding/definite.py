@@ -27,16 +27,13 @@ __all__ = ["at_least", "at_most", "certified_below", "cholesky_error"]
 
 
 def cholesky_error(side: int, is_complex: bool) -> float:
-    """a with ``lambda_min(H) >= -a trace(H)`` for every H whose Cholesky completes.
+    """Number a with ``lambda_min(H) >= -a trace(H)`` for every H whose Cholesky completes.
 
     ``g = gamma_{n+4}`` for real and ``sqrt(2) gamma_{2n+8}`` for complex matrices: a
     pivot's square root and reciprocal round once each, and complex sums are two real
     ones of twice the length.
     """
-    if is_complex:
-        g = up(up(math.sqrt(2)) * gamma(2 * side + 8))
-    else:
-        g = gamma(side + 4)
+    g = up(up(math.sqrt(2)) * gamma(2 * side + 8)) if is_complex else gamma(side + 4)
     return up(g / (1 - up(g)), 2)
 
 
@@ -63,7 +60,6 @@ def _completes(matrices: Tensor, sign: float, level: Tensor, error: Tensor) -> T
     """Whether ``level I - sign G`` is proven positive semidefinite."""
     side = matrices.shape[-1]
     diagonal = sign * matrices.diagonal(dim1=-2, dim2=-1).real  # (b, n)
-    level, error = torch.broadcast_tensors(level, error)
     level, error = level.expand(len(matrices)), error.expand(len(matrices))
     # what the diagonal can be at most, for the trace and for its own rounding
     entries = above(level[:, None] - diagonal).clamp(min=0)
@@ -77,7 +73,8 @@ def _completes(matrices: Tensor, sign: float, level: Tensor, error: Tensor) -> T
         return shifted[:, 0, 0].real >= 0
     factor, info = torch.linalg.cholesky_ex(shifted)
     pivots = factor.diagonal(dim1=-2, dim2=-1).real
-    return (info == 0) & torch.isfinite(pivots).all(-1)
+    completed: Tensor = (info == 0) & torch.isfinite(pivots).all(-1)
+    return completed
 
 
 def certified_below(matrices: Tensor, gamma: float | Tensor) -> Tensor:

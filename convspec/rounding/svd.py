@@ -23,8 +23,14 @@ from torch import Tensor
 from convspec.errors import NotFiniteError
 from convspec.rounding.definite import at_most
 from convspec.rounding.directed import UNIT, gamma
-from convspec.rounding.norms import above, below, frobenius_above, frobenius_below
-from convspec.rounding.norms import norm_above, sum_above
+from convspec.rounding.norms import (
+    above,
+    below,
+    frobenius_above,
+    frobenius_below,
+    norm_above,
+    sum_above,
+)
 from convspec.rounding.products import gram_matrix, product_error, small_side_first
 from convspec.rounding.scaling import UNDERFLOW, ldexp_above, ldexp_below, scaled
 
