@@ -27,7 +27,7 @@ __all__ = ["at_least", "at_most", "certified_below", "cholesky_error"]
 
 
 def cholesky_error(side: int, is_complex: bool) -> float:
-    """Number a with ``lambda_min(H) >= -a trace(H)`` for every H whose Cholesky completes.
+    """Number a with ``lambda_min(H) >= -a trace(H)`` if the Cholesky of H completes.
 
     ``g = gamma_{n+4}`` for real and ``sqrt(2) gamma_{2n+8}`` for complex matrices: a
     pivot's square root and reciprocal round once each, and complex sums are two real

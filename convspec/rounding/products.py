@@ -23,7 +23,7 @@ __all__ = ["gram_matrix", "product_error", "small_side_first"]
 
 
 def product_error(inner: int, is_complex: bool) -> float:
-    """Number g with ``|fl(XY) - XY| <= g |X| |Y|`` entrywise, for ``inner`` inner terms."""
+    """Number g with ``|fl(XY) - XY| <= g |X| |Y|`` for ``inner`` inner terms."""
     if is_complex:
         return up(up(math.sqrt(2)) * gamma(2 * inner))
     return gamma(inner)

@@ -1,6 +1,6 @@
 """The symbol at given frequencies, as the centre and the radius of a ball.
 
-Frequencies are given in turns, ``w = 2 pi x``, with x a multiple of 2^-40: such x, their
+Frequencies are given in turns, ``w = 2 pi x``, with x a multiple of 2^-32: such x, their
 integer combinations ``<q, x>`` and the fractions of a turn left of these are exact in
 float64. What remains is one cosine and one sine of an angle within [-pi, pi].
 """
@@ -19,7 +19,7 @@ from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["TURN", "WAVE_ROUNDINGS", "nearest_turns", "symbol_ball", "waves"]
 
-TURN = 2.0**-40
+TURN = 2.0**-32
 
 # 2 pi and its product with a fraction of a turn round once each: the angle is off by
 # 2 pi u at most, and with it the cosine; the cosine itself by a unit in the last place,
@@ -28,7 +28,7 @@ WAVE_ROUNDINGS = 12
 
 
 def nearest_turns(turns: Tensor) -> Tensor:
-    """The nearest multiples of 2^-40 in [0, 1)."""
+    """The nearest multiples of 2^-32 in [0, 1)."""
     return (torch.round(turns / TURN) * TURN) % 1.0
 
 
@@ -36,8 +36,8 @@ def waves(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
     """``cos 2 pi <q, x>`` and ``sin 2 pi <q, x>``, each off by at most 12 u.
 
     Args:
-        turns: (j, d), multiples of 2^-40 in [-1, 1].
-        lags: (lags, d), integers with ``sum_j |q_j| < 2^12``.
+        turns: (j, d), multiples of 2^-32 in [-1, 1].
+        lags: (lags, d), integers with ``sum_j |q_j| < 2^20``.
 
     Returns:
         Cosines and sines, (j, lags).
@@ -46,10 +46,10 @@ def waves(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
         ValueError: If the turns or lags are not such numbers.
     """
     places = torch.as_tensor(lags.T, dtype=torch.float64)
-    if places.numel() and float(places.abs().sum(0).max()) >= 2**12:
-        raise ValueError("the lags must add up to less than 4096 for exact phases")
+    if places.numel() and float(places.abs().sum(0).max()) >= 2**20:
+        raise ValueError("the lags must add up to less than 2^20 for exact phases")
     if not bool((torch.round(turns / TURN) * TURN == turns).all()):
-        raise ValueError("turns must be multiples of 2^-40; see nearest_turns")
+        raise ValueError("turns must be multiples of 2^-32; see nearest_turns")
     phase = turns @ places
     angle = 2 * math.pi * (phase - phase.round())
     return angle.cos(), angle.sin()
@@ -67,7 +67,7 @@ def symbol_ball(
     Args:
         coefficients: (rows, columns, lags), entries of size at most 1.
         lags: (lags, d).
-        turns: (j, d), multiples of 2^-40.
+        turns: (j, d), multiples of 2^-32.
 
     Returns:
         (j, rows, columns) complex128, and a scalar: at least the 2-norm of the error of
