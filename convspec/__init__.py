@@ -1,6 +1,7 @@
 """The linear operator of a convolution layer, its exact spectrum, and what it says."""
 
-from convspec import plot
+from convspec import bounds, plot
+from convspec.bounds import Bound, worst_case_conditioning, worst_case_norm
 from convspec.classic import from_toeplitz, im2col, to_matrix
 from convspec.errors import (
     ConvSpecError,
@@ -31,6 +32,7 @@ from convspec.symbol import Symbol
 __version__ = "0.1.0"
 
 __all__ = [
+    "Bound",
     "ConvOperator",
     "ConvSpecError",
     "Density",
@@ -49,6 +51,7 @@ __all__ = [
     "UnreadableModel",
     "UnsupportedLayer",
     "analyze",
+    "bounds",
     "explain",
     "from_toeplitz",
     "im2col",
@@ -58,4 +61,6 @@ __all__ = [
     "spectrum",
     "symbol_density",
     "to_matrix",
+    "worst_case_conditioning",
+    "worst_case_norm",
 ]

@@ -53,9 +53,9 @@ def frobenius_above(matrices: Tensor) -> Tensor:
     >>> 5 <= frobenius_above(X) < 5.0001
     tensor(True)
     """
-    squares, count = _squares(matrices)
-    length = above(squares.sum(-1).sqrt(), gamma(count + 4))
-    return torch.where(_nonzero(matrices), length + UNDERFLOW, length)
+    length, count = _length(matrices)
+    length = above(length, gamma(count + 4))
+    return torch.where(_largest(matrices) > 0, length + UNDERFLOW, length)
 
 
 def frobenius_below(matrices: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ def frobenius_below(matrices: Tensor) -> Tensor:
 
     What underflows only makes a square smaller.
     """
-    squares, count = _squares(matrices)
-    return below(squares.sum(-1).sqrt(), gamma(count + 4))
+    length, count = _length(matrices)
+    return below(length, gamma(count + 4))
 
 
 def norm_above(matrices: Tensor) -> Tensor:
@@ -78,17 +78,22 @@ def norm_above(matrices: Tensor) -> Tensor:
     rows = sum_above(sizes, -1, 4).amax(-1)
     columns = sum_above(sizes, -2, 4).amax(-1)
     schur = above((rows * columns).sqrt(), 4 * UNIT)
-    schur = torch.where(_nonzero(matrices), schur + UNDERFLOW, schur)
+    schur = torch.where(_largest(matrices) > 0, schur + UNDERFLOW, schur)
     return torch.minimum(schur, frobenius_above(matrices))
 
 
-def _squares(matrices: Tensor) -> tuple[Tensor, int]:
-    flat = real_parts(matrices).flatten(-3)
-    return flat * flat, flat.shape[-1]
+def _length(matrices: Tensor) -> tuple[Tensor, int]:
+    """The root of the sum of squares, and of how many."""
+    parts = real_parts(matrices)
+    length: Tensor = torch.linalg.vector_norm(parts, dim=(-3, -2, -1))
+    return length, math.prod(parts.shape[-3:])
 
 
-def _nonzero(matrices: Tensor) -> Tensor:
-    return (matrices != 0).flatten(-2).any(-1)
+def _largest(matrices: Tensor) -> Tensor:
+    """The largest size of a real or imaginary part, 0 if there is none."""
+    parts = real_parts(matrices)
+    largest: Tensor = torch.linalg.vector_norm(parts, math.inf, dim=(-3, -2, -1))
+    return largest
 
 
 def _infinity(values: Tensor) -> Tensor:

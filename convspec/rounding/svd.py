@@ -34,7 +34,7 @@ from convspec.rounding.norms import (
 from convspec.rounding.products import gram_matrix, product_error, small_side_first
 from convspec.rounding.scaling import UNDERFLOW, ldexp_above, ldexp_below, scaled
 
-__all__ = ["norm_enclosure", "rayleigh_below", "verified_singular_values"]
+__all__ = ["length_above", "length_below", "norm_enclosure", "verified_singular_values"]
 
 # distances at which sigma_1 is tried to be proven smaller, as multiples of n k 2^-50
 MARGINS = (1.0, 8.0, 2.0**10, 2.0**20)
@@ -112,7 +112,7 @@ def norm_enclosure(matrices: Tensor) -> tuple[Tensor, Tensor]:
     wide = small_side_first(work).reshape(-1, *sorted(work.shape[-2:]))
     gram, error = gram_matrix(wide)
     vectors = torch.linalg.eigh(gram).eigenvectors[..., -1]  # (b, n)
-    lower = rayleigh_below(wide.mH, vectors)
+    lower = length_below(wide.mH, vectors)
     upper = frobenius_above(wide)
     step = 8 * UNIT * wide.shape[-1] * wide.shape[-2]
     open_ = torch.arange(len(wide))
@@ -130,29 +130,43 @@ def norm_enclosure(matrices: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def rayleigh_below(
+def length_below(
     matrices: Tensor, vectors: Tensor, error: float | Tensor = 0.0
 ) -> Tensor:
-    """At most ``sigma_1(X)``: ``||X v|| / ||v||``, less all rounding.
+    """At most ``||X v|| / ||v||``, and so at most ``sigma_1(X)``.
 
     Args:
-        matrices: (b, r, c), known up to ``error`` in the 2-norm.
+        matrices: (b, r, c), known up to ``error`` in the 2-norm; entries below 2^60.
         vectors: (b, c), not 0.
         error: Scalar or (b,).
     """
-    length, off, unit = _image(matrices, vectors, error)
-    lower = below(frobenius_below(length) - off * above(unit), 4 * UNIT)
+    image, off = _image(matrices, vectors, error)
+    unit = frobenius_above(vectors[:, None, :])
+    lower = below((frobenius_below(image) - above(off * unit)).clamp(min=0), 4 * UNIT)
     return below(lower / unit, 4 * UNIT)
+
+
+def length_above(
+    matrices: Tensor, vectors: Tensor, error: float | Tensor = 0.0
+) -> Tensor:
+    """At least ``||X v|| / ||v||``, and so at least the least singular value of X.
+
+    That is one of c values: where X has fewer rows than columns, it is 0. Arguments are
+    those of :func:`length_below`.
+    """
+    image, off = _image(matrices, vectors, error)
+    unit = frobenius_below(vectors[:, None, :])
+    return above(above(frobenius_above(image) / unit, 4 * UNIT) + off, 4 * UNIT)
 
 
 def _image(
     matrices: Tensor, vectors: Tensor, error: float | Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``X v`` as (b, 1, r), what it can be off by per ``||v||``, and ``||v||`` above."""
+) -> tuple[Tensor, Tensor]:
+    """``X v`` as (b, 1, r), and what it can be off by per ``||v||``."""
     image = (matrices @ vectors[..., None]).mT
     factor = product_error(matrices.shape[-1], matrices.is_complex())
     off = above(factor * frobenius_above(matrices) + error, 4 * UNIT)
-    return image, above(off + UNDERFLOW), frobenius_above(vectors[:, None, :])
+    return image, above(off + UNDERFLOW)
 
 
 def _prepared(matrices: Tensor) -> tuple[Tensor, Tensor]:
