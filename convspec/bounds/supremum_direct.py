@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from convspec.bounds.supremum_gram import GramPolynomial
+from convspec.bounds.supremum_gram import GramPolynomial, group_runs
 from convspec.bounds.supremum_symbol import ReducedSymbol
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.rounding.directed import UNIT, gamma, up
@@ -55,13 +55,10 @@ class DirectGram:
 
         The groups must be in ascending order.
         """
-        counts = torch.bincount(groups)
-        present = counts.nonzero()[:, 0].tolist()
-        parts = turns.split(counts[present].tolist())
         C, lags = self._symbol.coefficients, self._symbol.lags
         found = []
-        for part, group in zip(parts, present, strict=True):
-            F = symbol_values(C[group], lags, part)
+        for group, run in group_runs(groups):
+            F = symbol_values(C[group], lags, turns[run])
             found.append(F @ F.mH)
         return torch.cat(found)
 

@@ -21,7 +21,7 @@ from convspec.rounding.norms import above, norm_above, sum_above
 from convspec.rounding.scaling import UNDERFLOW
 from convspec.rounding.waves import wave_error, waves
 
-__all__ = ["GramPolynomial"]
+__all__ = ["GramPolynomial", "group_runs"]
 
 # a product per group beats one product per matrix from this side on, and from so many
 # matrices per group
@@ -108,17 +108,25 @@ class GramPolynomial:
         """``sum_q factors[k, q] table[groups[k], q]``: (k, n n)."""
         if len(table) == 1:
             return _real_combination(factors, table[0])
-        counts = torch.bincount(groups)
-        present = counts.nonzero()[:, 0].tolist()
-        if self.side < GATHER_SIDE and len(groups) < GATHER_ITEMS * len(present):
+        runs = group_runs(groups)
+        if self.side < GATHER_SIDE and len(groups) < GATHER_ITEMS * len(runs):
             return _real_combination(factors[:, None, :], table[groups])[:, 0]
-        parts = factors.split(counts[present].tolist())
         return torch.cat(
-            [
-                _real_combination(part, table[group])
-                for part, group in zip(parts, present, strict=True)
-            ]
+            [_real_combination(factors[run], table[group]) for group, run in runs]
         )
+
+
+def group_runs(groups: Tensor) -> list[tuple[int, slice]]:
+    """Each group of an ascending list, and where it stands there."""
+    counts = torch.bincount(groups)
+    present = counts.nonzero()[:, 0]
+    ends = counts[present].cumsum(0)
+    starts = ends - counts[present]
+    bounds = zip(starts.tolist(), ends.tolist(), strict=True)
+    return [
+        (group, slice(*ends))
+        for group, ends in zip(present.tolist(), bounds, strict=True)
+    ]
 
 
 def _real_combination(factors: Tensor, table: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ def largest_pair(F: Tensor, near: Tensor | None, accuracy: float) -> Tensor:
     if near is None:
         generator = torch.Generator().manual_seed(side)
         near = torch.randn(side, generator=generator, dtype=torch.float64).to(F.dtype)
-    vector = near / near.norm()
+    vector: Tensor = near / near.norm()
     for _ in range(RESTARTS):
         vector, residual = _restart(F, vector, min(STEPS, side))
         if residual < accuracy:
