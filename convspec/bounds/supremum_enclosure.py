@@ -12,7 +12,7 @@ from convspec.bounds.supremum_peak import Peak
 from convspec.bounds.supremum_rule import Largest, Smallest
 from convspec.bounds.supremum_search import Budget, search
 from convspec.bounds.supremum_symbol import ReducedSymbol
-from convspec.rounding.scaling import ldexp_above, ldexp_below
+from convspec.rounding.scaling import ldexp, ldexp_above, ldexp_below
 from convspec.rounding.svd import norm_enclosure, verified_singular_values
 from convspec.symbol import Symbol
 
@@ -105,34 +105,29 @@ def _extreme(
 ) -> Extreme:
     """The enclosure of the symbol itself, from that of the scaled one."""
     ends = torch.tensor([lower, upper], dtype=torch.float64)
-    frequency = reduced.frequency(peak.turns)
     return Extreme(
         float(ldexp_below(ends[0], reduced.exponent)),
         float(ldexp_above(ends[1], reduced.exponent)),
-        frequency,
-        _value(symbol, peak, frequency, reduced.flipped),
+        reduced.frequency(peak.turns),
+        _value(symbol, reduced, peak),
     )
 
 
-def _value(
-    symbol: Symbol, peak: Peak, frequency: tuple[float, ...], flipped: bool
-) -> Tensor:
+def _value(symbol: Symbol, reduced: ReducedSymbol, peak: Peak) -> Tensor:
     """``Re u^H F(w) v`` with u, v and w held fixed."""
-    F = symbol.at([frequency])[0, peak.group]
-    fixed = F.detach()
-    vector = peak.vector.to(F.device)
-    v = vector.conj() if flipped else fixed.mH @ vector
-    v = _unit(v)
+    F = symbol.at([reduced.frequency(peak.turns)])[0, peak.group]
+    # the scaled symbol at the same frequency: F but for its scale and a phase
+    scale = ldexp(torch.view_as_real(F.detach().cpu()), -reduced.exponent)
+    fixed = torch.view_as_complex(scale)
+    vector = peak.vector
+    v = _unit(vector.conj() if reduced.flipped else fixed.mH @ vector)
     u = _unit(fixed @ v)
-    value: Tensor = (u.conj() @ F @ v).real
+    value: Tensor = (u.conj().to(F.device) @ F @ v.to(F.device)).real
     return value
 
 
 def _unit(vector: Tensor) -> Tensor:
-    """The vector over its length, however small or large; 0 stays 0."""
-    largest = vector.abs().amax()
-    if largest == 0:
-        return vector
-    direction = vector / largest
-    unit: Tensor = direction / torch.linalg.vector_norm(direction)
+    """The vector over its length; 0 stays 0."""
+    length = torch.linalg.vector_norm(vector)
+    unit: Tensor = vector / length if length > 0 else vector
     return unit

@@ -92,7 +92,9 @@ def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: Budget) -> Fou
     peaks: list[Peak] = []
     _look(symbol, rule, some, _spread(rule, some, squares, peaks), peaks)
     rule, level, left = rule.aimed(peaks[0].value), 0, cells.take(slice(0))
-    while rule.target > 0 and budget.allows(len(cells) + len(left), each):
+    seen = len(some) == len(cells)  # then a first level takes no longer
+    while rule.target > 0 and (seen or budget.allows(len(cells) + len(left), each)):
+        seen = False
         begun = budget.seconds
         passed, squares = _examine(gram, rule, cells)
         each = (budget.seconds - begun) / len(cells)

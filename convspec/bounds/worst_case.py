@@ -12,7 +12,6 @@ from convspec.bounds.supremum_padding import Repeats, at_size, conditions, every
 from convspec.bounds.supremum_search import Budget
 from convspec.bounds.worst_case_layer import Layer, operator_of, symbol_of
 from convspec.bounds.worst_case_result import Conditioning, WorstCase
-from convspec.errors import GeometryError
 from convspec.geometry import Axis
 from convspec.operator import ConvOperator
 from convspec.rounding.directed import down, up
@@ -86,7 +85,8 @@ def worst_case_norm(
         max_seconds: Wall time to stop at, about.
 
     Raises:
-        GeometryError: If the arguments do not go together, or rtol is not in (0, 1).
+        GeometryError: If the arguments do not go together.
+        ValueError: If rtol is not in (0, 1), or a budget not positive.
         UnsupportedLayer: If the layer is no convolution.
         NotFiniteError: If the weight holds NaN or infinity.
 
@@ -152,7 +152,8 @@ def worst_case_conditioning(
     largest its lower end is 0; of scalar symbols, 1e-7.
 
     Raises:
-        GeometryError: If the arguments do not go together, or rtol is not in (0, 1).
+        GeometryError: If the arguments do not go together.
+        ValueError: If rtol is not in (0, 1), or a budget not positive.
         UnsupportedLayer: If the layer is no convolution.
         NotFiniteError: If the weight holds NaN or infinity.
 
@@ -243,13 +244,12 @@ def _worst_case(
 
 
 def _budget(rtol: float, max_evaluations: int, max_seconds: float) -> Budget:
-    for name, value, highest in (
-        ("rtol", rtol, 1),
-        ("max_evaluations", max_evaluations, math.inf),
-        ("max_seconds", max_seconds, math.inf),
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol must be between 0 and 1; got {rtol!r}")
+    for name, value in (
+        ("max_evaluations", max_evaluations),
+        ("max_seconds", max_seconds),
     ):
-        if not 0 < value <= highest:
-            raise GeometryError(
-                f"{name} must be positive and at most {highest}; got {value!r}"
-            )
+        if not value > 0:
+            raise ValueError(f"{name} must be positive; got {value!r}; inf is no limit")
     return Budget(max_evaluations, max_seconds)
