@@ -64,8 +64,7 @@ class Largest:
 
     def aimed(self, value: float) -> Largest:
         """The rule whose target is just above the best value found."""
-        square = max(value**2, 1e-300)
-        slack = max(INSIDE * self.rtol, self.relative + self.absolute / square)
+        slack = max(INSIDE * self.rtol, _slack(self.relative, self.absolute, value))
         return replace(self, target=up(value * (1 + slack)))
 
     def holds(self, gram: Tensor, error: Tensor, reach: float, bend: Tensor) -> Tensor:
@@ -135,8 +134,7 @@ class Smallest:
 
     def aimed(self, value: float) -> Smallest:
         """The rule whose target is just below the best value found."""
-        square = max(value**2, 1e-300)
-        slack = max(INSIDE * self.rtol, self.relative + self.absolute / square)
+        slack = max(INSIDE * self.rtol, _slack(self.relative, self.absolute, value))
         return replace(self, target=down(value * max(0.0, 1 - slack)))
 
     def holds(self, gram: Tensor, error: Tensor, reach: float, bend: Tensor) -> Tensor:
@@ -176,6 +174,14 @@ class Smallest:
 
 
 Rule = Largest | Smallest
+
+
+def _slack(relative: float, absolute: float, value: float) -> float:
+    """How far from a value a target must be for tests to succeed near its square.
+
+    Half of this on either side: the test's own need, and that of the certified value.
+    """
+    return 2 * (relative + absolute / max(value**2, 1e-300)) + 64 * UNIT
 
 
 def _needs(gram: Gram) -> tuple[float, float]:

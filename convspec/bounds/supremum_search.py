@@ -30,7 +30,7 @@ LEAST_CHUNK = 8
 CLIMBS = 3
 EARLY_LEVELS = 3
 # how much weaker a bound is tried when the budget ends early
-SLACKS = (0.0, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+SLACKS = (0.0, 1e-14, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 NOTHING = torch.empty(0)
 # cells looked at before the first ascents
 FIRST_LOOK = 2**14
