@@ -25,6 +25,9 @@ from convspec.rounding.waves import TURN
 __all__ = ["Budget", "Found", "search"]
 
 CHUNK_BYTES = 2**25
+# less than this is not worth a thread: bytes of matrices times their side
+CHUNK_WORK = 2**23
+THREAD_SIDE = 48
 LEAST_CHUNK = 8
 # ascents at the start and after each of the first levels
 CLIMBS = 3
@@ -114,7 +117,7 @@ def _examine(
 ) -> tuple[Tensor, Tensor]:
     """Which cells pass, and about which square the centres of the others have."""
     size = min(CHUNK_BYTES // gram.bytes_each, -(-len(cells) // available_cores()))
-    size = max(LEAST_CHUNK, size)
+    size = max(LEAST_CHUNK, CHUNK_WORK // gram.bytes_each // gram.side, size)
     bend = gram.bend(cells.spans)
     passed = torch.zeros(len(cells), dtype=torch.bool)
     squares = torch.full((len(cells),), math.nan, dtype=torch.float64)
@@ -180,7 +183,7 @@ def _look(
         group, turns = int(cells.groups[place]), cells.centres[place]
         return climb(symbol, group, turns, largest=rule.largest, promise=ROUGH)
 
-    found = parallel_map(ascend, places)
+    found = parallel_map(ascend, places, None if symbol.side >= THREAD_SIDE else 1)
     for peak in found:
         margin = 1 + ROUGH if rule.largest else 1 - ROUGH
         if not peaks or rule.better(margin * peak.value, peaks[0].value):

@@ -66,21 +66,27 @@ def waves(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
         raise ValueError("the lags must add up to less than 2^20 for exact phases")
     if not bool((torch.round(turns / TURN) * TURN == turns).all()):
         raise ValueError("turns must be multiples of 2^-32; see nearest_turns")
+    factors = _factors(lags)
+    if len(factors) == 1:
+        return _one_factor(turns, lags)
     real, imaginary = torch.ones(()), torch.zeros(())
-    for number, axes in enumerate(_factors(lags)):
+    for axes in factors:
         steps, which = np.unique(lags[:, axes], axis=0, return_inverse=True)
-        phase = turns[:, axes] @ torch.as_tensor(steps.T, dtype=torch.float64)
-        angle = 2 * math.pi * (phase - phase.round())
         place = torch.as_tensor(which.reshape(-1))
-        cosine, sine = angle.cos()[:, place], angle.sin()[:, place]
-        if number == 0:
-            real, imaginary = cosine, sine
-        else:
-            real, imaginary = (
-                real * cosine - imaginary * sine,
-                real * sine + imaginary * cosine,
-            )
+        cosine, sine = (wave[:, place] for wave in _one_factor(turns[:, axes], steps))
+        # by (1, 0) at first, which is exact
+        real, imaginary = (
+            real * cosine - imaginary * sine,
+            real * sine + imaginary * cosine,
+        )
     return real, imaginary
+
+
+def _one_factor(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the phases, whose fractions of a turn are exact."""
+    phase = turns @ torch.as_tensor(lags.T, dtype=torch.float64)
+    angle = 2 * math.pi * (phase - phase.round())
+    return angle.cos(), angle.sin()
 
 
 def _factors(lags: IntArray) -> list[list[int]]:
