@@ -1,12 +1,15 @@
-"""Command line: ``python -m benchmarks [name ...] [--out FILE] [--repeats N]``."""
+"""Command line: ``python -m benchmarks [name ...] [--markdown] [--out FILE]``."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
-from benchmarks.catalogue import PROBLEMS
+from benchmarks.catalogue import GROUPS, PROBLEMS, expanded
+from benchmarks.markdown import markdown
+from benchmarks.problem import Result, Unavailable
 from benchmarks.record import write
 from benchmarks.runner import run
 from benchmarks.table import table
@@ -17,18 +20,47 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run problems, print their tables, write JSON; 1 if a method was wrong."""
+    """Run problems, print their tables, write JSON.
+
+    Returns:
+        0, or 1 if a method was wrong or a problem could not be run.
+    """
     chosen = _parse(arguments)
-    results = []
+    results, missing = [], False
     for name in chosen.names:
-        result = run(PROBLEMS[name](), chosen.repeats)
+        try:
+            result = run(PROBLEMS[name](), chosen.repeats)
+        except Unavailable as reason:
+            missing = True
+            print(f"{name}: not run; {reason}", end="\n\n", flush=True)
+            continue
         results.append(result)
         print(table(result), end="\n\n", flush=True)
         if chosen.out is None:
             write([result], RESULTS / f"{name}.json")
     if chosen.out is not None:
         write(results, chosen.out)
-    return 0 if all(result.accurate for result in results) else 1
+    for line in _over_floors(results):
+        print(line, end="\n\n")
+    if chosen.markdown:
+        print(markdown(results))
+    accurate = all(result.accurate for result in results)
+    return 0 if accurate and not missing else 1
+
+
+def _over_floors(results: list[Result]) -> list[str]:
+    """The geometric mean of time over the floor, if any problem aims at one."""
+    limits = [r.problem.target.over_floor for r in results]
+    aims = [(r, limit) for r, limit in zip(results, limits, strict=True) if limit]
+    found = [(r.over_floor, limit) for r, limit in aims if r.over_floor]
+    if not found:
+        return []
+    mean = math.exp(sum(math.log(ratio) for ratio, _ in found) / len(found))
+    limit = min(limit for _, limit in found)
+    return [
+        f"target: geometric mean of time over the floor at most {limit:g}; {mean:.3f} "
+        f"over {len(found)} problems, {'met' if mean <= limit else 'missed'}"
+    ]
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -41,7 +73,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="name",
-        help=f"problems to run, by default all: {', '.join(PROBLEMS)}",
+        help=f"problems to run, by default all: {', '.join(PROBLEMS)}; or groups of "
+        f"them: {', '.join(GROUPS)}",
     )
     parser.add_argument(
         "--out",
@@ -50,11 +83,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="write all results to this one JSON file (default: results/NAME.json)",
     )
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="default 5")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print tables in Markdown at the end"
+    )
     chosen = parser.parse_args(arguments)
-    chosen.names = chosen.names or list(PROBLEMS)
-    for name in chosen.names:
-        if name not in PROBLEMS:
-            parser.error(f"the problems are {', '.join(PROBLEMS)}; got {name!r}")
+    try:
+        chosen.names = expanded(chosen.names or PROBLEMS)
+    except ValueError as error:
+        parser.error(str(error))
     if chosen.repeats < 1:
         parser.error(f"--repeats must be at least 1; got {chosen.repeats}")
     return chosen

@@ -33,18 +33,22 @@ def _problem(result: Result) -> dict[str, Any]:
         "title": problem.title,
         "ours": problem.ours,
         "target": asdict(problem.target),
+        "over_floor": result.over_floor,
         "methods": [_method(result, timing) for timing in result.timings],
     }
 
 
 def _method(result: Result, timing: Timing) -> dict[str, Any]:
     """One method: seconds as measured, min and median scaled to the whole problem."""
-    method, error = timing.method, timing.error
+    method = timing.method
     return {
         "name": method.name,
         "idea": method.idea,
+        "computes_instead": method.other,
         "accurate": timing.accurate,
-        "error_over_allowed": error if math.isfinite(error) else str(error),
+        "error_over_allowed": _number(timing.error),
+        "setting": timing.setting,
+        "setting_name": method.setting if method.settings else "",
         "extrapolated": bool(method.part),
         "part": method.part,
         "scale": method.scale,
@@ -54,3 +58,8 @@ def _method(result: Result, timing: Timing) -> dict[str, Any]:
         "median_over_ours": result.ratio(timing),
         "peak_bytes": timing.peak_bytes,
     }
+
+
+def _number(value: float | None) -> float | str | None:
+    """A number that JSON can hold; infinities and NaN as strings."""
+    return value if value is None or math.isfinite(value) else str(value)

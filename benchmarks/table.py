@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.problem import Result, Timing
 
-__all__ = ["table"]
+__all__ = ["number", "table", "targets"]
 
 HEADER = ("method", "min s", "median s", "x ours", "error/allowed")
 PEAK_NOTE = "peak: resident memory of a fresh process per method, imports included"
@@ -18,26 +18,41 @@ def table(result: Result) -> str:
     footer = [f"  {t.method.name}: {t.method.idea}" for t in result.timings]
     if problem.memory:
         footer.append(PEAK_NOTE)
-    footer += _targets(result)
+    footer += targets(result)
     return "\n".join([f"{problem.name}: {problem.title}", *_aligned(rows), *footer])
 
 
 def _row(result: Result, timing: Timing) -> tuple[str, ...]:
     """The cells of one method."""
-    method = timing.method
-    note = f"extrapolated x{method.scale:.3g} from {method.part}" if method.part else ""
-    if not timing.accurate:
-        note = "WRONG, not timed"
     cells = (
-        method.name,
-        _number(timing.minimum),
-        _number(timing.median),
-        _number(result.ratio(timing)),
-        f"{timing.error:.2g}",
+        timing.method.name,
+        number(timing.minimum),
+        number(timing.median),
+        number(result.ratio(timing)),
+        "-" if timing.error is None else f"{timing.error:.2g}",
     )
+    note = ", ".join(_notes(timing))
     if not result.problem.memory:
         return (*cells, note)
     return (*cells, _gib(timing), note)
+
+
+def _notes(timing: Timing) -> list[str]:
+    """What the numbers of a method do not say."""
+    method, notes = timing.method, []
+    if timing.setting is not None:
+        notes.append(f"{method.setting} {timing.setting:g}")
+    if timing.wrong:
+        return [*notes, "WRONG, not timed"]
+    if not timing.accurate and not method.other:
+        return [*notes, "stopped short, not timed"]
+    if method.part:
+        notes.append(f"extrapolated x{method.scale:.3g} from {method.part}")
+    if method.other:
+        notes.append(f"computes {method.other}")
+    if len(timing.seconds) == 1:
+        notes.append("timed once")
+    return notes
 
 
 def _gib(timing: Timing) -> str:
@@ -48,7 +63,7 @@ def _gib(timing: Timing) -> str:
     return f"{timing.peak_bytes / 2**30:.2f}{part}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Three significant digits, or a dash for what was not measured."""
     if value is None:
         return "-"
@@ -69,20 +84,38 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
-def _targets(result: Result) -> list[str]:
+def targets(result: Result) -> list[str]:
     """One line per target of our own method, and whether it is met."""
-    target, ours = result.problem.target, result.ours
+    target, ours, name = result.problem.target, result.ours, result.problem.ours
     lines = []
-    if ours.median is not None:
-        met = "met" if ours.median <= target.seconds else "missed"
+    if ours.median is not None and target.seconds is not None:
+        met = _met(ours.median <= target.seconds)
         lines.append(
-            f"target: {result.problem.ours} within {target.seconds:g} s; "
-            f"median {_number(ours.median)} s, {met}"
+            f"target: {name} within {target.seconds:g} s; "
+            f"median {number(ours.median)} s, {met}"
         )
     if ours.peak_bytes is not None and target.peak_bytes is not None:
-        met = "met" if ours.peak_bytes <= target.peak_bytes else "missed"
+        met = _met(ours.peak_bytes <= target.peak_bytes)
         lines.append(
-            f"target: {result.problem.ours} within {target.peak_bytes / 2**30:g} GiB; "
+            f"target: {name} within {target.peak_bytes / 2**30:g} GiB; "
             f"peak {_gib(ours)} GiB, {met}"
         )
+    best = result.fastest(target.than)
+    ratio = None if best is None else result.ratio(best)
+    if best is not None and ratio is not None and target.faster is not None:
+        lines.append(
+            f"target: {name} {target.faster:g} times faster than "
+            f"{_any_of(target.than)}; {number(ratio)} times ({best.method.name}), "
+            f"{_met(ratio >= target.faster)}"
+        )
+    if result.over_floor is not None:
+        lines.append(f"{name} over the floor: {number(result.over_floor)}")
     return lines
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "missed"
+
+
+def _any_of(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"the best of {', '.join(names)}"

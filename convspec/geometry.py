@@ -103,6 +103,14 @@ class Axis:
         """How often taps t and u share a pixel, ``trace(S[t]^T S[u])``; (k, k)."""
         return shared_reads(self.source)
 
+    @cached_property
+    def most_reads(self) -> int:
+        """The most outputs of which one tap reads one pixel; 1 but for some paddings."""
+        return max(
+            int(np.bincount(reads[reads >= 0], minlength=1).max())
+            for reads in self.source
+        )
+
 
 def shared_reads(source: IntArray) -> IntArray:
     """``M[t, u]``: the outputs for which taps t and u read one pixel; (k, k)."""

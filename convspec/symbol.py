@@ -96,7 +96,7 @@ class Symbol:
             max_bytes: Byte limit of the result.
 
         Returns:
-            (j, groups, rows, columns), complex128.
+            (j, groups, rows, columns), complex of the coefficients' precision.
 
         Raises:
             GeometryError: If frequencies is not (j, d).
@@ -156,9 +156,10 @@ class Symbol:
         coefficients = self.coefficients.flatten(0, 2).T  # (lags, groups*rows*columns)
         shape = (len(angle), self.groups, *self.block_shape)
         if coefficients.is_complex():
-            wave = torch.polar(torch.ones_like(angle), angle)
+            wave = torch.polar(torch.ones_like(angle), angle).to(coefficients)
             return (wave @ coefficients).reshape(shape)
-        real, imaginary = angle.cos() @ coefficients, angle.sin() @ coefficients
+        real = angle.cos().to(coefficients) @ coefficients
+        imaginary = angle.sin().to(coefficients) @ coefficients
         return torch.complex(real, imaginary).reshape(shape)
 
     def _guard(self, points: int, max_bytes: int) -> None:
@@ -169,6 +170,11 @@ class Symbol:
             max_bytes,
             "ask for fewer frequencies at a time",
         )
+
+    def to(self, dtype: torch.dtype) -> Symbol:
+        """The symbol with coefficients in float32 or float64, or their complex kin."""
+        kin = dtype.to_complex() if self.coefficients.is_complex() else dtype.to_real()
+        return Symbol(self.coefficients.to(kin), self.lags)
 
     def transpose(self) -> Symbol:
         """The transposed operator's symbol, ``F(-w)^T``: ``F(w)^H`` for real weights."""

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from benchmarks import dense_matrix, sparse_matrix
+from benchmarks import dense_matrix, runner, sparse_matrix
 from benchmarks.__main__ import main
-from benchmarks.catalogue import PROBLEMS, find_problem
+from benchmarks.catalogue import GROUPS, PROBLEMS, expanded, find_problem
 from benchmarks.convolution import Convolution
+from benchmarks.markdown import markdown
 from benchmarks.memory import peak_of_method
-from benchmarks.problem import Method, Problem, Result, Target, Timing
+from benchmarks.problem import Method, Problem, Result, Target, Timing, Unavailable
 from benchmarks.record import write
 from benchmarks.runner import run
 from benchmarks.table import table
@@ -31,6 +32,12 @@ def matrix_by_loops(conv: Convolution) -> np.ndarray:
         if 0 <= u < n and 0 <= v < n:
             matrix[o, y, x, i, u, v] = conv.weight[o, i, a, b]
     return matrix.reshape(conv.shape)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    """Nothing is timed here, so nothing has to settle."""
+    monkeypatch.setattr(runner, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -88,6 +95,81 @@ def test_rounds_interleave_and_rotate(toy, calls):
     ]
 
 
+def once(problem, name):
+    """Stands for the peak memory of a method."""
+    return 1
+
+
+def ladder(toy, calls, errors, **kwargs):
+    """The toy with one more method, which errs by errors[setting]."""
+
+    def build(setting):
+        calls.append(("ladder", setting))
+        return errors[setting]
+
+    method = Method("ladder", "", build, settings=tuple(errors), **kwargs)
+    return replace(toy, methods=(*toy.methods, method))
+
+
+def test_the_cheapest_accurate_setting_is_timed(toy, calls):
+    problem = ladder(toy, calls, {0.1: 30.0, 0.01: float("nan"), 0.001: 0.5, 1e-4: 0.0})
+    timing = runner.run(problem, 2, once).named("ladder")
+    assert (timing.setting, timing.error, len(timing.seconds)) == (0.001, 0.5, 2)
+    tried = [call[1] for call in calls if call[0] == "ladder"]
+    assert tried == [0.1, 0.01, 0.001, 0.001, 0.001]
+
+
+@pytest.mark.parametrize("gives_up", [True, False])
+def test_no_setting_is_accurate(toy, calls, gives_up):
+    problem = ladder(toy, calls, {10: 3.0, 100: 2.0}, setting="steps", gives_up=gives_up)
+    problem = replace(problem, methods=(problem.methods[0], problem.methods[-1]))
+    result = runner.run(problem, 2, once)
+    timing = result.named("ladder")
+    assert (timing.setting, timing.error, timing.seconds) == (100, 2.0, ())
+    assert result.accurate is gives_up
+    note = "stopped short, not timed" if gives_up else "WRONG, not timed"
+    assert f"steps 100, {note}" in table(result)
+    assert ("stopped short" if gives_up else "wrong") in markdown([result])
+
+
+def test_patience_ends_for_methods_that_may_give_up(toy, calls, monkeypatch):
+    monkeypatch.setattr(runner, "PATIENCE", 0.0)
+    errors = {0.1: 3.0, 0.01: 0.5}
+    given_up = runner.run(ladder(toy, calls, errors, gives_up=True), 1, once)
+    assert given_up.named("ladder").setting == 0.1
+    patient = runner.run(ladder(toy, calls, errors), 1, once)
+    assert patient.named("ladder").setting == 0.01
+
+
+def test_what_solves_another_problem_is_timed_once_and_not_judged(toy, calls):
+    other = Method("other", "", lambda: calls.append("other"), other="the transpose")
+    problem = replace(toy, methods=(toy.methods[0], other), memory=False)
+    result = runner.run(problem, 3)
+    timing = result.named("other")
+    assert calls.count("other") == 1
+    assert (timing.error, timing.accurate, timing.wrong) == (None, False, False)
+    assert result.accurate
+    assert "computes the transpose, timed once" in table(result)
+    assert "another operator" in markdown([result])
+
+
+def test_slow_methods_are_timed_less_often(toy, calls, monkeypatch):
+    monkeypatch.setattr(runner, "BUDGET", 0.0)
+    result = runner.run(replace(toy, memory=False), 3)
+    assert calls == [method.name for method in toy.methods]  # the check alone
+    assert [len(timing.seconds) for timing in result.timings] == [1, 0, 1, 0, 1]
+    assert table(result).count("timed once") == 3
+    checked = runner._Checked(result.ours, float, 3.0)
+    monkeypatch.setattr(runner, "BUDGET", 8.0)
+    assert [checked.rounds(repeats) for repeats in (1, 2, 5)] == [1, 2, 2]
+
+
+def test_memory_is_not_measured_of_methods_that_ask_for_none(toy):
+    methods = (toy.methods[0], replace(toy.methods[2], memory=False))
+    result = runner.run(replace(toy, methods=methods), 1, once)
+    assert [timing.peak_bytes for timing in result.timings] == [1, None]
+
+
 def test_no_time_is_compared_with_a_wrong_method_of_ours(toy):
     result = run(replace(toy, ours="wrong"), 1, peak=lambda problem, name: 1)
     assert [result.ratio(timing) for timing in result.timings] == [None] * 5
@@ -142,6 +224,49 @@ def test_table_explains_methods_and_targets(toy):
     text = table(toy_result(missed))
     assert "within 1.5 s; median 2.00 s, missed" in text
     assert "within 0.25 GiB; peak 0.50 GiB, missed" in text
+
+
+def test_targets_of_ratios(toy):
+    target = Target(faster=2.0, than=("partial", "exact", "wrong"), over_floor=1.5)
+    result = toy_result(replace(toy, target=target, floors=("exact", "partial")))
+    assert result.fastest(("exact", "partial")).method.name == "partial"
+    assert result.over_floor == 0.5
+    text = table(result)
+    faster = "2 times faster than the best of partial, exact, wrong"
+    assert f"target: convspec {faster}; 2.00 times (partial), met" in text
+    assert "convspec over the floor: 0.500" in text
+    target = replace(target, faster=2.6, than=("exact",))
+    text = table(toy_result(replace(toy, target=target)))
+    assert "2.6 times faster than exact; 2.50 times (exact), missed" in text
+    assert "over the floor" not in text
+    nothing = replace(toy, target=replace(target, than=("wrong",)), floors=("nan",))
+    assert "times faster" not in table(toy_result(nothing))
+
+
+def test_markdown_has_a_table_per_family_and_a_row_per_problem(toy):
+    toy = replace(toy, family="toys", label="small")
+    rest = replace(toy, name="b", label="large", methods=toy.methods)
+    loner = replace(toy, family="others", memory=False)
+    text = markdown([toy_result(problem) for problem in (toy, rest, loner)])
+    first, second = text.split("\n\n")
+    head, rule, small, large = first.splitlines()
+    cells = [cell.strip() for cell in head.strip("|").split("|")]
+    assert cells == [
+        "toys",
+        "convspec",
+        "wrong",
+        "exact",
+        "nan",
+        "partial",
+        "peak memory",
+    ]
+    assert rule.count("---") == len(cells)
+    assert small == (
+        "| small | **2.0 s** | wrong | 5.0 s (2.50x) | wrong | "
+        "4.0 s (2.00x), extrapolated | 0.5 GiB |"
+    )
+    assert large == small.replace("small", "large")
+    assert second.splitlines()[0].startswith("| others |")
 
 
 def test_json_has_every_method_and_the_environment(toy, tmp_path):
@@ -239,6 +364,37 @@ def test_command_line_prints_and_writes(monkeypatch, tmp_path, capsys):
     (problem,) = json.loads(path.read_text())["problems"]
     assert {method["name"] for method in problem["methods"]} == names
     assert all(len(method["seconds_measured"]) == 2 for method in problem["methods"])
+
+
+def test_names_expand_to_problems_each_once():
+    assert expanded(["dense_matrix"]) == ["dense_matrix"]
+    assert expanded(["circular"]) == list(GROUPS["circular"])
+    assert expanded(["resnet18", "spectra", "circular"])[0] == "resnet18"
+    assert sorted(expanded(["resnet18", "spectra"])) == sorted(GROUPS["spectra"])
+    assert {*GROUPS["spectra"], *GROUPS["matrices"]} == set(PROBLEMS)
+    assert not GROUPS.keys() & PROBLEMS.keys()
+    with pytest.raises(ValueError, match=r"groups of them matrices.*got 'missing'"):
+        expanded(["missing"])
+
+
+def test_command_line_runs_a_group(monkeypatch, tmp_path, capsys, toy):
+    def unavailable():
+        raise Unavailable("it needs a moon; wait for one")
+
+    quick = replace(toy, memory=False, methods=toy.methods[:1], floors=("convspec",))
+    aiming = replace(quick, target=Target(over_floor=1.1))
+    monkeypatch.setitem(PROBLEMS, "first", lambda: aiming)
+    monkeypatch.setitem(PROBLEMS, "second", unavailable)
+    monkeypatch.setitem(PROBLEMS, "third", lambda: quick)
+    monkeypatch.setitem(GROUPS, "three", ("first", "second", "third"))
+    arguments = ["three", "--repeats", "1", "--markdown"]
+    assert main([*arguments, "--out", str(tmp_path / "three.json")]) == 1
+    printed = capsys.readouterr().out
+    assert "second: not run; it needs a moon; wait for one" in printed
+    assert "over the floor at most 1.1; 1.000 over 1 problems, met" in printed
+    assert "| toy | **" in printed
+    document = json.loads((tmp_path / "three.json").read_text())
+    assert [problem["over_floor"] for problem in document["problems"]] == [1, 1]
 
 
 def test_command_line_reports_a_wrong_method(monkeypatch, tmp_path, capsys, toy):

@@ -301,10 +301,10 @@ def test_large_operators_get_a_narrower_band() -> None:
 # -- refusals ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phases", [0, -1, 1.5, True, "4"])
+@pytest.mark.parametrize("phases", [-1, 1.5, True, "4"])
 def test_refuses_phases(phases: object) -> None:
     op = cs.ConvOperator(torch.ones(1, 1, 3), 5, padding=1)
-    with pytest.raises(ValueError, match="phases must be a positive integer; got"):
+    with pytest.raises(ValueError, match="phases must be an integer of at least 0; got"):
         spectral_envelope(op, phases=phases)  # type: ignore[arg-type]
 
 

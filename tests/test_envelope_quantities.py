@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import islice
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -13,14 +14,22 @@ import convspec as cs
 from convspec.spectrum.envelope.envelope import Envelope, spectral_envelope
 from tests import oracles
 from tests.test_envelope import KINDS, balanced_cases
+from tests.test_rounding import DIGITS, small_cases, truth
 
 EPS = float(np.finfo(np.float64).eps)
+# what 50 digits themselves cannot tell
+TINY = mpmath.mpf(10) ** -30
 
 
 def holds(enclosure: tuple[float, float], truth: float, slack: float = 0.0) -> bool:
     """Whether the truth, known up to a relative slack, is inside."""
     low, high = enclosure
     return low <= truth * (1 + slack) and truth * (1 - slack) <= high
+
+
+def effective_rank(values: oracles.Array) -> float:
+    share = values[values > 0] / values.sum()
+    return math.exp(-float((share * np.log(share)).sum()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,8 +49,14 @@ def test_quantities_enclose_those_of_the_spectrum(kind: str) -> None:
         assert band.schatten(math.inf) == band.norm
         if top:
             assert holds(band.stable_rank, (values**2).sum() / top**2, slack)
+            assert holds(band.effective_rank, effective_rank(values), 1e-11)
+            ratio = (values**2).sum() ** 2 / (values**4).sum()
+            assert holds(band.participation_ratio, ratio, slack)
         if values[-1] > 1e-9 * top:
             assert holds(band.condition_number, top / values[-1], 1e-6)
+            low, high = band.log_volume
+            assert low - 1e-6 <= np.log(values).sum() <= high + 1e-6
+        assert band.smallest[0] <= values[-1] + 1e-12 * top
         for rtol in (1e-6, 0.1, 0.5):
             least, most = band.rank(rtol)
             assert (values > rtol * top * (1 + 1e-9)).sum() <= most
@@ -74,7 +89,7 @@ def known(lower: list[float], upper: list[float], **more: object) -> Envelope:
         "sources": ("trivial",),
         "lower_source": source,
         "upper_source": source,
-        "frobenius_norm": (3.0, 4.0),
+        "frobenius_norm": (3.0, 4.5),
         **more,
     }
     return Envelope(**arguments)  # type: ignore[arg-type]
@@ -84,8 +99,8 @@ def test_arithmetic() -> None:
     band = known([3.0, 1.0, 0.0], [4.0, 2.0, 0.5])
     assert band.norm == (3.0, 4.0)
     assert band.nuclear_norm == pytest.approx((4.0, 6.5))
-    assert band.schatten(2) == pytest.approx((10**0.5, 20.25**0.5))
-    assert band.stable_rank == pytest.approx((1.0, 16 / 9))
+    assert band.schatten(2) == (3.0, 4.5)
+    assert band.stable_rank == pytest.approx((1.0, 9 / 4))
     assert band.condition_number == (pytest.approx(6.0), math.inf)
     assert band.rank(0) == (2, 3)
     assert band.rank(0.3) == (1, 2)  # above 1.2 for sure, above 0.9 at most
@@ -102,6 +117,24 @@ def test_arithmetic() -> None:
         "<Envelope of 3 x 4: 3 singular values, norm in [3, 4], last in [0, 0.5], "
         "by trivial>"
     )
+
+
+def test_the_frobenius_norm_counts() -> None:
+    """sum sigma^2 = 12.25 with sigma in [3, 4] x [1, 2] x [0, 0.5]."""
+    band = known([3.0, 1.0, 0.0], [4.0, 2.0, 0.5], frobenius_norm=(3.5, 3.5))
+    # least: sqrt(11.25), 1, 0; most: 3, sqrt(3), 0.5
+    assert band.nuclear_norm == pytest.approx((11.25**0.5 + 1, 3 + 3**0.5 + 0.5))
+    fourth = 3**4 + 3**2 + 0.5**4, 11.25**2 + 1
+    assert band.schatten(4) == pytest.approx([x**0.25 for x in fourth])
+    squared = 12.25**2
+    assert band.participation_ratio == pytest.approx(
+        (squared / fourth[1], squared / fourth[0])
+    )
+    assert band.log_volume == (-math.inf, pytest.approx(math.log(3 * 3**0.5 * 0.5)))
+    low, high = band.effective_rank
+    assert low == pytest.approx(effective_rank(np.array([4.0, 1.0, 0.0])))
+    assert high == pytest.approx(effective_rank(np.array([3.0, 2.0, 0.5])), rel=1e-3)
+    assert band.smallest == (0.0, 0.5)
 
 
 def test_ends_are_rounded_outward() -> None:
@@ -121,11 +154,18 @@ def test_zero_and_infinite_ends() -> None:
     assert zero.condition_number == (math.inf, math.inf)
     assert zero.stable_rank == (0.0, 0.0)
     assert zero.schatten(3) == (0.0, 0.0)
+    assert zero.effective_rank == zero.participation_ratio == (0.0, 0.0)
+    assert zero.log_volume == (-math.inf, -math.inf)
+    maybe = known([0.0, 0.0], [1.0, 0.5], frobenius_norm=(0.0, 1.0))
+    assert maybe.effective_rank == (0.0, 2.0)
+    assert maybe.participation_ratio == (0.0, 2.0)
     assert zero.rank() == zero.rank(0) == (0, 0)
-    endless = known([1e308, 0.0], [math.inf, 1e308])
+    endless = known([1e308, 0.0], [math.inf, 1e308], frobenius_norm=(1e308, 1.7e308))
     assert endless.nuclear_norm[1] == math.inf
-    assert endless.schatten(2)[1] == math.inf
+    assert endless.schatten(3)[1] == math.inf
     assert endless.rank() == (0, 2)
+    assert endless.effective_rank == endless.participation_ratio == (1.0, 2.0)
+    assert endless.log_volume == (-math.inf, math.inf)
     assert endless.condition_number == (1.0, math.inf)
     assert known([1.7e308] * 2, [1.7e308] * 2).nuclear_norm[0] == np.finfo(float).max
     small = known([1e-300, 0.0], [1e-300, 1e-300])
@@ -165,3 +205,36 @@ def test_sources_name_every_bound() -> None:
     assert "compression" in repr(band)
     exact = spectral_envelope(op.circular())
     assert {exact.sources[i] for i in exact.upper_source} == {"fourier"}
+
+
+def test_quantities_enclose_exactly() -> None:
+    """50 digits, no tolerance, with and without vectors and tori."""
+    for case in islice(small_cases(seed=41), 12):
+        weight, _ = case.weight_and_bias()
+        op = case.operator(weight)
+        leading = cs.spectrum(op, 1, vectors=True)
+        with mpmath.workdps(DIGITS):
+            values = truth(case, weight)
+            if not values[0]:
+                continue
+            share = [v / sum(values) for v in values if v > values[0] * TINY]
+            squares = sum(v**2 for v in values)
+            exact = {
+                "norm": values[0],
+                "nuclear_norm": sum(values),
+                "frobenius_norm": mpmath.sqrt(squares),
+                "stable_rank": squares / values[0] ** 2,
+                "participation_ratio": squares**2 / sum(v**4 for v in values),
+                "effective_rank": mpmath.exp(-sum(p * mpmath.log(p) for p in share)),
+            }
+        for phases, vectors in ((0, leading), (2, None), (4, leading)):
+            band = spectral_envelope(op, phases=phases, leading=vectors)
+            with mpmath.workdps(DIGITS):
+                for name, number in exact.items():
+                    low, high = getattr(band, name)
+                    assert low * (1 - TINY) <= number <= high * (1 + TINY), name
+                for p in (0.5, 1.5, 3, 7):
+                    number = sum(v**p for v in values) ** (1 / mpmath.mpf(p))
+                    near = mpmath.mpf(10) ** -10 if p < 1 else TINY
+                    low, high = band.schatten(p)
+                    assert low * (1 - near) <= number <= high * (1 + near), p

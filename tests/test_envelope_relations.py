@@ -75,6 +75,12 @@ def maps(
 ) -> tuple[oracles.Array, oracles.Array]:
     """J, (m, M), and P, (N, n)."""
     count, size = relation.frequencies, relation.frequencies * relation.stride
+    if relation.kind == "unfolding":
+        taps, outputs = tables.source.shape
+        spread = np.zeros((size, len(tables.pixels)))
+        for t, o in zip(*np.nonzero(tables.source >= 0), strict=True):
+            spread[taps * o + t, np.searchsorted(tables.pixels, tables.source[t, o])] = 1
+        return np.eye(outputs), spread
     steps = tables.rows * (tables.stride // relation.stride)
     spread_rows = np.zeros((len(steps), count), dtype=complex)
     for o, step in enumerate(steps):
@@ -127,7 +133,7 @@ def check_axis(axis: Axis) -> None:
     read = ReadAxis.of(axis)
     tables = AxisTables.of(axis, read)
     found = relations(axis, read)
-    assert "compression" in found
+    assert {"compression", "unfolding"} <= set(found)
     for relation in [r for several in found.values() for r in several]:
         for turn in TURNS:
             if relation.twisted if turn else relation.untwisted:
@@ -241,6 +247,19 @@ def test_torus_values(dtype: torch.dtype, stride: int, turns: tuple[int, int]) -
         dense = oracles.singular_values(matrix.reshape(2 * 12, -1))
         assert values[group] == pytest.approx(dense, abs=1e-12)
     assert (error < 1e-11).all()
+
+
+def test_torus_on_which_no_tap_wraps_has_one_block() -> None:
+    """Stride 3 and taps 0, 1, 2: every output reads pixels of its own."""
+    weight = torch.randn(2, 2, 3, 2, generator=torch.Generator().manual_seed(1)).double()
+    torus = Torus((4, 5), (3, 1), ((0, 1, 2), (0, 1)))
+    assert torus.varying == (1, 5)
+    assert Torus((4,), (2,), ((0, 2),)).varying == (4,)
+    values, _ = torus_values(weight, 1, torus, (Fraction(0), Fraction(1, 2)))
+    assert values.shape == (1, 40)
+    lines = weight.reshape(2, 2, 3, 2).flatten(1, 2)  # one axis, six channels
+    single, _ = torus_values(lines, 1, Torus((5,), (1,), ((0, 1),)), (Fraction(1, 2),))
+    assert values[0] == pytest.approx(np.repeat(single[0], 4), abs=1e-12)
 
 
 @pytest.mark.parametrize("taps", [(1.0, -2.0, 1.0), (0.1, 0.7, -0.9), (1.0, 1e-9, -1.0)])

@@ -166,7 +166,7 @@ def test_scales_times_block_values(case: Case) -> None:
     op = case.operator()
     reduced = reduction(op)
     assert reduced.shape == op.shape
-    blocks = torch.cat(list(dense_groups(reduced)))
+    blocks = torch.cat([build() for build in dense_groups(reduced)])
     assert blocks.shape == (op.groups, *reduced.block_shape)
     values = np.linalg.svd(blocks.numpy(), compute_uv=False)
     products = np.multiply.outer(values.ravel(), reduced.scales)

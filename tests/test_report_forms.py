@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import convspec as cs
 from convspec.extras import MissingExtra
-from convspec.report.text import _rounded_down
+from convspec.report.text import _quantity
 
 # between the cost of the small SVDs and of the large one
 MAX_FLOPS = 1e6
@@ -30,8 +30,9 @@ RIGHT = [
     "rank",
     "cond",
     "stable rank",
+    "nuclear",
     "method",
-    "circular sigma_1",
+    "circular",
     "worst case",
     "s",
 ]
@@ -76,7 +77,7 @@ def empty() -> cs.ModelReport:
 def test_the_report_has_rows_of_every_kind(report: cs.ModelReport) -> None:
     """What the tests below rely on."""
     assert [(row.name, row.method, row.calls) for row in report] == [
-        ("stand_in", "none", 1),
+        ("stand_in", "envelope", 1),
         ("exact", "dense", 2),
         ("singular", "fourier", 1),
         ("unknown", "none", 1),
@@ -124,11 +125,25 @@ def test_columns_line_up(report: cs.ModelReport) -> None:
         assert [c.end() for c in found[numbers]] == [c.end() for c in names[numbers]]
 
 
-def printed(value: float | None) -> Any:
-    """What four significant digits may stand for this value."""
+def printed(value: float | tuple[float, float] | None) -> Any:
+    """What four significant digits may stand for this value, or these bounds."""
+    if isinstance(value, tuple):
+        return tuple(pytest.approx(end, rel=1.001e-3) for end in value)
     if value is None:
         return "-"
     return "inf" if value == math.inf else pytest.approx(value, rel=5.001e-4, abs=0)
+
+
+def parsed(cell: str) -> Any:
+    """A number, a pair of bounds, or a word."""
+    if cell in ("-", "inf"):
+        return cell
+    if cell.startswith(">= "):
+        return float(cell[3:]), math.inf
+    if cell.startswith("<= "):
+        return 0.0, float(cell[3:])
+    ends = tuple(float(end) for end in cell.split(".."))
+    return ends if len(ends) == 2 else ends[0]
 
 
 @pytest.mark.parametrize("index", range(5))
@@ -142,13 +157,21 @@ def test_numbers_are_the_rows_values(report: cs.ModelReport, index: int) -> None
         "rank": exact and exact.rank(),
         "cond": exact and exact.condition_number,
         "stable rank": exact and exact.stable_rank,
-        "circular sigma_1": row.circular and row.circular.norm,
+        "nuclear": exact and exact.nuclear_norm,
+        "circular": row.circular and row.circular.norm,
         "worst case": None,
     }
+    if row.envelope is not None:
+        expected |= {
+            "sigma_1": row.envelope.norm,
+            "sigma_min": (0, row.envelope.smallest[1]),
+            "rank": (row.envelope.rank()[0], math.inf),
+            "cond": (row.envelope.condition_number[0], math.inf),
+            "stable rank": row.envelope.stable_rank,
+            "nuclear": row.envelope.nuclear_norm,
+        }
     for column, value in expected.items():
-        found = text[column]
-        number = found if found in ("-", "inf") else float(found)
-        assert number == printed(value), column
+        assert parsed(text[column]) == printed(value), column
     assert abs(float(text["s"]) - row.seconds) <= 0.005001
     assert text["method"] == row.method
     assert text["kernel"] == (row.geometry or "-")
@@ -176,11 +199,13 @@ def test_text_around_the_table(report: cs.ModelReport) -> None:
     first, *notes = summary.splitlines()
     assert first.startswith(
         "5 convolutions on input (1, 15, 15): 3 with their exact spectrum "
-        "(1 by fourier, 2 by dense), 0 with the norm by krylov, "
+        "(1 by fourier, 2 by dense), 1 with certified bounds (1 by envelope), "
         "1 with the circular one beside; "
     )
-    assert notes == [*report.notes, "not called: spare"]
-    assert "another operator: neither exact nor a bound" in legend
+    less = [f"stand_in: {words}" for words in report["stand_in"].left_out]
+    assert notes == [*report.notes, *less, "not called: spare"]
+    assert "no Krylov: " in less[0]
+    assert "another operator: neither exact nor a bound" in " ".join(legend.split())
     total = float(first.removesuffix(" s").split()[-1])
     assert abs(total - sum(row.seconds for row in report)) <= 0.05001
 
@@ -232,7 +257,10 @@ def test_json_is_strict_and_holds_every_number(
         assert (read["method"], read["reason"]) == (row.method, row.reason)
         if row.spectrum is None:
             assert read["norm"] is read["rank"] is read["quantiles"] is None
+            bounds = [None, None] if row.envelope is None else list(row.envelope.norm)
+            assert [read["norm_lower"], read["norm_upper"]] == bounds
             continue
+        assert read["norm_lower"] is read["rank_upper"] is read["quantiles_lower"] is None
         assert read["norm"] == row.spectrum.norm
         assert read["smallest"] == row.spectrum.values[-1]
         assert read["stable_rank"] == row.spectrum.stable_rank
@@ -284,7 +312,7 @@ def test_csv_has_a_line_per_row_and_empty_cells(
     assert [row["name"] for row in rows] == [row.name for row in report]
     for read, row in zip(rows, report, strict=True):
         known = row.to_dict()
-        assert set(read) == {key for key in known if not key.endswith("quantiles")}
+        assert set(read) == {key for key in known if "quantiles" not in key}
         for key, text in read.items():
             value = known[key]
             if value is None:
@@ -338,7 +366,36 @@ def test_dataframe_without_pandas(
     assert isinstance(info.value, ImportError)
 
 
-@pytest.mark.parametrize("value", [4.8777, 0.99999, 1.00009, 123456.0, 2.5, 7e-12])
-def test_printed_lower_bound_is_never_above_the_value(value: float) -> None:
-    shown = float(_rounded_down(value))
-    assert value * (1 - 1e-3) < shown <= value
+VALUES = (4.8777, 0.99999, 1.00009, 9999.5, 123456.0, 9999999.5, 2.5, 7e-12, 5e88)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_printed_bounds_are_rounded_outward(value: float) -> None:
+    least, most = parsed(_quantity((value, math.inf))), parsed(_quantity((0.0, value)))
+    assert value * (1 - 1e-3) < least[0] <= value <= most[1] < value * (1 + 1e-3)
+    low, high = parsed(_quantity((value, 1.5 * value)))
+    assert value * (1 - 1e-3) < low <= value
+    assert 1.5 * value <= high < 1.5 * value * (1 + 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("known", "most", "cell"),
+    [
+        ((1.23456, 1.34567), None, "1.234..1.346"),
+        ((1.0, 1.0), None, "1"),
+        ((123456.0, 234567.0), None, "123400..234600"),
+        ((12345678.0, math.inf), None, ">= 1.234e+07"),
+        ((0.0, 0.00012345), None, "<= 0.0001235"),
+        ((1234567, 7654321), 9999999, "1234567..7654321"),
+        ((1234567, 9999999), 9999999, ">= 1234567"),
+        ((7, 7), 9, "7"),
+        ((0.0, math.inf), None, "-"),
+        ((math.inf, math.inf), None, "inf"),
+        (12345, None, "12345"),
+        (1.23456, None, "1.235"),
+        (math.inf, None, "inf"),
+        (None, None, "-"),
+    ],
+)
+def test_cells_of_quantities(known: Any, most: float | None, cell: str) -> None:
+    assert _quantity(known, most) == cell

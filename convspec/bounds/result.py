@@ -63,7 +63,7 @@ class Bound:
 
     @property
     def gap(self) -> float:
-        """``(upper - lower) / lower``, relative; 0 for [0, 0], inf for one-sided bounds."""
+        """``(upper - lower) / lower``, relative; inf for one-sided bounds."""
         if self.width == 0:
             return 0.0
         return self.width / self.lower if self.lower > 0 else math.inf

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from convspec.bounds import Bound
 from convspec.operator import ConvOperator
-from convspec.spectrum import Spectrum
+from convspec.report.quantities import NORM, QUANTITIES
+from convspec.spectrum import Envelope, Spectrum
 
-__all__ = ["QUANTILES", "LayerReport"]
+__all__ = ["QUANTILES", "Known", "LayerReport"]
 
 QUANTILES = tuple(np.linspace(0, 1, 21).tolist())
+
+Known = float | tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +31,18 @@ class LayerReport:
         calls: How often it was called on this size.
         operator: Its operator; None if the layer is not supported.
         frobenius_norm: ``||A||_F``, exact.
-        spectrum: The exact spectrum, where a method within the limits gives it.
-        circular: Where it does not: the spectrum of ``operator.circular()``, the same
-            kernel on the torus of this size. Another operator: neither bound nor exact.
-        method: ``"fourier"`` or ``"dense"`` for an exact spectrum, ``"krylov"`` where
-            only ``leading`` is known, else ``"none"``.
+        method: ``"fourier"`` or ``"dense"`` for an exact spectrum; ``"envelope"`` for
+            bounds by tori, ``"krylov"`` for those without; else ``"none"``.
         reason: Why that method, or why none.
         seconds: Time spent on the row.
-        leading: Without an exact spectrum: the largest singular value by Krylov, a
-            lower bound of the norm up to rounding; a singular value lies within
-            ``leading.error`` of it.
+        spectrum: The exact spectrum, where a method within the limits gives it.
+        norm: Certified bounds on ``sigma_1``, rounding included.
+        envelope: Without an exact spectrum: certified bounds on all singular values.
+        leading: Without an exact spectrum: the largest singular value by Krylov; a
+            singular value lies within ``leading.error`` of it.
+        circular: Without an exact spectrum: that of ``operator.circular()``, the same
+            kernel on the torus of this size. Another operator: neither bound nor exact.
+        left_out: Sentences on what was left out of an envelope or Krylov, and why.
     """
 
     name: str
@@ -43,12 +50,15 @@ class LayerReport:
     calls: int
     operator: ConvOperator | None
     frobenius_norm: float | None
-    spectrum: Spectrum | None
-    circular: Spectrum | None
     method: str
     reason: str
     seconds: float
+    spectrum: Spectrum | None = None
+    norm: Bound | None = None
+    envelope: Envelope | None = None
     leading: Spectrum | None = None
+    circular: Spectrum | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def geometry(self) -> str:
@@ -70,10 +80,26 @@ class LayerReport:
             parts.append(axes[0].mode)
         return " ".join(parts)
 
+    @cached_property
+    def quantities(self) -> dict[str, Known]:
+        """What the spectrum says: numbers if it is exact, else (lower, upper) or None."""
+        if self.spectrum is not None:
+            return {q.name: q.exact(self.spectrum) for q in QUANTITIES}
+        found: dict[str, Known] = dict.fromkeys(q.name for q in QUANTITIES)
+        if self.envelope is not None:
+            found = {q.name: q.enclosed(self.envelope) for q in QUANTITIES}
+        if self.norm is not None:
+            found[NORM] = self.norm.lower, self.norm.upper
+        return found
+
     def to_dict(self) -> dict[str, Any]:
-        """All that is known, JSON-ready: None where unknown, infinities as "inf"."""
-        op, exact, circular = self.operator, self.spectrum, self.circular
-        leading = self.leading
+        """All that is known, JSON-ready: None where unknown, infinities as "inf".
+
+        A quantity is under its name where it is exact; where it is not, bounds on it
+        are under ``..._lower`` and ``..._upper``.
+        """
+        op, exact, envelope = self.operator, self.spectrum, self.envelope
+        leading, circular = self.leading, self.circular
         row: dict[str, Any] = {
             "name": self.name,
             "type": self.type,
@@ -84,39 +110,26 @@ class LayerReport:
             "rows": None if op is None else op.shape[0],
             "columns": None if op is None else op.shape[1],
             "frobenius_norm": self.frobenius_norm,
-            "norm": None,
-            "error": None,
-            "smallest": None,
-            "rank": None,
-            "nullity": None,
-            "condition_number": None,
-            "stable_rank": None,
-            "effective_rank": None,
-            "nuclear_norm": None,
-            "log_volume": None,
-            "quantiles": None if exact is None else _quantiles(exact),
+            "error": None if exact is None else exact.error,
+        }
+        for name, known in self.quantities.items():
+            ends = known if isinstance(known, tuple) else (None, None)
+            row[name] = None if isinstance(known, tuple) else known
+            row[f"{name}_lower"], row[f"{name}_upper"] = ends
+        row |= {
+            "quantiles": _quantiles(exact, "values"),
+            "quantiles_lower": _quantiles(envelope, "lower"),
+            "quantiles_upper": _quantiles(envelope, "upper"),
             "leading": None if leading is None else leading.norm,
             "leading_error": None if leading is None else float(np.max(leading.error)),
             "worst_case_norm": None,
             "circular_norm": None if circular is None else circular.norm,
-            "circular_quantiles": None if circular is None else _quantiles(circular),
+            "circular_quantiles": _quantiles(circular, "values"),
             "method": self.method,
             "reason": self.reason,
+            "left_out": "; ".join(self.left_out) or None,
             "seconds": self.seconds,
         }
-        if exact is not None:
-            row |= {
-                "norm": exact.norm,
-                "error": exact.error,
-                "smallest": float(exact.values[-1]),
-                "rank": exact.rank(),
-                "nullity": exact.nullity(),
-                "condition_number": exact.condition_number,
-                "stable_rank": exact.stable_rank,
-                "effective_rank": exact.effective_rank,
-                "nuclear_norm": exact.nuclear_norm,
-                "log_volume": exact.log_volume,
-            }
         return {key: _plain(value) for key, value in row.items()}
 
 
@@ -124,9 +137,13 @@ def _pad(before: int, after: int) -> str:
     return str(before) if before == after else f"({before},{after})"
 
 
-def _quantiles(spectrum: Spectrum) -> list[float]:
-    found: list[float] = np.quantile(spectrum.values, QUANTILES).tolist()
-    return found
+def _quantiles(found: Spectrum | Envelope | None, name: str) -> list[Any] | None:
+    if found is None:
+        return None
+    values = getattr(found, name)
+    with np.errstate(invalid="ignore"):  # between infinities
+        levels = np.nan_to_num(np.quantile(values, QUANTILES), nan=np.inf, posinf=np.inf)
+    return [_plain(x) for x in levels.tolist()]
 
 
 def _plain(value: Any) -> Any:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["ModelReport"]
 
 LEGEND = (
-    "sigma_1 to stable rank: exact for the layer as it is, up to rounding, by the method",
-    "named; - where no exact method is within the limits. sigma_1 with >=, by krylov: a",
-    "lower bound up to rounding, and a singular value lies within its residual; none",
-    "larger is excluded. circular sigma_1: of the same kernel on the torus of this size,",
-    "another operator: neither exact nor a bound. worst case: the supremum over input",
-    "sizes, not computed by this version.",
+    "sigma_1 to nuclear, by fourier or dense: exact for the layer as it is, up to",
+    "rounding. a..b, >= a, <= b: certified bounds on that number, rounding included, by",
+    "envelope (tori around the layer, and a Krylov vector for sigma_1) or by krylov (no",
+    "torus). circular: sigma_1 of the same kernel on the torus of this size, another",
+    "operator: neither exact nor a bound. worst case: the supremum over input sizes, not",
+    "computed by this version.",
 )
 
 
@@ -68,21 +68,25 @@ class ModelReport:
         """Counts of layers by method, and the time taken."""
         methods = Counter(layer.method for layer in self.layers)
         exact = [f"{methods[m]} by {m}" for m in ("fourier", "dense") if methods[m]]
-        leading = sum(layer.leading is not None for layer in self.layers)
+        bounded = [f"{methods[m]} by {m}" for m in ("envelope", "krylov") if methods[m]]
         stand_ins = sum(layer.circular is not None for layer in self.layers)
         seconds = sum(layer.seconds for layer in self.layers)
         return (
             f"{len(self)} convolutions on input {self.input_shape}: "
             f"{methods['fourier'] + methods['dense']} with their exact spectrum "
-            f"({', '.join(exact) or 'none'}), {leading} with the norm by krylov, "
+            f"({', '.join(exact) or 'none'}), "
+            f"{methods['envelope'] + methods['krylov']} with certified bounds "
+            f"({', '.join(bounded) or 'none'}), "
             f"{stand_ins} with the circular one beside; "
             f"{seconds:.1f} s"
         )
 
     def __repr__(self) -> str:
         unused = [f"not called: {name}" for name in self.unused]
+        less = [f"{row.name}: {words}" for row in self for words in row.left_out]
         parts = [layer_table(self.layers)] if self.layers else []
-        return "\n".join([*parts, "", self.summary(), *self.notes, *unused, "", *LEGEND])
+        lines = [*parts, "", self.summary(), *self.notes, *less, *unused, "", *LEGEND]
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the singular values themselves, of which quantiles are kept."""
@@ -126,7 +130,7 @@ class ModelReport:
             {
                 key: "x".join(map(str, value)) if isinstance(value, list) else value
                 for key, value in layer.to_dict().items()
-                if not key.endswith("quantiles")
+                if "quantiles" not in key
             }
             for layer in self.layers
         ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import ROUND_FLOOR, Context
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
-from convspec.report.layer import LayerReport
+from convspec.report.layer import Known, LayerReport
 
 __all__ = ["EMPTY", "aligned", "layer_table"]
 
@@ -23,8 +23,9 @@ COLUMNS = (
     "rank",
     "cond",
     "stable rank",
+    "nuclear",
     "method",
-    "circular sigma_1",
+    "circular",
     "worst case",
     "s",
 )
@@ -32,7 +33,7 @@ LEFT = 5  # columns of words and shapes, aligned left; numbers go right
 
 
 def layer_table(layers: Sequence[LayerReport]) -> str:
-    """One line per layer; ``-`` where a quantity is not known exactly."""
+    """One line per layer; ``-`` where nothing is known of a quantity."""
     return aligned(COLUMNS, [_cells(layer) for layer in layers])
 
 
@@ -51,8 +52,9 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cells(layer: LayerReport) -> list[str]:
-    op, exact, circular = layer.operator, layer.spectrum, layer.circular
+    op, circular, known = layer.operator, layer.circular, layer.quantities
     calls = f" (x{layer.calls})" if layer.calls > 1 else ""
+    full = None if op is None else min(op.shape)
     return [
         layer.name + calls,
         layer.type,
@@ -60,11 +62,12 @@ def _cells(layer: LayerReport) -> list[str]:
         EMPTY if op is None else _shape(op.input_shape),
         EMPTY if op is None else _shape(op.output_shape),
         _number(layer.frobenius_norm),
-        _norm(layer),
-        _number(None if exact is None else float(exact.values[-1])),
-        EMPTY if exact is None else str(exact.rank()),
-        _number(None if exact is None else exact.condition_number),
-        _number(None if exact is None else exact.stable_rank),
+        _quantity(known["norm"]),
+        _quantity(known["smallest"]),
+        _quantity(known["rank"], full),
+        _quantity(known["condition_number"]),
+        _quantity(known["stable_rank"]),
+        _quantity(known["nuclear_norm"]),
         layer.method,
         _number(None if circular is None else circular.norm),
         EMPTY,
@@ -72,16 +75,35 @@ def _cells(layer: LayerReport) -> list[str]:
     ]
 
 
-def _norm(layer: LayerReport) -> str:
-    if layer.spectrum is None and layer.leading is not None:
-        return f">= {_rounded_down(layer.leading.norm)}"
-    return _number(None if layer.spectrum is None else layer.spectrum.norm)
+def _quantity(known: Known, most: float | None = None) -> str:
+    """A number, or ``a..b``, ``>= a``, ``<= b``, rounded outward; of 0 and inf none.
+
+    Args:
+        known: The number or bounds on it.
+        most: An upper bound that goes without saying.
+    """
+    if not isinstance(known, tuple):
+        return _number(known)
+    lower, upper = known
+    if lower == 0 and upper == math.inf:
+        return EMPTY
+    if lower == upper:
+        return _number(lower)
+    if upper in (math.inf, most):
+        return f">= {_rounded(lower, ROUND_FLOOR)}"
+    if lower == 0:
+        return f"<= {_rounded(upper, ROUND_CEILING)}"
+    return f"{_rounded(lower, ROUND_FLOOR)}..{_rounded(upper, ROUND_CEILING)}"
 
 
-def _rounded_down(value: float) -> str:
-    """Four digits, never above the value: a lower bound must stay one in print."""
-    down = Context(prec=4, rounding=ROUND_FLOOR).create_decimal_from_float(value)
-    return f"{float(down):.4g}"
+def _rounded(value: float, rounding: str) -> str:
+    """An integer as it is, else four digits, rounded so that a bound stays one."""
+    if isinstance(value, int):
+        return str(value)
+    digits = Context(prec=4, rounding=rounding).create_decimal_from_float(value)
+    short = f"{float(digits):.4g}"
+    small = 1e4 <= value < 1e7  # without an exponent, which would be longer
+    return f"{digits.normalize():f}" if "e+" in short and small else short
 
 
 def _shape(numbers: Sequence[int]) -> str:
@@ -91,4 +113,6 @@ def _shape(numbers: Sequence[int]) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return EMPTY
+    if isinstance(value, int):
+        return str(value)
     return "inf" if math.isinf(value) else f"{value:.4g}"

@@ -12,6 +12,8 @@ from convspec.spectrum.dense import dense_values
 from convspec.spectrum.fourier.values import ACCURACIES, fourier_obstacle, fourier_values
 from convspec.spectrum.fourier.vectors import fourier_vectors
 from convspec.spectrum.krylov.largest import largest_triples
+from convspec.spectrum.krylov.result import KrylovResult
+from convspec.spectrum.krylov.smallest import smallest_triples
 from convspec.spectrum.plan import Plan, make_plan
 from convspec.spectrum.reduce import Reduction
 from convspec.spectrum.result import FloatArray, Spectrum
@@ -73,9 +75,10 @@ def spectrum(
     axis is cyclic: circular padding that keeps the size, a stride that divides it,
     and whatever reads no border, such as patch embeddings; it decomposes one small
     block per pair of frequencies. ``"krylov"`` gives the k largest values of any operator
-    of any size, each with the residual that bounds its error: a singular value is that
-    near, but none larger is excluded. ``"auto"`` takes Fourier where it is exact, else
-    dense, or Krylov where few values of a large operator are wanted.
+    of any size, or the k smallest of those whose sparse factors fit, each with the
+    residual that bounds its error: a singular value is that near, but none larger, or
+    smaller, is excluded. ``"auto"`` takes Fourier where it is exact, else dense, or
+    Krylov where few values of a large operator are wanted.
 
     Args:
         op: The operator.
@@ -122,7 +125,9 @@ def spectrum(
     if plan.method == "krylov":
         assert k is not None
         wide, exponent = normalised(op.to(device=device), torch.float64)
-        return _by_krylov(wide, exponent, k, vectors, rtol, max_products, seed)
+        triples_of = largest_triples if which == "largest" else smallest_triples
+        found = triples_of(wide, k, rtol, max_products, seed)
+        return _of_krylov(found, exponent, op.shape, which, vectors, rtol)
     left = right = None
     error: float | FloatArray
     if vectors:
@@ -148,24 +153,22 @@ def spectrum(
     )
 
 
-def _by_krylov(
-    op: ConvOperator,
+def _of_krylov(
+    found: KrylovResult,
     exponent: int,
-    k: int,
+    shape: tuple[int, int],
+    which: str,
     vectors: bool,
     rtol: float,
-    max_products: int,
-    seed: int,
 ) -> Spectrum:
-    found = largest_triples(op, k, rtol, max_products, seed)
     values, error = scaled_back(found.values, found.errors, exponent)
     result = Spectrum(
         values=values,
         error=error,
-        shape=op.shape,
+        shape=shape,
         method="krylov",
-        complete=k == min(op.shape),
-        which="largest",
+        complete=len(values) == min(shape),
+        which=which,
         converged=found.converged,
         left=found.left if vectors else None,
         right=found.right if vectors else None,
@@ -174,8 +177,8 @@ def _by_krylov(
         return result
     raise NotConverged(
         f"residuals must fall below rtol = {rtol:g} of sigma_1; after {found.products} "
-        f"products the largest is {float(np.max(error) / values[0]):.1e}; raise "
-        "max_products or rtol, or take the best so far from this error's .best",
+        f"products the largest is {float(np.max(error)):.1e}; raise max_products or "
+        "rtol, or take the best so far from this error's .best",
         result,
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from convspec.matrix import Pattern, dense_blocks
+from convspec.parallel import available_cores, parallel_map
 from convspec.rounding import sum_error, svd_error
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
 from convspec.spectrum.reduce import Reduction
@@ -20,7 +21,10 @@ __all__ = ["dense_bytes", "dense_flops", "dense_groups", "dense_values"]
 
 def dense_values(reduced: Reduction) -> tuple[FloatArray, float]:
     """All singular values and a bound on the error of each."""
-    values = torch.cat([block_values(blocks) for blocks in dense_groups(reduced)])
+    pieces = dense_groups(reduced)
+    apart = dense_bytes(reduced) <= CHUNK_BYTES and not reduced.weight.is_cuda
+    workers = None if apart else 1  # large blocks one by one, on all cores each
+    values = torch.cat(parallel_map(lambda build: block_values(build()), pieces, workers))
     found: FloatArray = values.flatten().double().cpu().numpy()
     eps = torch.finfo(values.dtype).eps
     norm = float(found.max())
@@ -31,18 +35,22 @@ def dense_values(reduced: Reduction) -> tuple[FloatArray, float]:
     return reduced.assemble(found), reduced.error(norm, error)
 
 
-def dense_groups(reduced: Reduction) -> Iterator[Tensor]:
-    """The blocks of B, some groups at a time: (groups, rows, columns)."""
-    rows, columns = reduced.block_shape
-    at_once = max(1, CHUNK_BYTES // (rows * columns * reduced.weight.element_size()))
-    build = partial(dense_blocks, pattern=_pattern(reduced))
-    per_group = reduced.block_channels[0]
-    for first in range(0, reduced.groups, at_once):
-        count = min(at_once, reduced.groups - first)
-        channels = slice(first * per_group, (first + count) * per_group)
-        weight = reduced.weight[channels]
-        taps = math.prod(weight.shape[2:])
-        yield build(weight.reshape(*weight.shape[:2], taps), groups=count)
+def dense_groups(reduced: Reduction) -> list[Callable[[], Tensor]]:
+    """What builds the blocks of B, some groups each: () -> (groups, rows, columns)."""
+    fitting = max(1, CHUNK_BYTES // dense_bytes(reduced))
+    shared = math.ceil(reduced.groups / (4 * available_cores()))
+    at_once = fitting if reduced.weight.is_cuda else min(fitting, shared)
+    pattern, per_group = _pattern(reduced), reduced.block_channels[0]
+    weight = reduced.weight.reshape(*reduced.weight.shape[:2], -1)
+    return [
+        partial(
+            dense_blocks,
+            weight[first * per_group : (first + at_once) * per_group],
+            pattern=pattern,
+            groups=min(at_once, reduced.groups - first),
+        )
+        for first in range(0, reduced.groups, at_once)
+    ]
 
 
 def dense_bytes(reduced: Reduction) -> int:

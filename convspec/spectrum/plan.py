@@ -14,6 +14,7 @@ from convspec.spectrum.fourier.values import (
     fourier_obstacle,
 )
 from convspec.spectrum.fourier.vectors import IMAGE_BYTES
+from convspec.spectrum.krylov.inverse import factor_bytes
 from convspec.spectrum.krylov.largest import krylov_bytes
 from convspec.spectrum.reduce import Reduction
 
@@ -60,18 +61,19 @@ def make_plan(
         NotApplicable: If the method is not exact for the operator, or not fit for k.
     """
     obstacle = fourier_obstacle(op.geometry)
-    _require_fit(method, obstacle, k, which)
+    _require_fit(method, obstacle, k)
     if method == "fourier" or (method == "auto" and not obstacle):
         count = min(op.shape) if k is None else k
         return _fourier(op, reduced, count if vectors else 0, max_bytes)
     dense = _dense(op, reduced, obstacle, vectors, max_bytes)
     if method == "krylov":
-        return _krylov(op, k or 1, "it was asked for", max_bytes)
-    few = k is not None and which == "largest" and 4 * k <= min(op.shape)
+        return _krylov(op, k or 1, which, "it was asked for", max_bytes)
+    few = k is not None and 4 * k <= min(op.shape)
     if method == "auto" and few and (not dense.method or dense.flops > SMALL_FLOPS):
         assert k is not None
         reason = f"{k} of {min(op.shape)} values are wanted and {obstacle}"
-        return _krylov(op, k, reason, max_bytes)
+        krylov = _krylov(op, k, which, reason, max_bytes)
+        return krylov if krylov.method or not dense.method else dense
     return dense
 
 
@@ -108,22 +110,24 @@ def _dense(
     return Plan("dense" if fits else None, reason, dense_flops(reduced), memory)
 
 
-def _krylov(op: ConvOperator, k: int, why: str, max_bytes: int) -> Plan:
-    memory = krylov_bytes(op, k)
-    return Plan(
-        "krylov" if memory <= max_bytes else None,
-        f"{why}; Krylov subspaces give the {k} largest with residual errors",
-        400.0 * op.geometry.reads,
-        memory,
-    )
+def _krylov(op: ConvOperator, k: int, which: str, why: str, max_bytes: int) -> Plan:
+    memory, flops = krylov_bytes(op, k), 400.0 * op.geometry.reads
+    how = f"Krylov subspaces give the {k} {which} with residual errors"
+    if which == "smallest":
+        factors = factor_bytes(op)
+        memory += factors
+        flops = (factors / 16) ** 2 / min(op.shape) + 25.0 * factors
+        how += ", those of the inverse by a sparse factorisation"
+    fits = memory <= max_bytes
+    return Plan("krylov" if fits else None, f"{why}; {how}", flops, memory)
 
 
-def _require_fit(method: str, obstacle: str | None, k: int | None, which: str) -> None:
+def _require_fit(method: str, obstacle: str | None, k: int | None) -> None:
     """Refuse what is not exact, or not there yet, when it is asked for by name."""
-    if method == "krylov" and (k is None or which != "largest"):
+    if method == "krylov" and k is None:
         raise NotApplicable(
-            "method='krylov' computes a given number k of largest singular values; got "
-            f"k={k}, which={which!r}; give k, or use 'dense' on a smaller input_size",
+            "method='krylov' computes a given number k of the largest or smallest "
+            "singular values; got k=None; give k, or use 'dense' on a smaller input_size",
             "krylov",
         )
     if method == "fourier" and obstacle:

@@ -107,8 +107,9 @@ class Reduction:
         """Reduce a convolution, (c_out, c, *kernel), or its transpose."""
         axes = tuple(ReadAxis.of(axis) for axis in geometry.axes)
         for j, axis in enumerate(axes):
-            taps = torch.as_tensor(axis.taps, device=weight.device)
-            weight = weight.index_select(2 + j, taps)
+            if len(axis.taps) < weight.shape[2 + j]:
+                taps = torch.as_tensor(axis.taps, device=weight.device)
+                weight = weight.index_select(2 + j, taps)
         kept = [
             length
             for length, axis in zip(weight.shape[2:], axes, strict=True)

@@ -27,12 +27,18 @@ def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]
     wide = torch.complex128 if op.dtype.is_complex else torch.float64
     weight = op.weight.detach().to(wide)
     for j, axis in enumerate(op.geometry.axes):
+        taps = ReadAxis.of(axis).taps
+        if len(taps) == axis.kernel:
+            continue
         live = torch.zeros(axis.kernel, dtype=torch.bool, device=weight.device)
-        live[torch.as_tensor(ReadAxis.of(axis).taps, device=weight.device)] = True
+        live[torch.as_tensor(taps, device=weight.device)] = True
         weight = torch.where(live.reshape(-1, *[1] * (weight.ndim - 3 - j)), weight, 0)
     exponent = math.frexp(_largest(weight))[1]
-    half = -exponent // 2  # in two steps: 2^1074 alone would overflow
-    weight = weight * 2.0**half * 2.0 ** (-exponent - half)
+    if abs(exponent) < 1000:
+        weight = weight * 2.0**-exponent
+    else:  # in two steps: 2^1074 alone would overflow
+        half = -exponent // 2
+        weight = weight * 2.0**half * 2.0 ** (-exponent - half)
     work = weight.to(dtype.to_complex() if op.dtype.is_complex else dtype)
     return op.with_weight(work), exponent
 

@@ -34,16 +34,18 @@ __all__ = ["relations"]
 def relations(axis: Axis, read: ReadAxis) -> dict[str, list[Relation]]:
     """Relations of an axis with more than one live tap, by kind.
 
-    A cyclic axis is its torus, whatever the kind.
+    A cyclic axis is its torus, whatever the kind, but for unfolding.
     """
-    if read.cyclic:
-        return {kind: [_cyclic(read)] for kind in KINDS}
     tables = AxisTables.of(axis, read)
+    if read.cyclic:
+        torus = {kind: [_cyclic(read)] for kind in KINDS}
+        return torus | {"unfolding": [_unfolding(tables)]}
     found = {
         "compression": [_compression(tables)],
         "larger": list(_larger(tables)),
         "perturbation": list(_perturbations(tables)),
         "rows": list(_row_subsets(tables)),
+        "unfolding": [_unfolding(tables)],
     }
     return {kind: several for kind, several in found.items() if several}
 
@@ -219,6 +221,30 @@ def _row_subsets(tables: AxisTables) -> Iterator[Relation]:
         Side(total, total, hit, frequencies, tuple(counts.tolist())),
         Side.plain(pixels, pixels, torus),
         stride=stride,
+        twisted=False,
+    )
+
+
+def _unfolding(tables: AxisTables) -> Relation:
+    """Each output reads pixels of its own: the torus of stride k, where no taps meet.
+
+    ``S[t] = C[t] P`` with P showing each pixel at every place (t, o) that reads it. The
+    blocks of that torus are the row ``[K_1 ... K_k]``, the same at every frequency, so
+    that the norm becomes the unfolding bound of Tsuzuku, Sato and Sugiyama,
+    "Lipschitz-Margin Training", NeurIPS 2018: ``sqrt(max reads of a pixel) ||R||``.
+    """
+    taps, outputs = tables.source.shape
+    counts = np.unique(tables.source[tables.source >= 0], return_counts=True)[1]
+    pixels = len(counts)
+    return Relation(
+        "unfolding",
+        taps,
+        outputs,
+        tuple(range(taps)),
+        tuple(range(outputs)),
+        Side.plain(outputs, outputs, outputs),
+        Side(pixels, pixels, pixels, taps * outputs, tuple(counts.tolist())),
+        untwisted=True,
         twisted=False,
     )
 

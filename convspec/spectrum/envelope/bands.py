@@ -43,13 +43,11 @@ from itertools import product
 import numpy as np
 
 from convspec.geometry import IntArray
-from convspec.spectrum.envelope.result import Enclosure, Sources
 from convspec.spectrum.envelope.tables import Relation, Side
+from convspec.spectrum.envelope.tighten import Sources
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["Band", "Shift"]
-
-EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -168,42 +166,6 @@ class Band:
             getattr(union, f"{name}_source")[0, : len(order)] = labels[order]
         return union
 
-    def tighten(self, squares: Enclosure, source: int) -> None:
-        """Use ``sum sigma_i^2 = ||A||_F^2``, for a band of one group.
-
-        For every window of k indices that starts at i,
-        ``k sigma_i^2 >= sum sigma_j^2 >= sum U_j^2 - (sum_all U_j^2 - ||A||_F^2)``,
-        because no ``U_j^2 - sigma_j^2`` is negative; and for every window that ends at
-        i, ``k sigma_i^2 <= sum L_j^2 + (||A||_F^2 - sum_all L_j^2)``. Sums of n numbers
-        err by at most n eps of the sum (Higham, Accuracy and Stability of Numerical
-        Algorithms, 2nd ed., section 4.2), which is granted to the other side.
-        """
-        lower, upper = self.lower[0], self.upper[0]
-        length = len(upper)
-        if not (length and np.isfinite(upper).all()):
-            return
-        above, below = _prefix(upper**2), _prefix(lower**2)
-        rounding = 4 * (length + 8) * EPS * above[-1]
-        excess = above[-1] - squares[0] + rounding
-        missing = max(0.0, squares[1] - below[-1]) + rounding
-        better_lower, better_upper = np.zeros(length), np.full(length, np.inf)
-        for k in _windows(length):
-            mean = (above[k:] - above[:-k] - excess) / k
-            least = np.sqrt(mean.clip(min=0.0)) * (1 - 8 * EPS)
-            part = better_lower[: len(least)]
-            np.maximum(part, least, out=part)
-            mean = (below[k:] - below[:-k] + missing) / k
-            most = np.sqrt(mean.clip(min=0.0)) * (1 + 8 * EPS)
-            part = better_upper[k - 1 :]
-            np.minimum(part, most, out=part)
-        self._improve(better_lower[None], better_upper[None], source)
-
-    def monotone(self) -> None:
-        """Bounds of descending values may be made descending."""
-        self.upper = np.minimum.accumulate(self.upper, axis=1)
-        backwards = self.lower[:, ::-1]
-        self.lower = np.maximum.accumulate(backwards, axis=1)[:, ::-1]
-
 
 def _times_root(values: FloatArray, square: int, towards: float) -> FloatArray:
     """``sqrt(square) * values``, rounded towards 0 or inf; exact for 0 and 1."""
@@ -214,16 +176,3 @@ def _times_root(values: FloatArray, square: int, towards: float) -> FloatArray:
     root = np.nextafter(np.sqrt(np.float64(square)), towards)
     product: FloatArray = np.nextafter(values * root, towards)
     return np.where(values == 0, 0.0, product)
-
-
-def _prefix(values: FloatArray) -> FloatArray:
-    return np.concatenate([np.zeros(1), np.cumsum(values)])
-
-
-def _windows(length: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 11, ..., length: about ten to each factor of 30."""
-    lengths, k = [], 1
-    while k < length:
-        lengths.append(k)
-        k = max(k + 1, math.ceil(1.4 * k))
-    return [*lengths, length]

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from convspec.geometry import IntArray
+from convspec.spectrum.envelope.entropy import effective_rank_above, effective_rank_below
+from convspec.spectrum.envelope.extremes import concentrated, even
+from convspec.spectrum.envelope.outward import (
+    EPS,
+    down,
+    log_sum,
+    power_norm,
+    total,
+    up,
+)
+from convspec.spectrum.envelope.tighten import Sources, tighter
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["Enclosure", "Envelope"]
 
 Enclosure = tuple[float, float]
-Sources = npt.NDArray[np.int8]
-
-EPS = float(np.finfo(np.float64).eps)
-LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, eq=False)
 class Envelope:
     """``lower[i] <= sigma_i <= upper[i]`` for every singular value, rounding included.
 
-    Quantities are enclosures (lower, upper), rounded outward.
+    Quantities are enclosures (lower, upper), rounded outward, of what the exact spectrum
+    gives: the least and the largest that the bounds and the Frobenius norm allow
+    together.
 
     Attributes:
         lower: Descending, float64, one for each of the min(m, n) values.
@@ -34,6 +44,7 @@ class Envelope:
         lower_source: For each lower bound, the place of its source.
         upper_source: For each upper bound, the place of its source.
         frobenius_norm: Enclosure of ``sqrt(sum sigma_i^2)``, from the weight.
+        tori: How many tori were decomposed, and how many there were to decompose.
 
     Example:
         >>> import torch, convspec as cs
@@ -50,6 +61,7 @@ class Envelope:
     lower_source: Sources
     upper_source: Sources
     frobenius_norm: Enclosure
+    tori: tuple[int, int] = (0, 0)
 
     @property
     def norm(self) -> Enclosure:
@@ -57,9 +69,14 @@ class Envelope:
         return float(self.lower[0]), float(self.upper[0])
 
     @property
+    def smallest(self) -> Enclosure:
+        """``sigma_min(m, n)``."""
+        return float(self.lower[-1]), float(self.upper[-1])
+
+    @property
     def nuclear_norm(self) -> Enclosure:
         """``sum sigma_i``."""
-        return down(_sum(self.lower)), up(_sum(self.upper))
+        return down(total(self._concentrated_below)), up(total(self._even_above))
 
     def schatten(self, p: float) -> Enclosure:
         """The Schatten norm ``(sum sigma_i^p)^(1/p)``, p > 0; the norm for p = inf.
@@ -71,7 +88,14 @@ class Envelope:
             raise ValueError(f"p must be positive (math.inf included); got {p}")
         if math.isinf(p):
             return self.norm
-        return _schatten(self.lower, p, -1), _schatten(self.upper, p, 1)
+        if p == 2:
+            return self.frobenius_norm
+        if p < 2:
+            least, most = self._concentrated_below, self._even_above
+        else:
+            least = even(self.lower, self.upper, self.frobenius_norm[0], -1)
+            most = concentrated(self.lower, self.upper, self.frobenius_norm[1], 1)
+        return power_norm(least, p, -1), power_norm(most, p, 1)
 
     @property
     def stable_rank(self) -> Enclosure:
@@ -83,14 +107,46 @@ class Envelope:
         lower = down(down(least / high) ** 2) if math.isfinite(high) else 0.0
         upper = up(up(most / low) ** 2) if low > 0 else math.inf
         # sigma_1 <= ||A||_F <= sqrt(min(m, n)) sigma_1, unless A is zero
-        floor = 1.0 if low > 0 or least > 0 else 0.0
-        return max(lower, floor), min(upper, float(len(self.upper)))
+        return max(lower, self._one), min(upper, float(len(self)))
+
+    @property
+    def effective_rank(self) -> Enclosure:
+        """``exp(-sum p_i ln p_i)``, ``p_i = sigma_i / sum sigma``; 0 for zero.
+
+        Source: Roy and Vetterli, "The effective rank", EUSIPCO 2007.
+        """
+        if self.norm[1] == 0:
+            return 0.0, 0.0
+        if math.isinf(self.norm[1]):
+            return self._one, float(len(self))
+        above = effective_rank_above(self.lower, self.upper)
+        if not self._one:
+            return 0.0, above
+        least, _ = nuclear = self.nuclear_norm
+        # Renyi's entropy of order 2 is the smaller one
+        below = down(down(least / self.frobenius_norm[1]) ** 2)
+        return max(below, effective_rank_below(self.lower, self.upper, nuclear)), above
+
+    @property
+    def participation_ratio(self) -> Enclosure:
+        """``(sum sigma_i^2)^2 / sum sigma_i^4``; 0 for the zero operator."""
+        if self.norm[1] == 0:
+            return 0.0, 0.0
+        (low, high), (least, most) = self.schatten(4), self.frobenius_norm
+        lower = down(down(down(least / high) ** 2) ** 2) if math.isfinite(high) else 0.0
+        upper = up(up(up(most / low) ** 2) ** 2) if low > 0 else math.inf
+        return max(lower, self._one), min(upper, float(len(self)))
+
+    @property
+    def log_volume(self) -> Enclosure:
+        """``sum ln sigma_i``; -inf where the last value is, or may be, 0."""
+        return log_sum(self._concentrated_below, -1), log_sum(self._even_above, 1)
 
     @property
     def condition_number(self) -> Enclosure:
         """``sigma_1 / sigma_min(m, n)``; inf where the last value may be 0."""
         low, high = self.norm
-        least, most = float(self.lower[-1]), float(self.upper[-1])
+        least, most = self.smallest
         if most == 0:
             return math.inf, math.inf
         lower = down(low / most) if math.isfinite(most) else 1.0
@@ -112,7 +168,8 @@ class Envelope:
 
         Certified for the exact spectrum: the lower bound counts ``lower`` above the
         threshold with the largest possible sigma_1, the upper bound ``upper`` above it
-        with the smallest. ``rank(0)`` bounds the rank of linear algebra.
+        with the smallest; fewer values than ``||A||_F`` takes are none either.
+        ``rank(0)`` bounds the rank of linear algebra.
 
         Args:
             rtol: By default ``max(m, n) eps``, as in ``numpy.linalg.matrix_rank``, or 0
@@ -131,7 +188,10 @@ class Envelope:
         low, high = self.norm
         most = max(atol, up(rtol * high) if rtol else 0.0)
         least = max(atol, down(rtol * low) if rtol else 0.0)
-        return int((self.lower > most).sum()), int((self.upper > least).sum())
+        beyond = np.minimum(self.upper, most)  # what the rest could be at most
+        needed = concentrated(beyond, self.upper, self.frobenius_norm[0], -1) > most
+        fewest = max(int((self.lower > most).sum()), int(needed.sum()))
+        return fewest, int((self.upper > least).sum())
 
     def nullity(
         self, rtol: float | None = None, *, atol: float | None = None
@@ -140,58 +200,82 @@ class Envelope:
         least, most = self.rank(rtol, atol=atol)
         return self.shape[1] - most, self.shape[1] - least
 
+    def tightened(
+        self, *, lower: npt.ArrayLike = (), upper: npt.ArrayLike = ()
+    ) -> Envelope:
+        """This envelope with what else is known of the largest singular values.
+
+        For instance ``band.tightened(upper=[bound.upper])`` for a certified bound on
+        the norm. What is given must be true of the operator; it is worked into all
+        bounds by ``sum sigma_i^2 = ||A||_F^2``.
+
+        Args:
+            lower: Lower bounds on sigma_1, sigma_2, ..., as many as are known.
+            upper: Upper bounds on them.
+
+        Raises:
+            ValueError: If there are more bounds than values, one is negative or NaN, or
+                they contradict this envelope.
+        """
+        given = tuple(np.array(x, dtype=np.float64).reshape(-1) for x in (lower, upper))
+        for name, bounds in zip(("lower", "upper"), given, strict=True):
+            if len(bounds) > len(self) or not (bounds >= 0).all():
+                raise ValueError(
+                    f"{name} must be at most {len(self)} bounds, none negative or NaN; "
+                    f"got {bounds}"
+                )
+        (low, low_source), (high, high_source) = tighter(
+            (self.lower, self.lower_source),
+            (self.upper, self.upper_source),
+            (given[0], given[1]),
+            self.sources.index("given"),
+            self.frobenius_norm,
+            self.sources.index("frobenius"),
+        )
+        if (low > high).any():
+            place = int(np.argmax(low > high))
+            raise ValueError(
+                f"bounds must be true of the operator; sigma_{place + 1} would be at "
+                f"least {low[place]} and at most {high[place]}"
+            )
+        return replace(
+            self,
+            lower=low,
+            upper=high,
+            lower_source=low_source,
+            upper_source=high_source,
+        )
+
+    @cached_property
+    def _concentrated_below(self) -> FloatArray:
+        """Where nuclear and Schatten norms up to p = 2 are least."""
+        return concentrated(self.lower, self.upper, self.frobenius_norm[0], -1)
+
+    @cached_property
+    def _even_above(self) -> FloatArray:
+        """Where they are largest."""
+        return even(self.lower, self.upper, self.frobenius_norm[1], 1)
+
+    @property
+    def _one(self) -> float:
+        """The least that a rank can be: 1, or 0 if the operator may be zero."""
+        return 1.0 if self.norm[0] > 0 or self.frobenius_norm[0] > 0 else 0.0
+
     def __len__(self) -> int:
         return len(self.upper)
 
     def __repr__(self) -> str:
         used = np.union1d(self.lower_source, self.upper_source)
         names = ", ".join(self.sources[i] for i in used)
+        done, planned = self.tori
+        tori = f" ({done} of {planned} tori)" if done < planned else ""
         return (
             f"<Envelope of {self.shape[0]} x {self.shape[1]}: {len(self)} singular "
             f"values, norm in [{self.lower[0]:.6g}, {self.upper[0]:.6g}], last in "
-            f"[{self.lower[-1]:.6g}, {self.upper[-1]:.6g}], by {names}>"
+            f"[{self.lower[-1]:.6g}, {self.upper[-1]:.6g}], by {names}{tori}>"
         )
-
-
-def up(x: float) -> float:
-    """The next float above; 0 is kept, which only an exact 0 can be."""
-    return math.nextafter(x, math.inf)
-
-
-def down(x: float) -> float:
-    """The next float below, not below 0 and finite."""
-    return min(max(0.0, math.nextafter(x, -math.inf)), LARGEST)
-
-
-def _sum(values: FloatArray) -> float:
-    """Correctly rounded; inf where it overflows."""
-    try:
-        return math.fsum(values.tolist())
-    except OverflowError:
-        return math.inf
 
 
 def _at_least(values: FloatArray, thresholds: FloatArray) -> IntArray:
     below = np.searchsorted(values[::-1], thresholds, side="left")
     return np.asarray(len(values) - below, dtype=np.int64)
-
-
-def _schatten(values: FloatArray, p: float, side: int) -> float:
-    """``(sum values^p)^(1/p)``, rounded up (side 1) or down (side -1).
-
-    Division, sum and 1 / p are correctly rounded and moved by one place; powers are
-    taken to be within 4 units in the last place.
-    """
-    top = float(values[0])
-    if top == 0 or math.isinf(top):
-        return top
-    slack = 1 + side * 8 * EPS
-    step = np.nextafter(values / top, side * math.inf).clip(min=0.0)
-    step[values == 0] = 0.0
-    with np.errstate(over="ignore", under="ignore"):
-        total = _sum(step**p) * slack
-        exponents = [math.nextafter(1 / p, end) for end in (0.0, math.inf)]
-        roots = [float(np.float64(total) ** e) for e in exponents]
-        root = max(roots) if side > 0 else min(roots)
-        found = float(np.float64(root) * slack * top)
-    return up(found) if side > 0 else down(found)

@@ -12,7 +12,7 @@ from convspec.spectrum.reduce import ReadAxis
 
 __all__ = ["KINDS", "AxisTables", "Relation", "Side"]
 
-KINDS = ("compression", "larger", "perturbation", "rows")
+KINDS = ("compression", "larger", "perturbation", "rows", "unfolding")
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,17 @@ from fractions import Fraction
 from itertools import count, islice, product
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from convspec.geometry import IntArray
 from convspec.rounding import svd_error, symbol_error
-from convspec.spectrum.blocks import CHUNK_BYTES, block_values
+from convspec.spectrum.fourier.torus import TorusBlocks
+from convspec.spectrum.fourier.values import blocks_bytes, blocks_flops, decomposed
 from convspec.spectrum.result import FloatArray
 from convspec.symbol import Symbol
 
-__all__ = ["Torus", "torus_bytes", "torus_values", "turns_of"]
+__all__ = ["Torus", "Turns", "torus_bytes", "torus_flops", "torus_values", "turns_of"]
 
 Turns = tuple[Fraction, ...]
 
@@ -40,6 +42,15 @@ class Torus:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     lags: tuple[tuple[int, ...], ...]
+
+    @property
+    def varying(self) -> tuple[int, ...]:
+        """The shape, 1 on axes along which all blocks are the same: no tap wraps."""
+        pairs = zip(self.shape, self.strides, self.lags, strict=True)
+        return tuple(
+            1 if len({lag // stride for lag in lags}) == 1 else size
+            for size, stride, lags in pairs
+        )
 
     def symbol(self, weight: Tensor, groups: int) -> Symbol:
         """The symbol whose blocks on the shifted grid are those of the torus."""
@@ -96,15 +107,10 @@ def torus_values(
         (groups, values), descending, and a bound for each group, (groups, 1).
     """
     symbol = torus.symbol(weight, groups)
-    index, grid, multiplicity = _frequencies(torus.shape, turns, weight.is_complex())
-    at_once = _at_once(symbol)
-    found = []
-    for first in range(0, len(index), at_once):
-        chunk = slice(first, first + at_once)
-        blocks = block_values(symbol.at_grid(index[chunk], grid)).double().cpu().numpy()
-        several = np.repeat(blocks, multiplicity[chunk], axis=0)
-        found.append(several.swapaxes(0, 1).reshape(groups, -1))
-    values: FloatArray = -np.sort(-np.concatenate(found, axis=1), axis=1)
+    index, grid, multiplicity = _frequencies(torus, turns, weight.is_complex())
+    found, _ = decomposed(TorusBlocks(symbol, grid, torch.float64), index)
+    several = np.repeat(found.reshape(len(index), groups, -1), multiplicity, axis=0)
+    values: FloatArray = -np.sort(-several.swapaxes(0, 1).reshape(groups, -1), axis=1)
     eps = float(np.finfo(np.float64).eps)
     channels = weight.reshape(groups, -1, *weight.shape[1:])
     evaluation = np.array([[symbol_error(part, eps)] for part in channels])
@@ -114,36 +120,51 @@ def torus_values(
     return values, 1.01 * (decomposition + evaluation)
 
 
+def torus_flops(weight: Tensor, groups: int, torus: Torus, turns: Turns) -> float:
+    """Estimated operations."""
+    rows, columns = weight.shape[0] // groups, weight.shape[1]
+    count = math.prod(torus.varying)
+    if not _all(turns, weight.is_complex()):
+        count = count // 2 + 1
+    return count * blocks_flops(groups, (rows, columns * math.prod(torus.strides)))
+
+
 def torus_bytes(weight: Tensor, groups: int, torus: Torus) -> int:
     """Bytes of the values, sorted, and of the frequencies held at a time."""
-    block = 16 * groups * math.prod(torus.symbol(weight, groups).block_shape)
-    chunk = min(max(CHUNK_BYTES, block), block * math.prod(torus.shape))
-    return 24 * groups * torus.count(weight, groups) + 3 * chunk
+    held = blocks_bytes(torus.symbol(weight, groups), math.prod(torus.varying))
+    return 24 * groups * torus.count(weight, groups) + held
 
 
-def _at_once(symbol: Symbol) -> int:
-    return max(1, CHUNK_BYTES // (16 * symbol.groups * math.prod(symbol.block_shape)))
+def _all(turns: Turns, is_complex: bool) -> bool:
+    """Whether no two frequencies of the grid have conjugate blocks.
+
+    A real kernel has them at w and -w; the shifted grid contains -w with w if every
+    phase is 0 or pi.
+    """
+    return is_complex or any(t.denominator > 2 for t in turns)
 
 
 def _frequencies(
-    shape: tuple[int, ...], turns: Turns, everything: bool
+    torus: Torus, turns: Turns, is_complex: bool
 ) -> tuple[IntArray, tuple[int, ...], IntArray]:
     """Grid places, the grid they are on, and how many frequencies each stands for.
 
-    A real kernel has conjugate blocks at w and -w; the shifted grid contains -w with w
-    if every phase is 0 or pi. One of each pair is kept then.
+    One of each conjugate pair is kept, and one frequency along an axis on which the
+    symbol is constant.
     """
+    shape = torus.varying
     cells = math.prod(shape)
+    repeats = math.prod(torus.shape) // cells
     index = np.indices(shape).reshape(len(shape), cells).T
     parts = np.array([t.denominator for t in turns], dtype=np.int64)
     shifts = np.array([t.numerator for t in turns], dtype=np.int64)
     places = index * parts + shifts
     sizes = np.array(shape, dtype=np.int64) * parts
     grid = tuple(sizes.tolist())
-    if everything or any(t.denominator > 2 for t in turns):
-        return places, grid, np.ones(cells, dtype=np.int64)
+    if _all(turns, is_complex):
+        return places, grid, np.full(cells, repeats, dtype=np.int64)
     mirrored = (-places % sizes - shifts) // parts
     there = np.ravel_multi_index(tuple(mirrored.T), shape)
     here = np.arange(cells)
     keep = here <= there
-    return places[keep], grid, np.where(here == there, 1, 2)[keep]
+    return places[keep], grid, repeats * np.where(here == there, 1, 2)[keep]

@@ -58,6 +58,11 @@ class TorusBlocks:
         return self._table.device.type != "cpu"
 
     @property
+    def eps(self) -> float:
+        """Machine epsilon of the blocks."""
+        return torch.finfo(self.dtype).eps
+
+    @property
     def entries(self) -> int:
         """Numbers of one frequency's blocks."""
         return self.groups * math.prod(self.block_shape)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
 from convspec.geometry import Axis, ConvGeometry, IntArray
 from convspec.parallel import MAX_WORKERS, available_cores, parallel_map
@@ -32,7 +31,10 @@ from convspec.symbol import Symbol
 
 __all__ = [
     "ACCURACIES",
+    "blocks_bytes",
+    "blocks_flops",
     "conjugate_half",
+    "decomposed",
     "fourier_bytes",
     "fourier_flops",
     "fourier_obstacle",
@@ -85,12 +87,28 @@ def frequency_values(
     shape, dtype = torus_shape(reduced), reduced.weight.dtype
     blocks = TorusBlocks(fourier_symbol(reduced), shape, dtype)
     index, multiplicity = conjugate_half(shape, dtype.is_complex)
+    values, error = decomposed(blocks, index, accuracy)
+    return values, multiplicity, error + symbol_error(reduced.weight, blocks.eps)
+
+
+def decomposed(
+    blocks: TorusBlocks, index: IntArray, accuracy: str = "full"
+) -> tuple[FloatArray, float]:
+    """Singular values of the blocks at some frequencies, spread over the cores.
+
+    Args:
+        blocks: The symbol on a grid.
+        index: Places on the grid; (j, d).
+        accuracy: As in :func:`fourier_values`.
+
+    Returns:
+        (j, groups * min(r, c)), descending in each group, and a bound on the error of
+        the decomposition of the blocks as evaluated.
+    """
     small, large = sorted(blocks.block_shape)
     values = np.empty((len(index), blocks.groups * small))
-    eps = torch.finfo(dtype).eps
-    numpy = (
-        not blocks.on_gpu and eps < 1e-10 and small >= NUMPY_SIDE and numpy_is_faster()
-    )
+    double = blocks.eps < 1e-10
+    numpy = not blocks.on_gpu and double and small >= NUMPY_SIDE and numpy_is_faster()
     gram = accuracy == "fast" and small > 1
 
     def compute(chunk: slice) -> float:
@@ -108,10 +126,9 @@ def frequency_values(
 
     chunks = _chunks(len(index), blocks)
     errors = parallel_map(compute, chunks, 1 if blocks.on_gpu else None, numpy=numpy)
-    error = max(errors)
-    if not gram:
-        error = svd_error(small, large, float(values.max()), eps)
-    return values, multiplicity, error + symbol_error(reduced.weight, eps)
+    if gram:
+        return values, max(errors)
+    return values, svd_error(small, large, float(values.max()), blocks.eps)
 
 
 def fourier_obstacle(geometry: ConvGeometry) -> str | None:
@@ -195,7 +212,7 @@ def _frequencies_at_once(
         return max(1, min(count, CHUNK_BYTES // each))
     fitting = CACHE_BYTES // each
     shared = count // (4 * available_cores())
-    worth = CHUNK_FLOPS // (groups * _svd_flops(block_shape))
+    worth = CHUNK_FLOPS // blocks_flops(groups, block_shape)
     return int(max(1, min(fitting, max(shared, worth))))
 
 
@@ -208,14 +225,23 @@ def _svd_flops(shape: tuple[int, int]) -> float:
 def fourier_flops(reduced: Reduction) -> float:
     """Estimated operations: those of half of the frequencies' SVDs."""
     count = math.prod(torus_shape(reduced)) / 2 + 1
-    return count * reduced.groups * _svd_flops(fourier_symbol(reduced).block_shape)
+    return count * blocks_flops(reduced.groups, fourier_symbol(reduced).block_shape)
+
+
+def blocks_flops(groups: int, block_shape: tuple[int, int]) -> float:
+    """Estimated operations of decomposing the blocks of one frequency."""
+    return groups * _svd_flops(block_shape)
 
 
 def fourier_bytes(reduced: Reduction) -> int:
     """Bytes of the frequencies held at a time, with what evaluating them takes."""
-    symbol = fourier_symbol(reduced)
     count = math.prod(torus_shape(reduced)) // 2 + 2
     on_gpu = reduced.weight.device.type != "cpu"
+    return blocks_bytes(fourier_symbol(reduced), count, on_gpu)
+
+
+def blocks_bytes(symbol: Symbol, count: int, on_gpu: bool = False) -> int:
+    """Bytes of the blocks held at a time, of ``count`` frequencies decomposed."""
     at_once = _frequencies_at_once(count, symbol.groups, symbol.block_shape, on_gpu)
     cores = 1 if on_gpu else min(available_cores(), MAX_WORKERS)
     workers = min(cores, -(-count // at_once))

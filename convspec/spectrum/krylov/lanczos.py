@@ -1,4 +1,4 @@
-"""Block Lanczos with thick restart on A^H A, its basis stored as rows.
+"""Block Lanczos with thick restart on a Hermitian G >= 0, its basis stored as rows.
 
 Source: Wu and Simon, "Thick-restart Lanczos method for large symmetric eigenvalue
 problems", SIAM J. Matrix Anal. Appl. 22, 2000; Baglama and Reichel, "Augmented implicitly
@@ -24,15 +24,17 @@ Gram = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class RitzVectors:
-    """Approximate leading eigenvectors of A^H A.
+    """Approximate leading eigenvectors of a Hermitian G >= 0.
 
     Attributes:
         rows: Orthonormal up to the rounding of the dtype; (count, n).
+        values: The eigenvalues, descending, in double precision; (count,).
         converged: Whether all residuals are within the tolerance.
         steps: Blocks multiplied by A^H A.
     """
 
     rows: Tensor
+    values: Tensor
     converged: bool
     steps: int
 
@@ -41,37 +43,43 @@ def thick_restart_lanczos(
     gram: Gram,
     start: Tensor,
     count: int,
-    rtol: float,
+    allowed: Callable[[Tensor], Tensor],
     *,
     capacity: int,
     max_steps: int,
     generator: torch.Generator,
+    unswept: int = 12,
 ) -> RitzVectors:
-    """The ``count`` leading eigenvectors of A^H A by block Lanczos.
+    """The ``count`` leading eigenvectors of a Hermitian G >= 0 by block Lanczos.
 
-    Stops when ``||A^H u - sigma v|| <= rtol sigma_1`` for each of the wanted pairs, as
-    estimated by the recurrence.
+    Stops when ``||G v - theta v||``, as estimated by the recurrence, is allowed for each
+    of the wanted pairs.
 
     Args:
-        gram: Rows (b, n) -> rows of A^H A x; (b, n).
+        gram: Rows (b, n) -> rows of G x, say A^H A x; (b, n).
         start: Starting block; (b, n).
         count: Eigenvectors wanted.
-        rtol: Tolerance relative to the largest singular value.
+        allowed: From the eigenvalues found, descending, to the largest residual of each.
         capacity: Most basis vectors held, at least ``count + 2 b``.
         max_steps: Most blocks multiplied.
         generator: For the directions that replace those that break down.
+        unswept: Most steps in a row that leave out older basis vectors; 0 where the
+            eigenvalues span so many orders that one step undoes orthogonality.
     """
     block = len(start)
     basis = start.new_empty(capacity + block, start.shape[1])
     basis[:block], _ = orthonormal_rows(start, basis[:0], generator)
-    wide = torch.complex128 if start.is_complex() else torch.float64
-    projected = torch.zeros(len(basis), len(basis), dtype=wide)
+    projected = torch.zeros(len(basis), len(basis), dtype=_wide(start))
+    sweeps = _Sweeps(torch.finfo(start.dtype).eps, unswept)
     first, end, steps = 0, block, 0
     while True:
         image = gram(basis[first:end])
         scale = _norm(image)
         steps += 1
-        image, overlaps = _orthogonalise(image, basis[:end], 2 * block)
+        sweep = sweeps.due()
+        image, overlaps = _orthogonalise(image, basis[:end], 2 * block, sweep)
+        if sweep:
+            sweeps.note(_norm(overlaps[:, : -2 * block]), _norm(image))
         projected[:end, first:end] = overlaps.T.to(projected)
         projected[first:end, :end] = overlaps.conj().to(projected)
         following, coupling = orthonormal_rows(image, basis[:end], generator, scale)
@@ -80,19 +88,60 @@ def thick_restart_lanczos(
         if full or end <= 8 * block or steps % 4 == 0 or steps >= max_steps:
             theta, y = torch.linalg.eigh(projected[:end, :end])
             theta, y = theta.flip(0), y.flip(1)
-            residual = _residuals(theta, y[first:end], coupling)[:count]
-            converged = end >= count and bool((residual <= rtol * theta[0].abs()).all())
+            residual = torch.linalg.vector_norm(coupling.T @ y[first:end], dim=0)
+            met = residual <= allowed(theta)
+            converged = end >= count and bool(met[:count].all())
             if converged or steps >= max_steps:
                 weights = y[:, :count].T.to(basis)
-                return RitzVectors(weights @ basis[:end], converged, steps)
+                rows = weights @ basis[:end]
+                return RitzVectors(rows, theta[:count], converged, steps)
         if full:
             keep = min(count + block, capacity - block)
             basis[:keep] = y[:, :keep].T.to(basis) @ basis[:end]
             projected.zero_()
             projected[:keep, :keep] = torch.diag(theta[:keep]).to(projected)
             end = keep
+            sweeps.restart()
         basis[end : end + block] = following
         first, end = end, end + block
+
+
+class _Sweeps:
+    """When to orthogonalise against the whole basis: as seldom as will do.
+
+    A basis orthogonal to ``sqrt(eps)`` gives the projected matrix to eps (Simon, "The
+    Lanczos algorithm with partial reorthogonalization", Math. Comp. 42, 1984). Each sweep
+    shows how much was lost since the one before. They come in pairs, because the
+    recurrence has two terms.
+    """
+
+    def __init__(self, eps: float, longest: int) -> None:
+        self._longest = longest
+        self._allowed = math.sqrt(eps) / 8
+        self._interval = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """The basis has changed, and couples with the next image: sweep twice."""
+        self._left, self._since, self._coupled = 2, 0, True
+
+    def due(self) -> bool:
+        """Whether the next image is to be swept."""
+        self._since += 1
+        if not self._left and self._since > self._interval:
+            self._left = 2
+        return self._left > 0
+
+    def note(self, overlap: float, left: float) -> None:
+        """What a sweep removed along vectors that the recurrence leaves out, and left."""
+        first = self._left == 2
+        self._left, self._since = self._left - 1, 0
+        if first and not self._coupled:
+            if overlap > self._allowed * left:
+                self._interval //= 4
+            elif overlap < self._allowed / 8 * left:
+                self._interval = min(self._interval + 2, self._longest)
+        self._coupled = False
 
 
 def orthonormal_rows(
@@ -119,6 +168,8 @@ def orthonormal_rows(
     """
     count = len(rows)
     size = _norm(rows)
+    if count == 1 and size > CANCELLED * scale and math.isfinite(scale):
+        return rows / size, torch.full((1, 1), size, dtype=_wide(rows))
     negligible = 8 * count * torch.finfo(rows.dtype).eps * size
     q, remainder = rows[:0], rows
     while len(q) < count and _norm(remainder) > negligible:
@@ -127,7 +178,8 @@ def orthonormal_rows(
             q = _orthonormal(found, [], 1)  # orthogonal to the basis as it is
         else:
             q = torch.cat([q, _orthonormal(found, [against, q], 2)])
-        remainder = rows - (rows @ q.mH) @ q
+        if len(q) < count:
+            remainder = rows - (rows @ q.mH) @ q
     coupling = _inner(rows, q)
     if len(q) < count:
         shape = (count - len(q), rows.shape[1])
@@ -152,7 +204,10 @@ def _orthonormal(rows: Tensor, others: list[Tensor], passes: int) -> Tensor:
         for other in others:
             rows = rows - (rows @ other.mH) @ other
         factor = torch.linalg.cholesky(_inner(rows, rows))
-        rows = torch.linalg.solve_triangular(factor.to(rows), rows, upper=False)
+        inverse = torch.linalg.solve_triangular(
+            factor, torch.eye(len(rows), dtype=factor.dtype), upper=False
+        )
+        rows = inverse.to(rows) @ rows  # as accurate: the rows are well conditioned
     return rows
 
 
@@ -160,37 +215,37 @@ def _norm(rows: Tensor) -> float:
     return float(torch.linalg.vector_norm(rows))
 
 
-def _orthogonalise(image: Tensor, basis: Tensor, recent: int) -> tuple[Tensor, Tensor]:
+def _orthogonalise(
+    image: Tensor, basis: Tensor, recent: int, sweep: bool
+) -> tuple[Tensor, Tensor]:
     """Remove the basis from the image; the overlaps removed, (b, end).
 
     First the part along the last ``recent`` vectors, which is nearly all of it between
-    restarts, then the whole: twice is enough (Giraud and Langou, 2002).
+    restarts, then again, or the whole in a sweep, and the whole again where a row nearly
+    cancelled: twice is enough (Giraud and Langou, 2002).
     """
     overlaps = image.new_zeros(len(image), len(basis))
-    for vectors, part in (
-        (basis[-recent:], overlaps[:, -recent:]),
-        (basis, overlaps),
-    ):
-        along = image @ vectors.mH
-        part += along
-        image = torch.addmm(image, along, vectors, alpha=-1)
+    latest, whole = (basis[-recent:], overlaps[:, -recent:]), (basis, overlaps)
+    for vectors, part in (latest, whole if sweep else latest):
+        image = _without(image, vectors, part)
+    lengths, removed = (torch.linalg.vector_norm(x, dim=1) for x in (image, overlaps))
+    if sweep and bool((lengths < CANCELLED * removed).any()):
+        image = _without(image, basis, overlaps)
     return image, overlaps
+
+
+def _without(image: Tensor, vectors: Tensor, removed: Tensor) -> Tensor:
+    """The image less its parts along orthonormal vectors, which add to ``removed``."""
+    along = image @ vectors.mH
+    removed += along
+    return torch.addmm(image, along, vectors, alpha=-1)
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     """``a b^H``, on the CPU in double precision."""
-    wide = torch.complex128 if a.is_complex() else torch.float64
-    product: Tensor = (a @ b.mH).cpu().to(wide)
+    product: Tensor = (a @ b.mH).cpu().to(_wide(a))
     return product
 
 
-def _residuals(theta: Tensor, last: Tensor, coupling: Tensor) -> Tensor:
-    """``||A^H A v - theta v|| / sqrt(theta_1)`` scaled to be compared with theta_1.
-
-    With ``u = A v / sigma`` this is ``sigma_1 ||A^H u - sigma v||`` for the leading
-    pairs, whose sigma is near sigma_1; smaller sigma are held to the same residual.
-    """
-    norms: Tensor = torch.linalg.vector_norm(coupling.T @ last, dim=0)
-    sigma = theta.clamp(min=0).sqrt()
-    top = sigma[0].clamp(min=1e-300)
-    return norms * top / sigma.clamp(min=float(top) * 1e-8)
+def _wide(rows: Tensor) -> torch.dtype:
+    return torch.complex128 if rows.is_complex() else torch.float64

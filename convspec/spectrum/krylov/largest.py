@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -11,10 +10,10 @@ from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
+from convspec.spectrum.krylov.result import KrylovResult, one_by_one, product_error
 from convspec.spectrum.krylov.start import leading_groups, symbol_start
-from convspec.spectrum.result import FloatArray
 
-__all__ = ["KrylovResult", "krylov_bytes", "largest_triples"]
+__all__ = ["krylov_bytes", "largest_triples"]
 
 # above this tolerance float32 products are enough; below, float64 goes on from there
 SINGLE = 1e-4
@@ -24,27 +23,6 @@ SINGLE = 1e-4
 GROUPS_WITHIN = 0.7
 # spaces up to this size are not searched but taken whole
 WHOLE = 128
-
-
-@dataclass(frozen=True)
-class KrylovResult:
-    """Approximate singular triples, largest first.
-
-    Attributes:
-        values: (count,).
-        errors: For each value a distance within which A has a singular value.
-        left: (count, *output_shape).
-        right: (count, *input_shape).
-        converged: Whether all residuals are within the tolerance.
-        products: Images multiplied by A or its adjoint.
-    """
-
-    values: FloatArray
-    errors: FloatArray
-    left: Tensor
-    right: Tensor
-    converged: bool
-    products: int
 
 
 def largest_triples(
@@ -72,19 +50,19 @@ def largest_triples(
     wide = op.shape[1] > op.shape[0]
     side = op.H if wide else op  # the basis lives on the smaller side
     generator = torch.Generator().manual_seed(seed)
-    block = min(1 if count == 1 else min(8, count), side.shape[1])
+    block = min(1 if count == 1 else min(4, count), side.shape[1])
     length = side.shape[1]
     if length <= max(WHOLE, 4 * count + 4 * block):
         whole = torch.eye(length, dtype=side.dtype, device=side.device)
         return _polished(op, side, wide, whole, count, True, rtol, 2 * length)
-    rows = symbol_start(side, block, generator).to(side.device)
+    rows = symbol_start(side, block, count, generator).to(side.device)
     products, converged = 0, False
     for dtype, tolerance in _phases(op, rtol):
         ritz = thick_restart_lanczos(
             partial(_gram, side.to(dtype)),
             rows.to(dtype),
             count,
-            tolerance,
+            partial(_allowed, tolerance),
             capacity=_capacity(count, len(rows), length),
             max_steps=max(1, (max_products - products) // (2 * len(rows))),
             generator=generator,
@@ -134,7 +112,7 @@ def _among_groups(
 def krylov_bytes(op: ConvOperator, count: int) -> int:
     """Bytes of the basis and the vectors, in double precision at the end."""
     side = min(op.shape)
-    block = 1 if count == 1 else min(8, count)
+    block = 1 if count == 1 else min(4, count)
     rows = _capacity(count, block, side) + 4 * block
     return 8 * (rows * side + 4 * count * sum(op.shape))
 
@@ -143,6 +121,15 @@ def _phases(op: ConvOperator, rtol: float) -> list[tuple[torch.dtype, float]]:
     single = torch.complex64 if op.dtype.is_complex else torch.float32
     phases = [(single, max(rtol, SINGLE))]
     return phases if rtol >= SINGLE else [*phases, (op.dtype, rtol)]
+
+
+def _allowed(rtol: float, theta: Tensor) -> Tensor:
+    """What ``||A^H A v - theta v||`` may be for ``||A^H u - sigma v|| <= rtol sigma_1``.
+
+    With ``u = A v / sigma`` the one is sigma times the other.
+    """
+    sigma = theta.clamp(min=0).sqrt()
+    return rtol * sigma[0] * sigma.clamp(min=1e-8 * float(sigma[0]))
 
 
 def _gram(op: ConvOperator, rows: Tensor) -> Tensor:
@@ -162,14 +149,15 @@ def _polished(
 ) -> KrylovResult:
     """Rayleigh-Ritz in double precision on the space found, and true residuals."""
     v = torch.linalg.qr(rows.to(side.dtype).mH)[0].mH  # (count, n)
-    w = side.apply(v.reshape(len(v), *side.input_shape)).reshape(len(v), -1)
-    # A V^H = W^H = P S Q^H: left vectors are rows of P^H, right ones rows of Q^H V
-    y, s, u = torch.linalg.svd(w, full_matrices=False)  # w = y s u
-    s, u = s[:count], u[:count]
+    w = one_by_one(side, v)
+    # w = L Q, of the small L = y s z: left vectors are rows of z Q, right ones of y^H V
+    q, r = torch.linalg.qr(w.mH)
+    y, s, z = torch.linalg.svd(r.mH)
+    s, u = s[:count], z[:count] @ q.mH
     right = y[:, :count].mH @ v
-    back = side.adjoint(u.reshape(len(u), *side.output_shape)).reshape(len(u), -1)
+    back = one_by_one(side.H, u)
     residual = torch.linalg.vector_norm(back - s[:, None] * right, dim=1)
-    errors = residual + _rounding(side)
+    errors = residual + product_error(side)
     if wide:
         left_rows, right_rows = right, u
     else:
@@ -182,18 +170,3 @@ def _polished(
         converged=converged and bool((residual <= 4 * rtol * s[0]).all()),
         products=products,
     )
-
-
-def _rounding(op: ConvOperator) -> float:
-    """Bound on the rounding of a product with A or its adjoint, of a unit vector.
-
-    Entrywise ``|fl(A x) - A x| <= gamma_k |A| |x|`` for sums of k terms in any order
-    (Higham 2002, section 3.5), and ``|| |A| || <= sqrt(|| A ||_1 || A ||_inf)`` (Schur).
-    """
-    weight = op.weight.abs()
-    absolute = op.with_weight(weight)
-    row = absolute.apply(weight.new_ones(op.input_shape)).max()
-    column = absolute.adjoint(weight.new_ones(op.output_shape)).max()
-    terms = weight.numel() // min(weight.shape[:2])
-    eps = torch.finfo(weight.dtype).eps
-    return (terms + 64) * eps * math.sqrt(float(row) * float(column))

@@ -18,10 +18,13 @@ NOISE = 0.1
 NEAR = 0.9
 MIXED = 6
 SECONDARY = 0.2
+STEPS = 5
 POINTS = {1: 32, 2: 8, 3: 4}
 
 
-def symbol_start(op: ConvOperator, count: int, generator: torch.Generator) -> Tensor:
+def symbol_start(
+    op: ConvOperator, count: int, wanted: int, generator: torch.Generator
+) -> Tensor:
     """``count`` starting images as rows (count, n): waves at the symbol's peaks.
 
     At the frequency where ``sigma_1(F(w))`` is largest, its right singular vector times
@@ -31,22 +34,23 @@ def symbol_start(op: ConvOperator, count: int, generator: torch.Generator) -> Te
 
     Args:
         op: The operator.
-        count: Rows wanted.
+        count: Rows to start from.
+        wanted: Singular vectors to be found.
         generator: Source of the mixture and the noise.
     """
     noise = torch.randn(
         count, math.prod(op.input_shape), generator=generator, dtype=torch.float64
     )
-    waves = _mixtures(op, count, generator).flatten(1)
+    waves = _mixtures(op, count, wanted, generator).flatten(1)
     rows = NOISE * noise / _lengths(noise) + waves / _lengths(waves).clamp(min=1e-30)
     return rows.to(op.weight)
 
 
 def leading_groups(op: ConvOperator, part: float) -> list[int]:
     """Groups whose symbol, on a coarse grid, comes within ``part`` of the largest."""
-    symbol = op.symbol()
+    symbol = op.symbol().to(torch.float32)
     generator = torch.Generator().manual_seed(0)
-    blocks = symbol.at(_frequencies(symbol)).to(torch.complex64)
+    blocks = symbol.at(_frequencies(symbol))
     sigma = _leading(blocks, generator)[0].amax(dim=0)
     leading: list[int] = torch.nonzero(sigma >= part * sigma.max()).flatten().tolist()
     return leading
@@ -57,29 +61,46 @@ def _lengths(rows: Tensor) -> Tensor:
     return lengths
 
 
-def _mixtures(op: ConvOperator, count: int, generator: torch.Generator) -> Tensor:
+def _mixtures(
+    op: ConvOperator, count: int, wanted: int, generator: torch.Generator
+) -> Tensor:
     """Random real mixtures of the near-peak waves of every group; (count, *shape)."""
-    symbol = op.symbol()
+    symbol = op.symbol().to(torch.float32)
     points = _frequencies(symbol)
-    sigma, vectors = _leading(symbol.at(points).to(torch.complex64), generator)
+    sigma, vectors = _leading(symbol.at(points), generator)
     channels = op.input_shape[0] // op.groups
     dtype = torch.complex128 if op.dtype.is_complex else torch.float64
     rows = torch.zeros(count, *op.input_shape, dtype=dtype)
     for group in range(op.groups):
-        waves = torch.stack(
-            [
-                _plane_wave(op, points[j], vectors[j, group])
-                for j in _peaks(sigma[:, group], points)
-            ]
-        )
-        phases = torch.randn(count, len(waves), 2, generator=generator)
-        phases[0, 1:] *= SECONDARY  # the first row is mostly the largest peak
-        mixture = torch.view_as_complex(phases.double()) @ waves.flatten(1)
-        if not op.dtype.is_complex:
-            mixture = mixture.real
         part = rows[:, group * channels : (group + 1) * channels]
-        part += mixture.reshape(part.shape)
+        for place, j in enumerate(_peaks(sigma[:, group], points)):
+            windows = _windows(op.input_shape[1:], count, wanted, generator)
+            windows[0] *= SECONDARY if place else 1  # row 0: mostly the largest peak
+            wave = _plane_wave(op, points[j], vectors[j, group])
+            product = windows[:, None] * wave
+            part += product if op.dtype.is_complex else product.real
     return rows
+
+
+def _windows(
+    sizes: tuple[int, ...], count: int, wanted: int, generator: torch.Generator
+) -> Tensor:
+    """``count`` random mixtures of the first sine modes of the image, complex.
+
+    About a peak the leading singular vectors are its wave times the modes
+    ``prod_j sin(pi a_j (p_j + 1) / (n_j + 1))``, a_j = 1, 2, ...: of the first
+    ``wanted`` a share; of one vector wanted, the first alone.
+    """
+    orders = [min(math.ceil(wanted ** (1 / len(sizes))), size) for size in sizes]
+    parts = torch.randn(count, *orders, 2, generator=generator).double()
+    mixed = torch.view_as_complex(parts)
+    for size, order in zip(sizes, orders, strict=True):
+        place = torch.arange(1, size + 1, dtype=torch.float64)
+        modes = torch.sin(
+            math.pi / (size + 1) * torch.outer(torch.arange(1, order + 1), place)
+        )
+        mixed = torch.tensordot(mixed, modes.to(mixed), dims=([1], [0]))  # cycles axes
+    return mixed
 
 
 def _peaks(sigma: Tensor, points: Tensor) -> list[int]:
@@ -110,26 +131,26 @@ def _frequencies(symbol: Symbol) -> Tensor:
 
 def _leading(blocks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Estimates of the largest singular value and right vector by power iteration."""
-    shape = (*blocks.shape[:2], blocks.shape[3], 1)
+    shape = (*blocks.shape[:2], blocks.shape[3])
     v = torch.randn(shape, generator=generator, dtype=torch.float32).to(blocks)
-    for _ in range(6):
-        v = blocks.mH @ (blocks @ v)
-        v = v / torch.linalg.vector_norm(v, dim=(-2, -1), keepdim=True).clamp(min=1e-30)
-    sigma = torch.linalg.vector_norm(blocks @ v, dim=(-2, -1))
-    return sigma, v[..., 0]
+    for _ in range(STEPS):
+        # sums of products: a batch of matrices times one vector each is slow elsewhere
+        image = (blocks * v[..., None, :]).sum(dim=-1)
+        v = (blocks * image.conj()[..., None]).sum(dim=-2).conj()
+        sigma = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+        v = v / sigma.clamp(min=1e-30)
+    return sigma[..., 0].sqrt(), v.resolve_conj()
 
 
 def _plane_wave(op: ConvOperator, frequency: Tensor, vector: Tensor) -> Tensor:
-    """``window(x) exp(i <x // s, w>) v[channel, x mod s]`` of one group, complex."""
+    """``exp(i <x // s, w>) v[channel, x mod s]`` of one group, complex."""
     axes = op.geometry.axes
     strides = [1 if op.transposed else axis.stride for axis in axes]
     image = vector.to(torch.complex128).reshape(-1, *strides)
     for j, (size, stride) in enumerate(zip(op.input_shape[1:], strides, strict=True)):
         place = torch.arange(size)
-        wave = torch.polar(
-            torch.sin(math.pi * (place + 1) / (size + 1)),
-            float(frequency[j]) * (place // stride),
-        )
+        angle = float(frequency[j]) * (place // stride).double()
+        wave = torch.polar(torch.ones_like(angle), angle)
         shape = [1] * (j + 1) + [size] + [1] * (len(strides) - j - 1)
         image = image.index_select(j + 1, place % stride) * wave.reshape(shape)
     return image

@@ -1,0 +1,163 @@
+"""What is known of a layer whose spectrum is out of reach: certified bounds on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from convspec.bounds import Bound
+from convspec.errors import GeometryError, NotConverged, TooLargeError
+from convspec.limits import readable_bytes
+from convspec.operator import ConvOperator
+from convspec.spectrum import (
+    Envelope,
+    Plan,
+    Spectrum,
+    explain,
+    spectral_envelope,
+    spectrum,
+)
+from convspec.spectrum.envelope.ritz import norm_bounds
+
+__all__ = ["Bounds", "Limits", "bounds_of", "too_costly"]
+
+# residual of the leading singular value, relative; its own error is far smaller
+NORM_RTOL = 1e-4
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an analysis may spend on each layer.
+
+    Attributes:
+        max_flops: Operations on a spectrum, on Krylov or on an envelope.
+        max_bytes: Bytes held at a time.
+        phases: Phase shifts of each torus of an envelope.
+        envelope_flops: Operations on an envelope.
+    """
+
+    max_flops: float
+    max_bytes: int
+    phases: int
+    envelope_flops: float
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What there is instead of an exact spectrum.
+
+    Attributes:
+        leading: The largest singular value by Krylov.
+        envelope: Bounds on every singular value.
+        norm: Bounds on the largest.
+        circular: The spectrum of the same kernel on the torus: another operator.
+        left_out: Sentences on what was left out, and why.
+    """
+
+    leading: Spectrum | None
+    envelope: Envelope | None
+    norm: Bound
+    circular: Spectrum | None
+    left_out: tuple[str, ...]
+
+    @property
+    def method(self) -> str:
+        """``"envelope"`` with tori in it, else ``"krylov"`` if there is that vector."""
+        tori = self.envelope is not None and self.envelope.tori[0] > 0
+        if self.leading is not None and not tori:
+            return "krylov"
+        return "none" if self.envelope is None else "envelope"
+
+
+def too_costly(plan: Plan, limits: Limits) -> str | None:
+    """Why a plan is beyond the limits, or None."""
+    if plan.memory > limits.max_bytes:
+        return f"{plan.reason}, {readable_bytes(plan.memory)}, beyond max_bytes"
+    if plan.flops > limits.max_flops:
+        return f"{plan.reason}, {plan.flops:.1e} operations, beyond max_flops"
+    return None
+
+
+def bounds_of(op: ConvOperator, limits: Limits) -> Bounds:
+    """Everything short of the spectrum that is within the limits."""
+    leading, no_leading = _leading(op, limits)
+    envelope, no_envelope = _envelope(op, leading, limits)
+    return Bounds(
+        leading=None if leading is None else replace(leading, left=None, right=None),
+        envelope=envelope,
+        norm=_norm(op, leading, envelope),
+        circular=_circular(op, limits),
+        left_out=(*no_leading, *no_envelope),
+    )
+
+
+def _leading(op: ConvOperator, limits: Limits) -> tuple[Spectrum | None, tuple[str, ...]]:
+    """The largest singular value with its vectors, converged or as far as it came."""
+    plan = explain(op, 1, method="krylov", max_bytes=limits.max_bytes)
+    reason = too_costly(plan, limits)
+    if reason is not None:
+        return None, (f"no Krylov: {reason}",)
+    try:
+        return spectrum(
+            op,
+            1,
+            method="krylov",
+            vectors=True,
+            rtol=NORM_RTOL,
+            max_bytes=limits.max_bytes,
+        ), ()
+    except NotConverged as error:
+        best = error.best if isinstance(error.best, Spectrum) else None
+        return best, (f"Krylov did not converge: {error}",)
+
+
+def _envelope(
+    op: ConvOperator, leading: Spectrum | None, limits: Limits
+) -> tuple[Envelope | None, tuple[str, ...]]:
+    budget = min(limits.envelope_flops, limits.max_flops)
+    try:
+        found = spectral_envelope(
+            op,
+            phases=limits.phases,
+            leading=leading,
+            max_flops=budget,
+            max_bytes=limits.max_bytes,
+        )
+    except TooLargeError as error:
+        return None, (f"no envelope: {error}",)
+    done, planned = found.tori
+    if done == planned:
+        return found, ()
+    return found, (
+        f"envelope by {done} of {planned} tori, those within {budget:.1e} operations, "
+        "the least of envelope_flops and max_flops",
+    )
+
+
+def _norm(op: ConvOperator, leading: Spectrum | None, envelope: Envelope | None) -> Bound:
+    """Between what the Krylov vector attains and what the envelope allows.
+
+    Without an envelope, the Frobenius norm is above.
+    """
+    if envelope is not None:
+        lower, upper = envelope.norm
+    else:
+        lower, upper = norm_bounds(op, None if leading is None else leading.right)
+    return Bound(
+        lower,
+        upper,
+        "krylov and envelope",
+        "any operator",
+        "convspec.spectral_envelope",
+    )
+
+
+def _circular(op: ConvOperator, limits: Limits) -> Spectrum | None:
+    """The spectrum on the torus, where the stride divides the size."""
+    try:
+        torus = op.circular()
+    except GeometryError:
+        return None
+    plan = explain(torus, max_bytes=limits.max_bytes)
+    if too_costly(plan, limits) is not None:
+        return None
+    return spectrum(torus, max_bytes=limits.max_bytes)

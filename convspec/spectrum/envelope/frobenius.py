@@ -1,0 +1,86 @@
+"""What the exact Frobenius norm, ``sum sigma_i^2 = ||A||_F^2``, says of single values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from convspec import matrix
+from convspec.operator import ConvOperator
+from convspec.spectrum.envelope.outward import EPS, down, up
+from convspec.spectrum.result import FloatArray
+
+__all__ = ["frobenius_bounds", "frobenius_norm"]
+
+
+def frobenius_norm(op: ConvOperator) -> tuple[float, float]:
+    """Bounds on ``||A||_F`` of an operator with weights near 1, rounding included.
+
+    The form ``<K, K x_1 M_1 ...>`` is a sum of products of the entries of |K|; by the
+    error bound of inner products in any order (Higham, Accuracy and Stability of
+    Numerical Algorithms, 2nd ed., section 3.1), it errs by at most about
+    (terms) eps times its value at |K|.
+    """
+    overlaps = [axis.overlap for axis in op.geometry.axes]
+    weight = op.weight.detach()
+    square = matrix.frobenius_norm(weight, overlaps) ** 2
+    terms = 4 * (weight.numel() + sum(weight.shape) + 32)
+    error = terms * EPS * matrix.frobenius_norm(weight.abs(), overlaps) ** 2
+    most = square + error
+    lower = down(math.sqrt(max(0.0, square - error)))
+    return lower, up(math.sqrt(most)) if most else 0.0
+
+
+def frobenius_bounds(
+    lower: FloatArray, upper: FloatArray, squares: tuple[float, float]
+) -> tuple[FloatArray, FloatArray]:
+    """Bounds that follow from a band ``L <= sigma <= U`` and an enclosure of the squares.
+
+    For every window of k indices that starts at i,
+    ``k sigma_i^2 >= sum sigma_j^2 >= sum U_j^2 - (sum_all U_j^2 - ||A||_F^2)``, because
+    no ``U_j^2 - sigma_j^2`` is negative; and for every window that ends at i,
+    ``k sigma_i^2 <= sum L_j^2 + (||A||_F^2 - sum_all L_j^2)``. Sums of n numbers err by
+    at most n eps of the sum (Higham, Accuracy and Stability of Numerical Algorithms, 2nd
+    ed., section 4.2), which is granted to the other side.
+
+    Args:
+        lower: Descending; (n,).
+        upper: Descending, infinite where nothing is known; (n,).
+        squares: Enclosure of ``||A||_F^2``.
+    """
+    length = len(upper)
+    unit = 4 * (length + 8) * EPS
+    below = _prefix(lower**2)
+    missing = max(0.0, squares[1] - below[-1]) + unit * (squares[1] + below[-1])
+    counts = np.arange(1, length + 1)
+    better_upper = np.sqrt((below[1:] + missing) / counts) * (1 + 8 * EPS)
+    for k in _windows(length):
+        mean = (below[k:] - below[:-k] + missing) / k
+        most = np.sqrt(mean.clip(min=0.0)) * (1 + 8 * EPS)
+        part = better_upper[k - 1 :]
+        np.minimum(part, most, out=part)
+    better_lower = np.zeros(length)
+    if not np.isfinite(upper).all():
+        return better_lower, better_upper
+    above = _prefix(upper**2)
+    excess = above[-1] - squares[0] + unit * above[-1]
+    for k in _windows(length):
+        mean = (above[k:] - above[:-k] - excess) / k
+        least = np.sqrt(mean.clip(min=0.0)) * (1 - 8 * EPS)
+        part = better_lower[: len(least)]
+        np.maximum(part, least, out=part)
+    return better_lower, better_upper
+
+
+def _prefix(values: FloatArray) -> FloatArray:
+    return np.concatenate([np.zeros(1), np.cumsum(values)])
+
+
+def _windows(length: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 11, ..., length: about ten to each factor of 30."""
+    lengths, k = [], 1
+    while k < length:
+        lengths.append(k)
+        k = max(k + 1, math.ceil(1.4 * k))
+    return [*lengths, length]

@@ -1,0 +1,95 @@
+"""Certified lower bounds on the largest singular values, from approximate vectors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.operator import ConvOperator
+from convspec.rounding import down, gamma, svd_error, up
+from convspec.spectrum.envelope.frobenius import frobenius_norm
+from convspec.spectrum.envelope.outward import EPS, scaled_ends
+from convspec.spectrum.reduce import ReadAxis
+from convspec.spectrum.result import FloatArray
+from convspec.spectrum.scale import normalised
+
+__all__ = ["norm_bounds", "ritz_bounds"]
+
+
+def norm_bounds(op: ConvOperator, vectors: Tensor | None) -> tuple[float, float]:
+    """Bounds on ``sigma_1`` of any operator, where an envelope needs too much memory.
+
+    From vectors, as below, and by the Frobenius norm.
+
+    Args:
+        op: The operator.
+        vectors: Images (k, *input_shape) or None.
+    """
+    work, exponent = normalised(op, torch.float64)
+    lower = 0.0 if vectors is None else float(ritz_bounds(work, vectors)[0])
+    return scaled_ends((lower, frobenius_norm(work)[1]), exponent)
+
+
+def ritz_bounds(op: ConvOperator, vectors: Tensor) -> FloatArray:
+    """``sigma_i(A) >= sigma_i(A V) / ||V||`` for the k columns of any V.
+
+    Nothing is assumed of V: how far its columns are from orthonormal, and the rounding
+    of A V and of its singular values, are all bounded here. Only the tightness depends
+    on V, which Krylov makes nearly singular vectors.
+
+    Args:
+        op: In float64 or complex128, with weights near 1.
+        vectors: V, its columns as images; (k, *input_shape).
+
+    Returns:
+        Descending, (k,).
+
+    Source: ``sigma_i(A B) <= sigma_i(A) sigma_1(B)``, Horn and Johnson, Topics in Matrix
+    Analysis, theorem 3.3.16.
+    """
+    count = len(vectors)
+    columns = vectors.detach().to("cpu", op.dtype)
+    op = op.to(device="cpu")
+    rows = columns.reshape(count, -1)
+    images = op.apply(columns).reshape(count, -1).numpy()
+    values = np.linalg.svd(images, compute_uv=False)
+    gram = (rows @ rows.mH).numpy()
+    # a complex product is two sums of two real ones
+    size, length = rows.shape[1], _up(np.linalg.norm(rows.numpy()))
+    inner = gamma(4 * size + 8) * length**2
+    mean = float(np.trace(gram).real) / count  # 1 for unit vectors
+    square = mean + _up(np.linalg.norm(gram - mean * np.eye(count))) + inner
+    off = svd_error(count, images.shape[1], float(values[0]), EPS)
+    off += _product_error(op) * length
+    norm = up(math.sqrt(square * (1 + 8 * EPS)), 2)
+    found = [max(0.0, down(down(float(s) - up(off, 4)) / norm, 2)) for s in values]
+    return np.array(found)
+
+
+def _up(norm: np.floating) -> float:
+    """Above a Frobenius norm computed as a sum of up to 2^30 squares."""
+    return float(norm) * (1 + 2**31 * EPS)
+
+
+def _product_error(op: ConvOperator) -> float:
+    """Bound on ``||fl(A x) - A x||`` for every unit vector x.
+
+    Entrywise ``|fl(A x) - A x| <= gamma_k |A| |x|`` for sums of k terms in any order
+    (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.5), and
+    ``|| |A| || <= sqrt(|| A ||_1 || A ||_inf)`` (Schur). A complex product is two sums
+    of twice as many real terms.
+    """
+    weight = op.weight.abs().detach()
+    absolute = op.with_weight(weight)
+    row = float(absolute.apply(weight.new_ones(op.input_shape)).max())
+    column = float(absolute.adjoint(weight.new_ones(op.output_shape)).max())
+    reads = [
+        max(len(read.taps), int(read.counts.max()))
+        for read in map(ReadAxis.of, op.geometry.axes)
+    ]
+    channels = max(weight.shape[0] // op.groups, weight.shape[1])
+    unit = gamma(4 * channels * math.prod(reads) + 64)
+    return 1.01 * unit * math.sqrt(row * column)

@@ -1,0 +1,160 @@
+"""The smallest singular values of any operator, by Lanczos on ``(A^H A)^-1``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from convspec.operator import ConvOperator
+from convspec.spectrum.krylov.inverse import InverseGram
+from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
+from convspec.spectrum.krylov.result import KrylovResult, one_by_one, product_error
+
+__all__ = ["smallest_triples"]
+
+# eigenvalues of the inverse below this part of its largest are left to another round:
+# beside the largest, rounding would swallow them
+RANGE = 1e-7
+# blocks multiplied in a round; one that takes longer cannot tell its vectors apart, and
+# the errors say whether that matters
+MAX_STEPS = 200
+# of vectors that A shortens to less than this, relative to weights near 1, the rounding
+# of A v is felt in its direction
+SHORT = 1e-4
+
+
+def smallest_triples(
+    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int = 0
+) -> KrylovResult:
+    """The ``count`` smallest singular triples, the largest of them first.
+
+    The inverse magnifies what is small, so that Lanczos finds it in a few steps. Values
+    are those of A on the space found, never of a Gram matrix: their accuracy is that of
+    a dense SVD, about ``eps sigma_1``, where A is square. Where A is not, or has
+    exponentially small values with a gap behind them, vectors of values below about
+    ``1e-7 sigma_1`` may be mixed with others, and the errors show it.
+
+    Args:
+        op: In float64 or complex128, with weights near 1.
+        count: Triples wanted, at most min(m, n).
+        rtol: Tolerance of the residuals relative to sigma_1.
+        max_products: Most images multiplied by A^-1 or its adjoint.
+        seed: Of the starting block.
+    """
+    wide = op.shape[1] > op.shape[0]
+    side = op.H if wide else op  # the basis lives on the smaller side
+    goal = rtol * float(op.weight.abs().max())  # an entry of A is at most sigma_1
+    found = _by(InverseGram(side), side, wide, count, rtol, max_products, seed, goal)
+    left = max_products - found.products
+    if found.converged or left <= 0 or side.shape[0] != side.shape[1]:
+        return found
+    again = _by(InverseGram(side, True), side, wide, count, rtol, left, seed, goal)
+    better = again if again.errors.max() < found.errors.max() else found
+    return replace(better, products=found.products + again.products)
+
+
+def _by(
+    inverse: InverseGram,
+    side: ConvOperator,
+    wide: bool,
+    count: int,
+    rtol: float,
+    max_products: int,
+    seed: int,
+    goal: float,
+) -> KrylovResult:
+    """The triples by one inverse; converged if their errors meet the goal."""
+    generator = torch.Generator().manual_seed(seed)
+    found = torch.zeros(0, side.shape[1], dtype=side.dtype, device=side.device)
+    products = 0
+    while len(found) < count and (not products or products < max_products):
+        missing, left = count - len(found), side.shape[1] - len(found)
+        block = min(missing, 4)
+        if left <= max(64, 4 * missing + 4 * block):
+            found = torch.eye(side.shape[1], dtype=side.dtype, device=side.device)
+            break
+        start = torch.randn(block, len(found.T), generator=generator, dtype=torch.float64)
+        ritz = thick_restart_lanczos(
+            partial(_deflated, inverse, found),
+            _without(start.to(found), found),
+            missing,
+            partial(_allowed, rtol),
+            capacity=max(48, 3 * missing + 4 * block),
+            max_steps=max(1, min(MAX_STEPS, (max_products - products) // (2 * block))),
+            generator=generator,
+            unswept=0,
+        )
+        products += 2 * block * ritz.steps + 2 * missing
+        clear = ritz.values > RANGE * ritz.values[0]
+        # among values below rounding the inverse is another at each product, and Ritz
+        # vectors mix with the start; one product more takes it out of them
+        rows = _deflated(inverse, found, ritz.rows[clear.to(ritz.rows.device)])
+        rows = torch.nn.functional.normalize(rows, dim=1)
+        found = torch.linalg.qr(torch.cat([found, rows]).mH)[0].mH
+    result = _polished(side, wide, inverse, found, count, products)
+    met = len(result.values) == count and bool(result.errors.max() <= goal)
+    return replace(result, converged=met)
+
+
+def _allowed(rtol: float, theta: Tensor) -> Tensor:
+    """What ``||G v - theta v||`` may be for G the inverse.
+
+    A part delta of other vectors in v costs ``delta theta`` here, and ``delta sigma_1``
+    in the residual of A.
+    """
+    return 0.01 * rtol * theta.clamp(min=RANGE * float(theta[0]))
+
+
+def _deflated(inverse: InverseGram, found: Tensor, rows: Tensor) -> Tensor:
+    """The inverse on the complement of what is found."""
+    return _without(inverse(_without(rows, found)), found)
+
+
+def _without(rows: Tensor, found: Tensor) -> Tensor:
+    """Rows less their parts along the vectors found, twice for rounding's sake."""
+    for _ in range(2 if len(found) else 0):
+        rows = rows - (rows @ found.mH) @ found
+    return rows
+
+
+def _polished(
+    side: ConvOperator,
+    wide: bool,
+    inverse: InverseGram,
+    found: Tensor,
+    count: int,
+    products: int,
+) -> KrylovResult:
+    """Singular values of A on the space found, and true residuals of both sides."""
+    _, r = torch.linalg.qr(one_by_one(side, found).mH)
+    y, s, _ = torch.linalg.svd(r.mH)
+    last = slice(max(0, len(s) - count), None)
+    v = torch.flip(y[:, last], [1]).mH @ found  # smallest first
+    image = one_by_one(side, v)
+    # a left vector from A v drowns in the rounding of A v; the inverse magnifies it
+    u = inverse.left(v)
+    if inverse.squared and u.shape == v.shape:  # exponentially small values: too much so
+        short = torch.linalg.vector_norm(image, dim=1) < SHORT
+        u = torch.where(short[:, None], u, image)
+    u = torch.linalg.qr(torch.nn.functional.normalize(u, dim=1).mH)[0].mH
+    y, s, z = torch.linalg.svd(image @ u.mH)  # (v, u): rows of y^H v and z u
+    v, u, image = y.mH @ v, z @ u, y.mH @ image
+    ahead = image - s[:, None] * u
+    back = one_by_one(side.H, u) - s[:, None] * v
+    one, two = (torch.linalg.vector_norm(part, dim=1) for part in (ahead, back))
+    # an eigenvalue of [[0, A], [A^H, 0]] is within sqrt((one^2 + two^2) / 2), positive if
+    # that is less than s; and sigma_min <= ||A v|| <= s + one
+    residual = torch.minimum(torch.hypot(one, two) / 2**0.5, torch.maximum(s, one))
+    left, right = (v, u) if wide else (u, v)
+    shapes = (side.input_shape, side.output_shape)
+    return KrylovResult(
+        values=s.cpu().numpy(),
+        errors=(residual + product_error(side)).cpu().numpy(),
+        left=left.reshape(len(s), *shapes[0 if wide else 1]),
+        right=right.reshape(len(s), *shapes[1 if wide else 0]),
+        converged=True,
+        products=products,
+    )
