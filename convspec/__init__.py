@@ -1,7 +1,7 @@
 """The linear operator of a convolution layer, its exact spectrum, and what it says."""
 
 from convspec import bounds, plot
-from convspec.bounds import Bound
+from convspec.bounds import Bound, worst_case_conditioning, worst_case_norm
 from convspec.classic import from_toeplitz, im2col, to_matrix
 from convspec.errors import (
     ConvSpecError,
@@ -61,4 +61,6 @@ __all__ = [
     "spectrum",
     "symbol_density",
     "to_matrix",
+    "worst_case_conditioning",
+    "worst_case_norm",
 ]

@@ -11,10 +11,18 @@ from convspec.bounds.sampled import sampled_symbol
 from convspec.bounds.schur import frobenius, one_inf
 from convspec.bounds.tensor import tensor_norm
 from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
+from convspec.bounds.worst_case import (
+    supremum,
+    worst_case_conditioning,
+    worst_case_norm,
+)
+from convspec.bounds.worst_case_result import Conditioning, WorstCase
 
 __all__ = [
     "Bound",
     "BoundTable",
+    "Conditioning",
+    "WorstCase",
     "fantastic_four",
     "frobenius",
     "gram_iteration",
@@ -26,7 +34,10 @@ __all__ = [
     "reshaped_kernel",
     "sampled_symbol",
     "schatten",
+    "supremum",
     "table",
     "tensor_norm",
     "tsuzuku",
+    "worst_case_conditioning",
+    "worst_case_norm",
 ]

@@ -1,0 +1,75 @@
+"""``G(w) = F(w) F(w)^H`` from F itself, for kernels with too many taps for a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from convspec.bounds.supremum_gram import GramPolynomial, group_runs
+from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.rounding.directed import UNIT, gamma, up
+from convspec.rounding.norms import above
+from convspec.rounding.products import product_error
+from convspec.rounding.scaling import UNDERFLOW
+from convspec.rounding.waves import symbol_values, wave_error
+
+__all__ = ["DirectGram", "Gram", "gram_of"]
+
+# beyond so many taps the table of their pairs costs more than it saves
+MANY_LAGS = 64
+
+
+class DirectGram:
+    """G of every group, and how far an evaluation is from it.
+
+    Attributes:
+        error: At least the 2-norm of the error of each group's evaluations; (groups,).
+    """
+
+    def __init__(self, symbol: ReducedSymbol) -> None:
+        self.side = symbol.side
+        self._symbol = symbol
+        columns, count = symbol.coefficients.shape[2:]
+        terms = (2 if symbol.is_complex else 1) * count
+        # of F, see symbol_ball, and of the product: 2 ||F|| dF + dF^2 + g ||F||_F^2
+        first = up(up(math.sqrt(2)) * gamma(terms + wave_error(symbol.lags) + 4))
+        factor = up(2 * first + 2 * product_error(columns, True), 4)
+        self.error = above(factor * above(symbol.spread**2), 8 * UNIT) + UNDERFLOW
+
+    def bend(self, spans: Sequence[float]) -> Tensor:
+        """No bound is known here: inf; (groups,)."""
+        return torch.full_like(self.error, math.inf)
+
+    @property
+    def bytes_each(self) -> int:
+        """What one evaluation takes, about."""
+        rows, columns, count = self._symbol.coefficients.shape[1:]
+        return 16 * (2 * rows * columns + 2 * count + rows**2)
+
+    def at(self, groups: Tensor, turns: Tensor) -> Tensor:
+        """G of ``groups[k]`` at ``w = 2 pi turns[k]``: (k,), (k, d) -> (k, n, n).
+
+        The groups must be in ascending order.
+        """
+        C, lags = self._symbol.coefficients, self._symbol.lags
+        found = []
+        for group, run in group_runs(groups):
+            F = symbol_values(C[group], lags, turns[run])
+            found.append(F @ F.mH)
+        return torch.cat(found)
+
+
+Gram = GramPolynomial | DirectGram
+
+
+def gram_of(symbol: ReducedSymbol) -> Gram:
+    """The cheaper of the two evaluations."""
+    if len(symbol.lags) > MANY_LAGS:
+        return DirectGram(symbol)
+    if GramPolynomial.bytes_of(symbol) > DEFAULT_MAX_BYTES:
+        return DirectGram(symbol)
+    return GramPolynomial(symbol)

@@ -1,0 +1,209 @@
+"""Branch and bound over the torus of frequencies.
+
+Level by level: test every cell at its centre, split those that fail, look from the most
+promising for a better extreme. The cells' reach halves from level to level, so the gap
+that a level could prove, ``1 / cos(rho) - 1``, falls to a quarter.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convspec.bounds.supremum_cells import Cells
+from convspec.bounds.supremum_direct import Gram
+from convspec.bounds.supremum_peak import ROUGH, Peak, climb
+from convspec.bounds.supremum_rule import Rule
+from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.parallel import available_cores, parallel_map
+from convspec.rounding.waves import TURN
+
+__all__ = ["Budget", "Found", "search"]
+
+CHUNK_BYTES = 2**25
+# less than this is not worth a thread: bytes of matrices times their side
+CHUNK_WORK = 2**23
+THREAD_SIDE = 48
+LEAST_CHUNK = 8
+# ascents at the start and after each of the first levels
+CLIMBS = 3
+EARLY_LEVELS = 3
+# how much weaker a bound is tried when the budget ends early
+SLACKS = (0.0, 1e-14, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+NOTHING = torch.empty(0)
+# cells looked at before the first ascents
+FIRST_LOOK = 2**14
+
+
+@dataclass
+class Budget:
+    """What a search may take; it counts what it took."""
+
+    max_evaluations: int
+    max_seconds: float
+    evaluations: int = 0
+
+    def __post_init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._start
+
+    def allows(self, cells: int, seconds_each: float) -> bool:
+        """Whether so many more evaluations fit."""
+        return (
+            self.evaluations + cells <= self.max_evaluations
+            and self.seconds + cells * seconds_each <= self.max_seconds
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search.
+
+    Attributes:
+        peak: The best frequency, with its certified value.
+        target: The bound on the extreme over all frequencies that is proven, trivial (0
+            or infinite) if the budget ended before there was any.
+    """
+
+    peak: Peak
+    target: float
+
+
+def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: Budget) -> Found:
+    """Enclose the extreme singular value over all frequencies and groups.
+
+    Args:
+        symbol: The symbol, of one frequency axis at least.
+        gram: Its Gram polynomial.
+        rule: What to prove; it is aimed at the best value found here.
+        budget: What it may take.
+    """
+    cells = Cells.cover(symbol.groups, symbol.degrees, not symbol.is_complex)
+    begun = budget.seconds
+    some = cells.take(slice(None, None, -(-len(cells) // FIRST_LOOK)))
+    squares = _examine(gram, rule, some, test=False)[1]
+    each = (budget.seconds - begun) / len(some)
+    budget.evaluations += len(some)
+    peaks: list[Peak] = []
+    _look(symbol, rule, some, _spread(rule, some, squares, peaks), peaks)
+    rule, level, left = rule.aimed(peaks[0].value), 0, cells.take(slice(0))
+    seen = len(some) == len(cells)  # then a first level takes no longer
+    while rule.target > 0 and (seen or budget.allows(len(cells) + len(left), each)):
+        seen = False
+        begun = budget.seconds
+        passed, squares = _examine(gram, rule, cells)
+        each = (budget.seconds - begun) / len(cells)
+        budget.evaluations += len(cells)
+        left, squares = cells.take(~passed), squares[~passed]
+        if not len(left):
+            return Found(peaks[0], rule.target)
+        _look(symbol, rule, left, _worth(rule, left, squares, peaks, level), peaks)
+        rule, level, cells = rule.aimed(peaks[0].value), level + 1, left.split()
+        if min(cells.spans) < TURN:
+            break
+    return Found(peaks[0], _weaker_target(gram, rule, left))
+
+
+def _examine(
+    gram: Gram, rule: Rule, cells: Cells, test: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Which cells pass, and about which square the centres of the others have."""
+    size = min(CHUNK_BYTES // gram.bytes_each, -(-len(cells) // available_cores()))
+    size = max(LEAST_CHUNK, CHUNK_WORK // gram.bytes_each // gram.side, size)
+    bend = gram.bend(cells.spans)
+    passed = torch.zeros(len(cells), dtype=torch.bool)
+    squares = torch.full((len(cells),), math.nan, dtype=torch.float64)
+
+    def examine(first: int) -> None:
+        some = slice(first, first + size)
+        groups = cells.groups[some]
+        matrices = gram.at(groups, cells.centres[some])
+        if test:
+            passed[some] = rule.holds(
+                matrices, gram.error[groups], cells.reach, bend[groups]
+            )
+        failed = ~passed[some]
+        if failed.any():
+            squares[some][failed] = rule.squares(matrices[failed])
+
+    parallel_map(examine, range(0, len(cells), size))
+    return passed, squares
+
+
+def _worth(
+    rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak], level: int
+) -> list[int]:
+    """The cells worth an ascent.
+
+    Some on the first levels, away from what is known; later the best of those whose
+    centre beats the best value, and of those that can be left for no other reason.
+    """
+    if level < EARLY_LEVELS:
+        return _spread(rule, cells, squares, peaks)
+    best, value = int(rule.order(squares)[0]), peaks[0].value
+    promising = rule.better(float(squares[best]), value**2)
+    return [best] if promising or rule.must_improve(value, cells.reach) else []
+
+
+def _spread(rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak]) -> list[int]:
+    """The best cells, none next to another nor to a peak."""
+    places: list[int] = []
+    span = max(cells.spans)
+    far = torch.ones(len(cells), dtype=torch.bool)
+    for peak in peaks:
+        far &= (cells.groups != peak.group) | (peak.away(cells.centres) > 2 * span)
+    for place in rule.order(squares).tolist():
+        if far[place]:
+            places.append(place)
+            here = Peak(0.0, int(cells.groups[place]), cells.centres[place], NOTHING)
+            far &= (cells.groups != here.group) | (here.away(cells.centres) > 2 * span)
+        if len(places) == CLIMBS:
+            break
+    return places
+
+
+def _look(
+    symbol: ReducedSymbol,
+    rule: Rule,
+    cells: Cells,
+    places: list[int],
+    peaks: list[Peak],
+) -> None:
+    """Ascend from some cells; the peaks found are added, the best comes first."""
+
+    def ascend(place: int) -> Peak:
+        group, turns = int(cells.groups[place]), cells.centres[place]
+        return climb(symbol, group, turns, largest=rule.largest, promise=ROUGH)
+
+    found = parallel_map(ascend, places, None if symbol.side >= THREAD_SIDE else 1)
+    for peak in found:
+        margin = 1 + ROUGH if rule.largest else 1 - ROUGH
+        if not peaks or rule.better(margin * peak.value, peaks[0].value):
+            peak = climb(
+                symbol, peak.group, peak.turns, largest=rule.largest, near=peak.vector
+            )
+        peaks.append(peak)
+        peaks.sort(key=lambda peak: peak.value, reverse=rule.largest)
+
+
+def _weaker_target(gram: Gram, rule: Rule, cells: Cells) -> float:
+    """The bound that is left if these cells are not split any more."""
+    if not len(cells):  # none was tested
+        return math.inf if rule.largest else 0.0
+    bend = float(gram.bend(cells.spans).max())
+    for slack in SLACKS:
+        weaker = rule.weaker(cells.reach, bend, slack)
+        if weaker.target == 0:
+            break
+        cells = cells.take(~_examine(gram, weaker, cells)[0])
+        if not len(cells):
+            return weaker.target
+    return math.inf if rule.largest else 0.0

@@ -1,0 +1,81 @@
+"""What the bounds over all sizes are given: a layer, an operator or a bare weight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from convspec.arguments import kernel_size, per_axis
+from convspec.bounds.supremum_symbol import layer_symbol
+from convspec.errors import GeometryError
+from convspec.layers import read_layer
+from convspec.operator import ConvOperator
+from convspec.symbol import Symbol
+
+__all__ = ["Layer", "operator_of", "symbol_of"]
+
+Layer = nn.Module | ConvOperator | Tensor | npt.NDArray[Any]
+
+
+def operator_of(layer: Layer, **given: Any) -> ConvOperator:
+    """An operator of the layer, of some input size that it accepts.
+
+    Args:
+        layer: What the user gave.
+        given: Arguments of :class:`ConvOperator` for a bare weight; None where the user
+            gave none.
+
+    Raises:
+        GeometryError: If arguments come with a layer, or do not fit the weight.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    if isinstance(layer, nn.Module | ConvOperator):
+        if given:
+            raise GeometryError(
+                "geometry arguments are for bare weights; a "
+                f"{type(layer).__name__} has its own; got {', '.join(sorted(given))}; "
+                "leave them out, or give the weight instead of the layer"
+            )
+        if isinstance(layer, ConvOperator):
+            return layer
+        found = read_layer(layer)
+        size = _some_size(found.weight.shape, found.dilation, found.padding)
+        return ConvOperator.from_layer(layer, size)
+    weight = layer if isinstance(layer, Tensor) else torch.tensor(np.array(layer))
+    dilation = given.get("dilation", 1)
+    if given.get("padding_mode", "zeros") != "zeros" and "padding" not in given:
+        given["padding"] = _keeping(weight.shape, dilation)
+    size = _some_size(weight.shape, dilation, given.get("padding", 0))
+    return ConvOperator(weight, size, **given)
+
+
+def symbol_of(op: ConvOperator, with_stride: list[bool]) -> Symbol:
+    """The symbol of fewest lags, with the stride of some of the axes."""
+    axes = op.geometry.axes
+    strides = [
+        axis.stride if keep else 1 for axis, keep in zip(axes, with_stride, strict=True)
+    ]
+    dilations = [axis.dilation for axis in axes]
+    return layer_symbol(op.weight, op.geometry.groups, strides, dilations)
+
+
+def _keeping(shape: torch.Size, dilation: Any) -> list[tuple[int, int]]:
+    """The padding that keeps the size at stride 1, the odd pixel behind."""
+    kernel = kernel_size(shape)
+    dilations = per_axis("dilation", dilation, len(kernel), least=1)
+    totals = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
+    return [(total // 2, total - total // 2) for total in totals]
+
+
+def _some_size(shape: torch.Size, dilation: Any, padding: Any) -> tuple[int, ...]:
+    """A size that is large enough for the kernel and for any padding."""
+    kernel = kernel_size(shape)
+    dilations = per_axis("dilation", dilation, len(kernel), least=1)
+    pads = np.array(0 if isinstance(padding, str) else padding, dtype=object)
+    pad = max([entry for entry in pads.flat if isinstance(entry, int)], default=0)
+    extents = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    return tuple(2 * (extent + max(pad, 0)) for extent in extents)

@@ -1,0 +1,47 @@
+"""What the bounds over all input sizes return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from convspec.bounds.result import Bound
+
+__all__ = ["Conditioning", "WorstCase"]
+
+
+@dataclass(frozen=True)
+class WorstCase(Bound):
+    """An enclosure of an extreme over all frequencies, with how it was reached.
+
+    Attributes:
+        frequency: Where the best value was found, in radians per axis, of the symbol
+            without dilation (and with stride as channels).
+        rtol: The relative gap that was asked for.
+        evaluations: Frequencies at which the symbol was tested.
+        supremum_gap: The relative gap that was reached, without the padding's factor.
+    """
+
+    frequency: tuple[float, ...] = field(default=(), compare=False)
+    rtol: float = field(default=0.0, compare=False)
+    evaluations: int = field(default=0, compare=False)
+    supremum_gap: float = field(default=0.0, compare=False)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the supremum is enclosed as tightly as was asked for."""
+        return self.supremum_gap <= self.rtol
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Extremes of the symbol's singular values over all frequencies.
+
+    Attributes:
+        largest: Encloses ``sup sigma_1(F(w))``.
+        smallest: Encloses ``inf sigma_n(F(w))``, n the smaller side of F.
+        condition_number: Encloses their ratio; up to inf.
+    """
+
+    largest: WorstCase
+    smallest: WorstCase
+    condition_number: Bound

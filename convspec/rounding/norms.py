@@ -1,0 +1,100 @@
+"""Norms rounded to one side, for batches of matrices.
+
+A sum of n numbers of one sign, each rounded r times before, has relative error at most
+``gamma_{n + r}`` in any order (Higham, Accuracy and Stability of Numerical Algorithms,
+2nd ed., section 4.2). Entries must be below 2^60 or so; see
+:func:`convspec.rounding.scaled`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from convspec.rounding.directed import UNIT, gamma, up
+from convspec.rounding.scaling import UNDERFLOW, real_parts
+
+__all__ = [
+    "above",
+    "below",
+    "frobenius_above",
+    "frobenius_below",
+    "norm_above",
+    "sum_above",
+]
+
+
+def above(values: Tensor, relative: float = UNIT) -> Tensor:
+    """At least ``values / (1 - relative)``, for ``values >= 0``; 0 stays 0."""
+    factor = up(1 / (1 - up(relative)), 4)
+    higher = torch.nextafter(values * factor, _infinity(values))
+    return torch.where(values == 0, values, higher)
+
+
+def below(values: Tensor, relative: float = UNIT) -> Tensor:
+    """At most ``values / (1 + relative)``, for ``values >= 0``; never negative."""
+    factor = 1 - up(relative, 2)
+    return torch.nextafter(values * factor, -_infinity(values)).clamp(min=0)
+
+
+def sum_above(terms: Tensor, dim: int | tuple[int, ...], rounded: int = 0) -> Tensor:
+    """At least the sum of terms >= 0 that were rounded ``rounded`` times each."""
+    dims = (dim,) if isinstance(dim, int) else dim
+    count = math.prod(terms.shape[j] for j in dims)
+    return above(terms.sum(dims), gamma(count + rounded))
+
+
+def frobenius_above(matrices: Tensor) -> Tensor:
+    """At least ``||X||_F``: (..., r, c) -> (...).
+
+    >>> X = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
+    >>> 5 <= frobenius_above(X) < 5.0001
+    tensor(True)
+    """
+    length, count = _length(matrices)
+    length = above(length, gamma(count + 4))
+    return torch.where(_largest(matrices) > 0, length + UNDERFLOW, length)
+
+
+def frobenius_below(matrices: Tensor) -> Tensor:
+    """At most ``||X||_F``: (..., r, c) -> (...).
+
+    What underflows only makes a square smaller.
+    """
+    length, count = _length(matrices)
+    return below(length, gamma(count + 4))
+
+
+def norm_above(matrices: Tensor) -> Tensor:
+    """At least ``||X||_2``, as the least of two bounds: (..., r, c) -> (...).
+
+    ``||X||_2^2 <= ||X||_1 ||X||_inf`` (Schur), and ``||X||_2 <= ||X||_F``.
+    """
+    if not matrices.numel():
+        return torch.zeros(matrices.shape[:-2], dtype=torch.float64)
+    sizes = matrices.abs()  # for complex numbers good to a few units
+    rows = sum_above(sizes, -1, 4).amax(-1)
+    columns = sum_above(sizes, -2, 4).amax(-1)
+    schur = above((rows * columns).sqrt(), 4 * UNIT)
+    schur = torch.where(_largest(matrices) > 0, schur + UNDERFLOW, schur)
+    return torch.minimum(schur, frobenius_above(matrices))
+
+
+def _length(matrices: Tensor) -> tuple[Tensor, int]:
+    """The root of the sum of squares, and of how many."""
+    parts = real_parts(matrices)
+    length: Tensor = torch.linalg.vector_norm(parts, dim=(-3, -2, -1))
+    return length, math.prod(parts.shape[-3:])
+
+
+def _largest(matrices: Tensor) -> Tensor:
+    """The largest size of a real or imaginary part, 0 if there is none."""
+    parts = real_parts(matrices)
+    largest: Tensor = torch.linalg.vector_norm(parts, math.inf, dim=(-3, -2, -1))
+    return largest
+
+
+def _infinity(values: Tensor) -> Tensor:
+    return torch.full((), math.inf, dtype=values.dtype)

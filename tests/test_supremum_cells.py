@@ -1,0 +1,65 @@
+"""Cells cover the torus, at every level, with the reach they claim."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from convspec.bounds.supremum_cells import Cells
+
+DEGREES = [(1.0,), (0.5,), (7.5,), (1.0, 1.0), (0.5, 2.0), (1.0, 1.5, 0.5)]
+
+
+def distances(cells: Cells, points: torch.Tensor) -> torch.Tensor:
+    """From each point to the nearest centre, or mirrored centre, in cell sizes."""
+    signs = (1, -1) if cells.real else (1,)
+    best = torch.full((len(points),), math.inf, dtype=torch.float64)
+    for sign in signs:
+        gap = sign * points[:, None, :] - cells.centres
+        gap = (gap - gap.round()).abs() / torch.tensor(cells.spans)
+        diamond = gap[..., :2].sum(-1)
+        interval = torch.cat([gap[..., 2:], 0 * gap[..., :1]], -1).amax(-1)
+        best = torch.minimum(best, torch.maximum(diamond, interval).amin(1))
+    return best
+
+
+@pytest.mark.parametrize("real", [True, False], ids=["real", "complex"])
+@pytest.mark.parametrize("degrees", DEGREES, ids=str)
+def test_cells_cover_the_torus(degrees: tuple[float, ...], real: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(300, len(degrees), generator=generator, dtype=torch.float64)
+    cells = Cells.cover(1, degrees, real)
+    for _ in range(3):
+        assert float(distances(cells, points).max()) <= 1
+        assert (cells.centres * 2**32 == (cells.centres * 2**32).round()).all()
+        # rho of the corners of a cell
+        steps = [2 * math.pi * n * s for n, s in zip(degrees, cells.spans, strict=True)]
+        reach = max(steps[:2]) + sum(steps[2:])
+        assert reach <= cells.reach <= reach * (1 + 1e-6)
+        smaller = cells.split()
+        assert smaller.reach == pytest.approx(cells.reach / 2, rel=1e-12)
+        cells = smaller
+
+
+@pytest.mark.parametrize("real", [True, False], ids=["real", "complex"])
+def test_parts_cover_the_whole(real: bool) -> None:
+    """Of single cells: what is split is all there, for each group."""
+    cells = Cells.cover(2, (1.0, 1.5), real)
+    some = cells.take(torch.tensor([0, 5, len(cells) - 1]))
+    assert some.groups.tolist() == [0, 0, 1]
+    parts = some.split()
+    generator = torch.Generator().manual_seed(1)
+    for group, centre in zip(some.groups, some.centres, strict=True):
+        offset = torch.rand(200, 2, generator=generator, dtype=torch.float64) * 2 - 1
+        inside = offset.abs().sum(1) <= 1
+        points = centre + offset[inside] * torch.tensor(some.spans)
+        mine = parts.take(parts.groups == group)
+        assert float(distances(mine, points).max()) <= 1 + 1e-12
+
+
+def test_cells_of_many_groups_are_coarser() -> None:
+    few, many = Cells.cover(1, (1.0, 1.0), True), Cells.cover(2000, (1.0, 1.0), True)
+    assert few.reach < many.reach < math.pi / 2
+    assert many.groups.unique().tolist() == list(range(2000))
