@@ -30,7 +30,7 @@ from tests import exact
 
 UNIT = 2.0**-53
 TINIEST = math.ulp(0.0)
-SHAPES = [(1, 1), (5, 1), (2, 2), (3, 4)]
+SHAPES = [(1, 1), (4, 1), (2, 3)]
 
 
 # -- matrices that are hard ---------------------------------------------------------

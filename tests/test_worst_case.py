@@ -148,6 +148,8 @@ def grid_maximum(weight: Tensor, points: int) -> float:
     array = weight.numpy()
     axes = tuple(range(2, array.ndim))
     symbol = np.fft.fftn(array, (points,) * len(axes), axes)
+    if array.shape[0] == 1:  # rows, whose norm is their length
+        return float(np.sqrt((np.abs(symbol) ** 2).sum(axis=(0, 1)).max()))
     blocks = np.moveaxis(symbol.reshape(*symbol.shape[:2], -1), -1, 0)
     return float(np.linalg.norm(blocks, 2, axis=(1, 2)).max())
 
@@ -248,13 +250,13 @@ def assert_every_size(seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(28))
+@pytest.mark.parametrize("seed", range(20))
 def test_bounds_every_size(seed: int) -> None:
     assert_every_size(seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(28, 640))
+@pytest.mark.parametrize("seed", range(20, 640))
 def test_bounds_every_size_of_many(seed: int) -> None:
     assert_every_size(seed)
 

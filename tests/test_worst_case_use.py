@@ -221,8 +221,12 @@ def value_of(weight: Tensor, **arguments: Any) -> Tensor:
     return value
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, torch.float64) for name in SMOOTH]
+    + [(name, torch.complex128) for name in ("line", "strided", "pointwise")],
+    ids=str,
+)
 def test_value_has_the_gradient_of_the_supremum(name: str, dtype: torch.dtype) -> None:
     """Along a random direction, against central differences."""
     shape, arguments, factor = SMOOTH[name]

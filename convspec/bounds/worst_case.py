@@ -61,7 +61,7 @@ def worst_case_norm(
       are possible. The supremum alone is no bound for them; the truth is in between.
 
     ``assumptions`` of the result says which of these it is. A gap that the budget (or
-    rounding, below about 1e-10) did not allow is visible: ``bound.converged`` is False
+    rounding, below about 1e-9) did not allow is visible: ``bound.converged`` is False
     and both ends hold all the same. 1x1 and depthwise layers come out to rounding.
 
     ``bound.value`` is differentiable in the weight by the envelope theorem: it is
@@ -148,8 +148,8 @@ def worst_case_conditioning(
     rank that the border can change.
 
     Both ends are certified as in :func:`worst_case_norm`, where the arguments are
-    described. The least value comes from Gram matrices, so below about 1e-6 of the
-    largest its lower end is 0; of scalar symbols, 1e-7.
+    described. The least value comes from Gram matrices, so below about 1e-5 of the
+    largest its lower end may be 0.
 
     Raises:
         GeometryError: If the arguments do not go together.

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from convspec.rounding.directed import UNIT, gamma, up
+from convspec.rounding.directed import UNIT, down, gamma, up
 from convspec.rounding.scaling import UNDERFLOW, real_parts
 
 __all__ = [
@@ -35,7 +35,7 @@ def above(values: Tensor, relative: float = UNIT) -> Tensor:
 
 def below(values: Tensor, relative: float = UNIT) -> Tensor:
     """At most ``values / (1 + relative)``, for ``values >= 0``; never negative."""
-    factor = 1 - up(relative, 2)
+    factor = down(1 - up(relative, 2))
     return torch.nextafter(values * factor, -_infinity(values)).clamp(min=0)
 
 

@@ -77,7 +77,8 @@ def verified_singular_values(matrices: Tensor) -> tuple[Tensor, Tensor]:
     v = v + _product_rounding(V.mH, V, product_error(side + 2, is_complex))
     u, v = above(u, 4 * UNIT)[..., None], above(v, 4 * UNIT)[..., None]
     residual = (residual + torch.where(s[..., 0] > 0, UNDERFLOW, 0.0))[..., None]
-    lower = below((1 - u).clamp(min=0).sqrt() * s - residual, 8 * UNIT)
+    lower = below((1 - u).clamp(min=0).sqrt() * s, 8 * UNIT)  # before it may cancel
+    lower = below((lower - residual).clamp(min=0))
     lower = below(lower / (1 + v).sqrt(), 8 * UNIT)
     upper = above(above((1 + u).sqrt() * s + residual, 8 * UNIT), UNIT)
     upper = above(upper / (1 - v).clamp(min=0).sqrt(), 8 * UNIT)
