@@ -18,7 +18,12 @@ NOISE = 0.1
 NEAR = 0.9
 MIXED = 6
 SECONDARY = 0.2
+# power iterations: enough to compare frequencies, and more for the highest of them, of
+# which fewer are looked at in blocks with more entries than WIDE
 STEPS = 6
+REFINING = 18
+REFINED = (10, 2)
+WIDE = 2**15
 POINTS = {1: 32, 2: 8, 3: 4}
 
 
@@ -51,7 +56,7 @@ def leading_groups(op: ConvOperator, part: float) -> list[int]:
     symbol = op.symbol().to(torch.float32)
     generator = torch.Generator().manual_seed(0)
     blocks = symbol.at(_frequencies(symbol))
-    sigma = _leading(blocks, generator)[0].amax(dim=0)
+    sigma = _leading(blocks, _random(blocks, generator), STEPS)[0].amax(dim=0)
     leading: list[int] = torch.nonzero(sigma >= part * sigma.max()).flatten().tolist()
     return leading
 
@@ -67,12 +72,18 @@ def _mixtures(
     """Random real mixtures of the near-peak waves of every group; (count, *shape)."""
     symbol = op.symbol().to(torch.float32)
     points = _frequencies(symbol)
-    sigma, vectors = _leading(symbol.at(points), generator)
+    blocks = symbol.at(points)
+    wide = math.prod(symbol.block_shape) > WIDE
+    sigma, vectors = _leading(blocks, _random(blocks, generator), STEPS)
     channels = op.input_shape[0] // op.groups
     dtype = torch.complex128 if op.dtype.is_complex else torch.float64
     rows = torch.zeros(count, *op.input_shape, dtype=dtype)
     for group in range(op.groups):
         part = rows[:, group * channels : (group + 1) * channels]
+        high = sigma[:, group].topk(min(len(points), REFINED[wide])).indices
+        sigma[high, group], vectors[high, group] = _leading(
+            blocks[high, group], vectors[high, group], REFINING
+        )
         for place, j in enumerate(_peaks(sigma[:, group], points)):
             windows = _windows(op.input_shape[1:], count, wanted, generator)
             windows[0] *= SECONDARY if place else 1  # row 0: mostly the largest peak
@@ -120,7 +131,7 @@ def _peaks(sigma: Tensor, points: Tensor) -> list[int]:
 def _frequencies(symbol: Symbol) -> Tensor:
     """A grid of frequencies, half of it for real symbols, fewer for wide blocks."""
     points = POINTS[symbol.dim]
-    if math.prod(symbol.block_shape) * symbol.groups > 2**15:
+    if math.prod(symbol.block_shape) * symbol.groups > WIDE:
         points = max(2, points // 2)
     line = 2 * math.pi * np.arange(points) / points
     grid = np.stack(np.meshgrid(*[line] * symbol.dim, indexing="ij"), axis=-1)
@@ -129,11 +140,15 @@ def _frequencies(symbol: Symbol) -> Tensor:
     return torch.from_numpy(grid.reshape(-1, symbol.dim))
 
 
-def _leading(blocks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _random(blocks: Tensor, generator: torch.Generator) -> Tensor:
+    """A right vector for each block."""
+    shape = (*blocks.shape[:-2], blocks.shape[-1])
+    return torch.randn(shape, generator=generator, dtype=torch.float32).to(blocks)
+
+
+def _leading(blocks: Tensor, v: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Estimates of the largest singular value and right vector by power iteration."""
-    shape = (*blocks.shape[:2], blocks.shape[3])
-    v = torch.randn(shape, generator=generator, dtype=torch.float32).to(blocks)
-    for _ in range(STEPS):
+    for _ in range(steps):
         # sums of products: a batch of matrices times one vector each is slow elsewhere
         image = (blocks * v[..., None, :]).sum(dim=-1)
         v = (blocks * image.conj()[..., None]).sum(dim=-2).conj()
