@@ -12,7 +12,7 @@ from torch import Tensor
 from convspec.geometry import IntArray
 from convspec.symbol import Symbol
 
-__all__ = ["TorusBlocks"]
+__all__ = ["TorusBlocks", "roots_of_unity"]
 
 
 class TorusBlocks:
@@ -26,6 +26,7 @@ class TorusBlocks:
     def __init__(
         self, symbol: Symbol, shape: tuple[int, ...], dtype: torch.dtype
     ) -> None:
+        self.symbol = symbol
         self.shape = shape
         self.dtype = dtype.to_complex()
         self.groups = symbol.groups
@@ -48,7 +49,7 @@ class TorusBlocks:
         self._evens = len(kept)
         # exp(i <q, w>) is a product over the axes; a table of each axis's factors
         self._waves = [
-            _roots_of_unity(np.multiply.outer(np.arange(size), kept[:, j]), 2 * size)
+            roots_of_unity(np.multiply.outer(np.arange(size), kept[:, j]), 2 * size)
             for j, size in enumerate(shape)
         ]
 
@@ -83,7 +84,7 @@ class TorusBlocks:
         return blocks.reshape(len(index), self.groups, *self.block_shape).to(self.dtype)
 
 
-def _roots_of_unity(turns: IntArray, order: int) -> npt.NDArray[np.complex128]:
+def roots_of_unity(turns: IntArray, order: int) -> npt.NDArray[np.complex128]:
     """``exp(2 pi i turns / order)``, the turns reduced in integers first."""
     roots: npt.NDArray[np.complex128] = np.exp(2j * np.pi * (turns % order) / order)
     return roots

@@ -11,8 +11,10 @@ Practical Control of Singular Values of Convolutional Layers", NeurIPS 2022).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+from torch import Tensor
 
 from convspec.geometry import Axis, ConvGeometry, IntArray
 from convspec.parallel import MAX_WORKERS, available_cores, parallel_map
@@ -24,6 +26,7 @@ from convspec.spectrum.blocks import (
     numpy_is_faster,
     thin_values,
 )
+from convspec.spectrum.fourier.gram import TorusGram
 from convspec.spectrum.fourier.torus import TorusBlocks
 from convspec.spectrum.reduce import ReadAxis, Reduction
 from convspec.spectrum.result import FloatArray
@@ -106,29 +109,76 @@ def decomposed(
         the decomposition of the blocks as evaluated.
     """
     small, large = sorted(blocks.block_shape)
-    values = np.empty((len(index), blocks.groups * small))
-    double = blocks.eps < 1e-10
-    numpy = not blocks.on_gpu and double and small >= NUMPY_SIDE and numpy_is_faster()
-    gram = accuracy == "fast" and small > 1
+    if accuracy == "fast" and small > 1:
+        values, errors = _each(blocks, index, lambda some: gram_values(blocks.at(some)))
+        return values, float(errors.max())
+    if small > 1 and large >= THIN * small:
+        values = _thin(blocks, index)
+    else:
+        numpy = not blocks.on_gpu and blocks.eps < 1e-10 and small >= NUMPY_SIDE
+        numpy = numpy and numpy_is_faster()
+        values, _ = _each(
+            blocks,
+            index,
+            lambda some: (block_values(blocks.at(some), numpy), None),
+            numpy,
+        )
+    return values, svd_error(small, large, float(values.max()), blocks.eps)
 
-    def compute(chunk: slice) -> float:
-        some = blocks.at(index[chunk])
-        error = 0.0
-        if gram:
-            found, errors = gram_values(some)
-            error = float(errors.max())
-        elif large >= THIN * small:
-            found = thin_values(some)
-        else:
-            found = block_values(some, numpy)
+
+def _thin(blocks: TorusBlocks, index: IntArray) -> FloatArray:
+    """Singular values of blocks with a short side, as accurate as by an SVD of each.
+
+    From the polynomial of the Gram matrices where that errs by no more than evaluating
+    the blocks and an SVD of the largest of them; from the blocks themselves elsewhere.
+    """
+    if not TorusGram.pays(blocks.symbol, len(index)):
+        return _each(blocks, index, lambda some: (thin_values(blocks.at(some)), None))[0]
+    gram = TorusGram(blocks.symbol, blocks.shape)
+    values, errors = _each(blocks, index, lambda some: gram.values_at(some, blocks.dtype))
+    found = values.reshape(*errors.shape, -1)
+    # evaluating a block moves its values too, so that norms are a little less
+    evaluation = _evaluation(blocks)
+    norms = 0.99 * ((found[..., 0] - errors).max(axis=0) - evaluation).clip(min=0)
+    allowed = svd_error(*blocks.block_shape, 1.0, blocks.eps) * norms + evaluation
+    refused = ~(errors <= allowed).all(axis=1)
+    if refused.any():
+        values[refused], _ = _each(
+            blocks,
+            index[refused],
+            lambda some: (thin_values(blocks.at(some), norms), None),
+        )
+    return values
+
+
+def _evaluation(blocks: TorusBlocks) -> FloatArray:
+    """The error of evaluating each group's blocks; (groups,)."""
+    axes = [1] * (blocks.symbol.dim - 1)
+    groups = blocks.symbol.coefficients
+    return np.array(
+        [symbol_error(part.reshape(*part.shape, *axes), blocks.eps) for part in groups]
+    )
+
+
+def _each(
+    blocks: TorusBlocks,
+    index: IntArray,
+    find: Callable[[IntArray], tuple[Tensor, Tensor | None]],
+    numpy: bool = False,
+) -> tuple[FloatArray, FloatArray]:
+    """Values (j, groups * s) and errors (j, groups) of some frequencies at a time."""
+    values = np.empty((len(index), blocks.groups * min(blocks.block_shape)))
+    errors = np.zeros((len(index), blocks.groups))
+
+    def compute(chunk: slice) -> None:
+        found, off = find(index[chunk])
         values[chunk] = found.flatten(1).cpu().numpy()
-        return error
+        if off is not None:
+            errors[chunk] = off.cpu().numpy()
 
     chunks = _chunks(len(index), blocks)
-    errors = parallel_map(compute, chunks, 1 if blocks.on_gpu else None, numpy=numpy)
-    if gram:
-        return values, max(errors)
-    return values, svd_error(small, large, float(values.max()), blocks.eps)
+    parallel_map(compute, chunks, 1 if blocks.on_gpu else None, numpy=numpy)
+    return values, errors
 
 
 def fourier_obstacle(geometry: ConvGeometry) -> str | None:
