@@ -74,7 +74,15 @@ def gram_values(blocks: Tensor) -> tuple[Tensor, Tensor]:
     even, odd = products[..., 0::2, :], products[..., 1::2, :]
     real = even[..., 0::2] + odd[..., 1::2]
     gram = torch.complex(real, even[..., 1::2] - odd[..., 0::2]).to(blocks.dtype)
-    return root_values(gram, (large + 2) * eps)
+    values, errors = root_values(gram, (large + 2) * eps)
+    tiny = torch.finfo(values.dtype).tiny
+    faint = values[..., 0] < tiny**0.5 / eps
+    if faint.any():  # of numbers this small products may have underflowed
+        lost = (blocks[faint] != 0).flatten(1).any(dim=1) * (
+            4 * large * small * tiny
+        ) ** 0.5
+        errors[faint] += lost.to(errors)
+    return values, errors
 
 
 def root_values(

@@ -19,11 +19,11 @@ from convspec.spectrum.blocks import root_values
 from convspec.spectrum.fourier.torus import roots_of_unity
 from convspec.symbol import Symbol
 
-__all__ = ["TorusGram"]
+__all__ = ["PAIRS", "TorusGram"]
 
 EPS = float(np.finfo(np.float64).eps)
-# products of pairs of taps formed at a time
-PAIRS = 2**20
+# products of pairs of taps held at a time, numbers
+PAIRS = 2**18
 # exponent of the least weights taken
 LEAST = -400
 
@@ -134,7 +134,8 @@ class TorusGram:
         last = roots_of_unity(np.multiply.outer(ends, self._last), self.shape[-1])
         waves = torch.as_tensor(np.hstack((last.real, last.imag)), device=device)
         parts = waves @ torch.view_as_real(pair).flatten(2)
-        return torch.view_as_complex(parts.unflatten(-1, (*self._block, 2)))
+        shape = (len(fronts), len(ends), *self._block, 2)
+        return torch.view_as_complex(parts.reshape(shape))
 
 
 def _differences(lags: IntArray) -> tuple[IntArray, IntArray]:

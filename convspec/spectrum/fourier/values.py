@@ -26,7 +26,7 @@ from convspec.spectrum.blocks import (
     numpy_is_faster,
     thin_values,
 )
-from convspec.spectrum.fourier.gram import TorusGram
+from convspec.spectrum.fourier.gram import PAIRS, TorusGram
 from convspec.spectrum.fourier.torus import TorusBlocks
 from convspec.spectrum.reduce import ReadAxis, Reduction
 from convspec.spectrum.result import FloatArray
@@ -41,7 +41,6 @@ __all__ = [
     "fourier_bytes",
     "fourier_flops",
     "fourier_obstacle",
-    "fourier_symbol",
     "fourier_values",
     "frequency_values",
     "torus_shape",
@@ -70,8 +69,7 @@ def fourier_values(
     """
     values, multiplicity, error = frequency_values(reduced, accuracy)
     norm = float(values.max())
-    values = np.repeat(values, multiplicity, axis=0).reshape(-1)
-    return reduced.assemble(values), reduced.error(norm, error)
+    return reduced.assemble(values, multiplicity), reduced.error(norm, error)
 
 
 def frequency_values(
@@ -88,7 +86,7 @@ def frequency_values(
             f"accuracy must be one of {', '.join(ACCURACIES)}; got {accuracy!r}"
         )
     shape, dtype = torus_shape(reduced), reduced.weight.dtype
-    blocks = TorusBlocks(fourier_symbol(reduced), shape, dtype)
+    blocks = TorusBlocks(reduced.symbol, shape, dtype)
     index, multiplicity = conjugate_half(shape, dtype.is_complex)
     values, error = decomposed(blocks, index, accuracy)
     return values, multiplicity, error + symbol_error(reduced.weight, blocks.eps)
@@ -112,7 +110,7 @@ def decomposed(
     if accuracy == "fast" and small > 1:
         values, errors = _each(blocks, index, lambda some: gram_values(blocks.at(some)))
         return values, float(errors.max())
-    if small > 1 and large >= THIN * small:
+    if _is_thin(blocks.block_shape):
         values = _thin(blocks, index)
     else:
         numpy = not blocks.on_gpu and blocks.eps < 1e-10 and small >= NUMPY_SIDE
@@ -126,6 +124,11 @@ def decomposed(
     return values, svd_error(small, large, float(values.max()), blocks.eps)
 
 
+def _is_thin(block_shape: tuple[int, int]) -> bool:
+    small, large = sorted(block_shape)
+    return small > 1 and large >= THIN * small
+
+
 def _thin(blocks: TorusBlocks, index: IntArray) -> FloatArray:
     """Singular values of blocks with a short side, as accurate as by an SVD of each.
 
@@ -135,7 +138,13 @@ def _thin(blocks: TorusBlocks, index: IntArray) -> FloatArray:
     if not TorusGram.pays(blocks.symbol, len(index)):
         return _each(blocks, index, lambda some: (thin_values(blocks.at(some)), None))[0]
     gram = TorusGram(blocks.symbol, blocks.shape)
-    values, errors = _each(blocks, index, lambda some: gram.values_at(some, blocks.dtype))
+    small = min(blocks.block_shape)
+    values, errors = _each(
+        blocks,
+        index,
+        lambda some: gram.values_at(some, blocks.dtype),
+        held=(small, THIN * small),
+    )
     found = values.reshape(*errors.shape, -1)
     # evaluating a block moves its values too, so that norms are a little less
     evaluation = _evaluation(blocks)
@@ -165,8 +174,18 @@ def _each(
     index: IntArray,
     find: Callable[[IntArray], tuple[Tensor, Tensor | None]],
     numpy: bool = False,
+    held: tuple[int, int] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Values (j, groups * s) and errors (j, groups) of some frequencies at a time."""
+    """Values (j, groups * s) and errors (j, groups), some frequencies at a time.
+
+    Args:
+        blocks: The symbol on a grid.
+        index: Places on the grid; (j, d).
+        find: What gives values and errors at some of them.
+        numpy: Whether it calls NumPy's linear algebra.
+        held: The matrices it decomposes, by default the blocks.
+    """
+    held = held or blocks.block_shape
     values = np.empty((len(index), blocks.groups * min(blocks.block_shape)))
     errors = np.zeros((len(index), blocks.groups))
 
@@ -176,7 +195,8 @@ def _each(
         if off is not None:
             errors[chunk] = off.cpu().numpy()
 
-    chunks = _chunks(len(index), blocks)
+    at_once = _frequencies_at_once(len(index), blocks.groups, held, blocks.on_gpu)
+    chunks = [slice(i, i + at_once) for i in range(0, len(index), at_once)]
     parallel_map(compute, chunks, 1 if blocks.on_gpu else None, numpy=numpy)
     return values, errors
 
@@ -207,16 +227,6 @@ def torus_shape(reduced: Reduction) -> tuple[int, ...]:
     return tuple(axis.outputs for axis in reduced.kept)
 
 
-def fourier_symbol(reduced: Reduction) -> Symbol:
-    """The symbol whose blocks at the torus frequencies are those of B."""
-    return Symbol.of_taps(
-        reduced.weight,
-        reduced.groups,
-        [axis.source[:, 0] for axis in reduced.kept],
-        [axis.stride for axis in reduced.kept],
-    )
-
-
 def conjugate_half(shape: tuple[int, ...], everything: bool) -> tuple[IntArray, IntArray]:
     """One frequency of each pair {w, -w} of a grid, and how many it stands for.
 
@@ -242,14 +252,6 @@ def conjugate_half(shape: tuple[int, ...], everything: bool) -> tuple[IntArray, 
     return index[keep], np.where(here == there, 1, 2)[keep]
 
 
-def _chunks(count: int, blocks: TorusBlocks) -> list[slice]:
-    """Frequencies to decompose at a time."""
-    at_once = _frequencies_at_once(
-        count, blocks.groups, blocks.block_shape, blocks.on_gpu
-    )
-    return [slice(first, first + at_once) for first in range(0, count, at_once)]
-
-
 def _frequencies_at_once(
     count: int, groups: int, block_shape: tuple[int, int], on_gpu: bool
 ) -> int:
@@ -262,8 +264,8 @@ def _frequencies_at_once(
         return max(1, min(count, CHUNK_BYTES // each))
     fitting = CACHE_BYTES // each
     shared = count // (4 * available_cores())
-    worth = CHUNK_FLOPS // blocks_flops(groups, block_shape)
-    return int(max(1, min(fitting, max(shared, worth))))
+    worth = int(CHUNK_FLOPS // blocks_flops(groups, block_shape))
+    return max(1, min(fitting, max(shared, worth)))
 
 
 def _svd_flops(shape: tuple[int, int]) -> float:
@@ -275,7 +277,7 @@ def _svd_flops(shape: tuple[int, int]) -> float:
 def fourier_flops(reduced: Reduction) -> float:
     """Estimated operations: those of half of the frequencies' SVDs."""
     count = math.prod(torus_shape(reduced)) / 2 + 1
-    return count * blocks_flops(reduced.groups, fourier_symbol(reduced).block_shape)
+    return count * blocks_flops(reduced.groups, reduced.symbol.block_shape)
 
 
 def blocks_flops(groups: int, block_shape: tuple[int, int]) -> float:
@@ -287,7 +289,7 @@ def fourier_bytes(reduced: Reduction) -> int:
     """Bytes of the frequencies held at a time, with what evaluating them takes."""
     count = math.prod(torus_shape(reduced)) // 2 + 2
     on_gpu = reduced.weight.device.type != "cpu"
-    return blocks_bytes(fourier_symbol(reduced), count, on_gpu)
+    return blocks_bytes(reduced.symbol, count, on_gpu)
 
 
 def blocks_bytes(symbol: Symbol, count: int, on_gpu: bool = False) -> int:
@@ -296,4 +298,8 @@ def blocks_bytes(symbol: Symbol, count: int, on_gpu: bool = False) -> int:
     cores = 1 if on_gpu else min(available_cores(), MAX_WORKERS)
     workers = min(cores, -(-count // at_once))
     held = 48 * workers * at_once * symbol.groups * math.prod(symbol.block_shape)
+    if _is_thin(symbol.block_shape):
+        return (
+            held + 16 * PAIRS + max(8, 2 ** (symbol.dim + 1)) * symbol.coefficients.nbytes
+        )
     return held + 4 * symbol.coefficients.nbytes
