@@ -78,10 +78,8 @@ def gram_values(blocks: Tensor) -> tuple[Tensor, Tensor]:
     tiny = torch.finfo(values.dtype).tiny
     faint = values[..., 0] < tiny**0.5 / eps
     if faint.any():  # of numbers this small products may have underflowed
-        lost = (blocks[faint] != 0).flatten(1).any(dim=1) * (
-            4 * large * small * tiny
-        ) ** 0.5
-        errors[faint] += lost.to(errors)
+        present = (blocks[faint] != 0).flatten(1).any(dim=1).to(errors)
+        errors[faint] += (4 * large * small * tiny) ** 0.5 * present
     return values, errors
 
 

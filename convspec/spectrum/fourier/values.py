@@ -298,8 +298,7 @@ def blocks_bytes(symbol: Symbol, count: int, on_gpu: bool = False) -> int:
     cores = 1 if on_gpu else min(available_cores(), MAX_WORKERS)
     workers = min(cores, -(-count // at_once))
     held = 48 * workers * at_once * symbol.groups * math.prod(symbol.block_shape)
-    if _is_thin(symbol.block_shape):
-        return (
-            held + 16 * PAIRS + max(8, 2 ** (symbol.dim + 1)) * symbol.coefficients.nbytes
-        )
-    return held + 4 * symbol.coefficients.nbytes
+    copies = 4
+    if _is_thin(symbol.block_shape):  # and what the Gram polynomial takes
+        held, copies = held + 16 * PAIRS, max(8, 2 ** (symbol.dim + 1))
+    return int(held + copies * symbol.coefficients.nbytes)
