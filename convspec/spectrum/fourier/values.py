@@ -104,7 +104,9 @@ def decomposed(
 
     Returns:
         (j, groups * min(r, c)), descending in each group, and a bound on the error of
-        the decomposition of the blocks as evaluated.
+        each, but for what evaluating the blocks errs by
+        (:func:`convspec.rounding.symbol_error`): together they bound the distance from
+        the exact values.
     """
     small, large = sorted(blocks.block_shape)
     if accuracy == "fast" and small > 1:
