@@ -13,8 +13,16 @@ from scipy.linalg import svd
 from torch import Tensor
 
 from convspec.rounding import svd_error
+from convspec.spectrum.result import FloatArray
 
-__all__ = ["CHUNK_BYTES", "block_values", "gram_values", "numpy_is_faster", "thin_values"]
+__all__ = [
+    "CHUNK_BYTES",
+    "block_values",
+    "gram_values",
+    "numpy_is_faster",
+    "root_values",
+    "thin_values",
+]
 
 # blocks are decomposed this many bytes at a time, whatever the size of the whole
 CHUNK_BYTES = 2**27
@@ -66,28 +74,57 @@ def gram_values(blocks: Tensor) -> tuple[Tensor, Tensor]:
     even, odd = products[..., 0::2, :], products[..., 1::2, :]
     real = even[..., 0::2] + odd[..., 1::2]
     gram = torch.complex(real, even[..., 1::2] - odd[..., 0::2]).to(blocks.dtype)
+    values, errors = root_values(gram, (large + 2) * eps)
+    tiny = torch.finfo(values.dtype).tiny
+    faint = values[..., 0] < tiny**0.5 / eps
+    if faint.any():  # of numbers this small products may have underflowed
+        present = (blocks[faint] != 0).flatten(1).any(dim=1).to(errors)
+        errors[faint] += (4 * large * small * tiny) ** 0.5 * present
+    return values, errors
+
+
+def root_values(
+    gram: Tensor, relative: float, absolute: Tensor | float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Square roots of the eigenvalues of ``X^H X`` as computed, and their errors.
+
+    Args:
+        gram: Hermitian, complex; (..., s, s).
+        relative: Bound on its error in norm, times the sum of its eigenvalues;
+        absolute: and a bound on what more it may err, broadcast to (...), float64.
+
+    Returns:
+        values (..., s), descending, and per matrix a bound on the error of each.
+    """
+    eps = torch.finfo(gram.dtype).eps
+    size = gram.shape[-1]
     squares: Tensor = torch.linalg.eigvalsh(gram).flip(-1)
     values = squares.clamp(min=0).sqrt()
-    off = (large + 2) * eps * squares.double().abs().sum(dim=-1)
-    off += svd_error(small, small, 1.0, eps) * squares[..., 0].double()
+    off = relative * squares.double().abs().sum(dim=-1) + absolute
+    off += svd_error(size, size, 1.0, eps) * squares.double().abs().amax(dim=-1)
     least = values[..., -1].double()
     below = (least**2 - off).clamp(min=0).sqrt()
     error = torch.minimum(off.sqrt(), off / (least + below).clamp(min=1e-300))
     return values, error + eps * values[..., 0]  # and the square root's own
 
 
-def thin_values(blocks: Tensor) -> Tensor:
+def thin_values(blocks: Tensor, norms: FloatArray | float = 0.0) -> Tensor:
     """Singular values of complex (..., r, c) as accurate as an SVD's, one side small.
 
     From the Gram matrix where its error is within :func:`convspec.rounding.svd_error`,
     which it is for blocks of small condition number; an SVD of the others.
+
+    Args:
+        blocks: The matrices.
+        norms: What else their norms may be taken for in that bound, broadcast to (...).
     """
     if min(blocks.shape[-2:]) == 1:
         return block_values(blocks)
     values, errors = gram_values(blocks)
     rows, columns = blocks.shape[-2:]
     allowed = svd_error(rows, columns, 1.0, torch.finfo(values.dtype).eps)
-    refused = errors > allowed * values[..., 0]
+    known = torch.as_tensor(norms, device=values.device)
+    refused = errors > allowed * torch.maximum(values[..., 0].double(), known)
     if refused.any():
         values[refused] = block_values(blocks[refused])
     return values

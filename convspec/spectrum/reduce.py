@@ -18,6 +18,7 @@ from torch import Tensor
 
 from convspec.geometry import Axis, ConvGeometry, IntArray, shared_reads
 from convspec.spectrum.result import FloatArray
+from convspec.symbol import Symbol
 
 __all__ = ["ReadAxis", "Reduction"]
 
@@ -141,6 +142,16 @@ class Reduction:
         )
 
     @cached_property
+    def symbol(self) -> Symbol:
+        """The symbol whose blocks at the torus frequencies are those of B, all cyclic."""
+        return Symbol.of_taps(
+            self.weight,
+            self.groups,
+            [axis.source[:, 0] for axis in self.kept],
+            [axis.stride for axis in self.kept],
+        )
+
+    @cached_property
     def scales(self) -> FloatArray:
         """Singular values of the axes that factor out, all products of them."""
         scales = np.ones(1)
@@ -149,11 +160,26 @@ class Reduction:
                 scales = np.multiply.outer(scales, np.sqrt(axis.counts)).reshape(-1)
         return scales
 
-    def assemble(self, values: FloatArray) -> FloatArray:
-        """All min(m, n) singular values of A, descending, from those of B."""
-        nonzero = np.multiply.outer(values, self.scales).reshape(-1)
+    def assemble(
+        self, values: FloatArray, multiplicity: IntArray | None = None
+    ) -> FloatArray:
+        """All min(m, n) singular values of A, descending, from those of B.
+
+        Args:
+            values: Of B, (j, ...).
+            multiplicity: How often each row counts, (j,); once each if None.
+        """
+        nonzero = np.multiply.outer(values, self.scales)
+        if multiplicity is None:
+            ascending = np.sort(nonzero, axis=None)
+        else:
+            runs = [
+                np.repeat(np.sort(nonzero[multiplicity == times], axis=None), times)
+                for times in np.unique(multiplicity)
+            ]
+            ascending = np.sort(np.concatenate(runs), kind="stable")  # merges the runs
         complete = np.zeros(min(self.shape))
-        complete[: len(nonzero)] = np.sort(nonzero)[::-1]
+        complete[: len(ascending)] = ascending[::-1]
         return complete
 
     def error(self, norm: float, error: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from torch import Tensor
 from convspec.geometry import IntArray
 from convspec.symbol import Symbol
 
-__all__ = ["TorusBlocks"]
+__all__ = ["TorusBlocks", "roots_of_unity"]
 
 
 class TorusBlocks:
@@ -26,36 +27,45 @@ class TorusBlocks:
     def __init__(
         self, symbol: Symbol, shape: tuple[int, ...], dtype: torch.dtype
     ) -> None:
+        self.symbol = symbol
         self.shape = shape
         self.dtype = dtype.to_complex()
         self.groups = symbol.groups
         self.block_shape = symbol.block_shape
         # twice the lags about the middle, integers; of q and -q one is kept
         twice = 2 * symbol.lags - symbol.lags.min(axis=0) - symbol.lags.max(axis=0)
-        sign = _leading_sign(twice)
-        kept, which = np.unique(
-            twice * np.where(sign < 0, -1, 1)[:, None], axis=0, return_inverse=True
+        self._sign = _leading_sign(twice)
+        self._kept, which = np.unique(
+            twice * np.where(self._sign < 0, -1, 1)[:, None], axis=0, return_inverse=True
         )
+        self._which = which.reshape(-1)
         # sorted, so that a lag in the very middle comes first; its sine is 0
-        self._odd = int((sign == 0).any())
-        combine = np.zeros((2 * len(kept), len(sign)))
-        combine[which.reshape(-1), np.arange(len(sign))] = 1
-        combine[len(kept) + which.reshape(-1), np.arange(len(sign))] = sign
-        combine = np.delete(combine, len(kept), axis=0) if self._odd else combine
-        coefficients = symbol.coefficients.flatten(0, 2).T  # (lags, entries)
+        self._odd = int((self._sign == 0).any())
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """The even, then the odd combinations of coefficients; (lags, entries)."""
+        evens, lags = len(self._kept), len(self._sign)
+        combine = np.zeros((2 * evens, lags))
+        combine[self._which, np.arange(lags)] = 1
+        combine[evens + self._which, np.arange(lags)] = self._sign
+        combine = np.delete(combine, evens, axis=0) if self._odd else combine
+        coefficients = self.symbol.coefficients.flatten(0, 2).T
         sums = torch.as_tensor(combine, device=coefficients.device).to(coefficients)
-        self._table = sums @ coefficients  # even, then odd combinations
-        self._evens = len(kept)
-        # exp(i <q, w>) is a product over the axes; a table of each axis's factors
-        self._waves = [
-            _roots_of_unity(np.multiply.outer(np.arange(size), kept[:, j]), 2 * size)
-            for j, size in enumerate(shape)
+        return sums @ coefficients
+
+    @cached_property
+    def _waves(self) -> list[npt.NDArray[np.complex128]]:
+        """Per axis a table of the factors whose product is ``exp(i <q, w>)``."""
+        return [
+            roots_of_unity(np.multiply.outer(np.arange(size), self._kept[:, j]), 2 * size)
+            for j, size in enumerate(self.shape)
         ]
 
     @property
     def on_gpu(self) -> bool:
         """Whether they are evaluated elsewhere than on the processor."""
-        return self._table.device.type != "cpu"
+        return self.symbol.coefficients.device.type != "cpu"
 
     @property
     def eps(self) -> float:
@@ -78,12 +88,12 @@ class TorusBlocks:
         if self._table.is_complex():
             blocks = torch.cat((cosine + 0j, 1j * sine), dim=1) @ self._table
         else:
-            even, odd = self._table[: self._evens], self._table[self._evens :]
+            even, odd = self._table[: len(self._kept)], self._table[len(self._kept) :]
             blocks = torch.complex(cosine @ even, sine @ odd)
         return blocks.reshape(len(index), self.groups, *self.block_shape).to(self.dtype)
 
 
-def _roots_of_unity(turns: IntArray, order: int) -> npt.NDArray[np.complex128]:
+def roots_of_unity(turns: IntArray, order: int) -> npt.NDArray[np.complex128]:
     """``exp(2 pi i turns / order)``, the turns reduced in integers first."""
     roots: npt.NDArray[np.complex128] = np.exp(2j * np.pi * (turns % order) / order)
     return roots

@@ -11,8 +11,11 @@ Practical Control of Singular Values of Convolutional Layers", NeurIPS 2022).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
+from torch import Tensor
 
 from convspec.geometry import Axis, ConvGeometry, IntArray
 from convspec.parallel import MAX_WORKERS, available_cores, parallel_map
@@ -24,6 +27,7 @@ from convspec.spectrum.blocks import (
     numpy_is_faster,
     thin_values,
 )
+from convspec.spectrum.fourier.gram import PAIRS, TorusGram
 from convspec.spectrum.fourier.torus import TorusBlocks
 from convspec.spectrum.reduce import ReadAxis, Reduction
 from convspec.spectrum.result import FloatArray
@@ -38,7 +42,6 @@ __all__ = [
     "fourier_bytes",
     "fourier_flops",
     "fourier_obstacle",
-    "fourier_symbol",
     "fourier_values",
     "frequency_values",
     "torus_shape",
@@ -51,6 +54,8 @@ CACHE_BYTES = 2**21
 CHUNK_FLOPS = 2**22
 # from this ratio of its sides on a block's Gram matrix is worth a try
 THIN = 4
+# frequencies that show whether the polynomial of the Gram matrices will do
+SAMPLE = 64
 # blocks this large decompose faster in NumPy, where it is faster at all
 NUMPY_SIDE = 32
 
@@ -67,8 +72,7 @@ def fourier_values(
     """
     values, multiplicity, error = frequency_values(reduced, accuracy)
     norm = float(values.max())
-    values = np.repeat(values, multiplicity, axis=0).reshape(-1)
-    return reduced.assemble(values), reduced.error(norm, error)
+    return reduced.assemble(values, multiplicity), reduced.error(norm, error)
 
 
 def frequency_values(
@@ -85,7 +89,7 @@ def frequency_values(
             f"accuracy must be one of {', '.join(ACCURACIES)}; got {accuracy!r}"
         )
     shape, dtype = torus_shape(reduced), reduced.weight.dtype
-    blocks = TorusBlocks(fourier_symbol(reduced), shape, dtype)
+    blocks = TorusBlocks(reduced.symbol, shape, dtype)
     index, multiplicity = conjugate_half(shape, dtype.is_complex)
     values, error = decomposed(blocks, index, accuracy)
     return values, multiplicity, error + symbol_error(reduced.weight, blocks.eps)
@@ -103,32 +107,118 @@ def decomposed(
 
     Returns:
         (j, groups * min(r, c)), descending in each group, and a bound on the error of
-        the decomposition of the blocks as evaluated.
+        each, but for what evaluating the blocks errs by
+        (:func:`convspec.rounding.symbol_error`): together they bound the distance from
+        the exact values.
     """
     small, large = sorted(blocks.block_shape)
-    values = np.empty((len(index), blocks.groups * small))
-    double = blocks.eps < 1e-10
-    numpy = not blocks.on_gpu and double and small >= NUMPY_SIDE and numpy_is_faster()
-    gram = accuracy == "fast" and small > 1
-
-    def compute(chunk: slice) -> float:
-        some = blocks.at(index[chunk])
-        error = 0.0
-        if gram:
-            found, errors = gram_values(some)
-            error = float(errors.max())
-        elif large >= THIN * small:
-            found = thin_values(some)
-        else:
-            found = block_values(some, numpy)
-        values[chunk] = found.flatten(1).cpu().numpy()
-        return error
-
-    chunks = _chunks(len(index), blocks)
-    errors = parallel_map(compute, chunks, 1 if blocks.on_gpu else None, numpy=numpy)
-    if gram:
-        return values, max(errors)
+    if accuracy == "fast" and small > 1:
+        values, errors = _each(blocks, index, lambda some: gram_values(blocks.at(some)))
+        return values, float(errors.max())
+    if _is_thin(blocks.block_shape):
+        values = _thin(blocks, index)
+    else:
+        numpy = not blocks.on_gpu and blocks.eps < 1e-10 and small >= NUMPY_SIDE
+        numpy = numpy and numpy_is_faster()
+        values, _ = _each(
+            blocks,
+            index,
+            lambda some: (block_values(blocks.at(some), numpy), None),
+            numpy,
+        )
     return values, svd_error(small, large, float(values.max()), blocks.eps)
+
+
+def _is_thin(block_shape: tuple[int, int]) -> bool:
+    small, large = sorted(block_shape)
+    return small > 1 and large >= THIN * small
+
+
+def _thin(blocks: TorusBlocks, index: IntArray) -> FloatArray:
+    """Singular values of blocks with a short side, as accurate as by an SVD of each.
+
+    From the polynomial of the Gram matrices where that errs by no more than evaluating
+    the blocks and an SVD of the largest of them; from the blocks themselves elsewhere.
+    """
+    norms = np.zeros(blocks.groups)
+    refused = np.ones(len(index), dtype=bool)
+    values = np.empty((len(index), blocks.groups * min(blocks.block_shape)))
+    if TorusGram.pays(blocks.symbol, len(index)):
+        gram = TorusGram(blocks.symbol, blocks.shape)
+        # smooth kernels are nearly singular at most frequencies: try a few of them
+        _, found, _ = _by_gram(blocks, gram, index[:: 1 + len(index) // SAMPLE])
+        if found.mean() <= 0.5:
+            values, refused, norms = _by_gram(blocks, gram, index)
+    if refused.any():
+        values[refused], _ = _each(
+            blocks,
+            index[refused],
+            lambda some: (thin_values(blocks.at(some), norms), None),
+        )
+    return values
+
+
+def _by_gram(
+    blocks: TorusBlocks, gram: TorusGram, index: IntArray
+) -> tuple[FloatArray, npt.NDArray[np.bool_], FloatArray]:
+    """Values by the Gram polynomial, the frequencies where they are not good enough.
+
+    And for each group a norm that its blocks reach, which the error may be relative to.
+    """
+    small = min(blocks.block_shape)
+    values, errors = _each(
+        blocks,
+        index,
+        lambda some: gram.values_at(some, blocks.dtype),
+        held=(small, THIN * small),
+    )
+    found = values.reshape(*errors.shape, -1)
+    # evaluating a block moves its values too, so that norms are a little less
+    evaluation = _evaluation(blocks)
+    norms = 0.99 * ((found[..., 0] - errors).max(axis=0) - evaluation).clip(min=0)
+    allowed = svd_error(*blocks.block_shape, 1.0, blocks.eps) * norms + evaluation
+    return values, ~(errors <= allowed).all(axis=1), norms
+
+
+def _evaluation(blocks: TorusBlocks) -> FloatArray:
+    """The error of evaluating each group's blocks; (groups,)."""
+    axes = [1] * (blocks.symbol.dim - 1)
+    groups = blocks.symbol.coefficients
+    return np.array(
+        [symbol_error(part.reshape(*part.shape, *axes), blocks.eps) for part in groups]
+    )
+
+
+def _each(
+    blocks: TorusBlocks,
+    index: IntArray,
+    find: Callable[[IntArray], tuple[Tensor, Tensor | None]],
+    numpy: bool = False,
+    held: tuple[int, int] | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Values (j, groups * s) and errors (j, groups), some frequencies at a time.
+
+    Args:
+        blocks: The symbol on a grid.
+        index: Places on the grid; (j, d).
+        find: What gives values and errors at some of them.
+        numpy: Whether it calls NumPy's linear algebra.
+        held: The matrices it decomposes, by default the blocks.
+    """
+    held = held or blocks.block_shape
+    values = np.empty((len(index), blocks.groups * min(blocks.block_shape)))
+    errors = np.zeros((len(index), blocks.groups))
+
+    def compute(chunk: slice) -> None:
+        found, off = find(index[chunk])
+        values[chunk] = found.flatten(1).cpu().numpy()
+        if off is not None:
+            errors[chunk] = off.cpu().numpy()
+
+    at_once = _frequencies_at_once(len(index), blocks.groups, held, blocks.on_gpu)
+    chunks = [slice(i, i + at_once) for i in range(0, len(index), at_once)]
+    parallel_map(compute, chunks, 1 if blocks.on_gpu else None, numpy=numpy)
+    return values, errors
 
 
 def fourier_obstacle(geometry: ConvGeometry) -> str | None:
@@ -157,16 +247,6 @@ def torus_shape(reduced: Reduction) -> tuple[int, ...]:
     return tuple(axis.outputs for axis in reduced.kept)
 
 
-def fourier_symbol(reduced: Reduction) -> Symbol:
-    """The symbol whose blocks at the torus frequencies are those of B."""
-    return Symbol.of_taps(
-        reduced.weight,
-        reduced.groups,
-        [axis.source[:, 0] for axis in reduced.kept],
-        [axis.stride for axis in reduced.kept],
-    )
-
-
 def conjugate_half(shape: tuple[int, ...], everything: bool) -> tuple[IntArray, IntArray]:
     """One frequency of each pair {w, -w} of a grid, and how many it stands for.
 
@@ -192,14 +272,6 @@ def conjugate_half(shape: tuple[int, ...], everything: bool) -> tuple[IntArray, 
     return index[keep], np.where(here == there, 1, 2)[keep]
 
 
-def _chunks(count: int, blocks: TorusBlocks) -> list[slice]:
-    """Frequencies to decompose at a time."""
-    at_once = _frequencies_at_once(
-        count, blocks.groups, blocks.block_shape, blocks.on_gpu
-    )
-    return [slice(first, first + at_once) for first in range(0, count, at_once)]
-
-
 def _frequencies_at_once(
     count: int, groups: int, block_shape: tuple[int, int], on_gpu: bool
 ) -> int:
@@ -212,8 +284,8 @@ def _frequencies_at_once(
         return max(1, min(count, CHUNK_BYTES // each))
     fitting = CACHE_BYTES // each
     shared = count // (4 * available_cores())
-    worth = CHUNK_FLOPS // blocks_flops(groups, block_shape)
-    return int(max(1, min(fitting, max(shared, worth))))
+    worth = int(CHUNK_FLOPS // blocks_flops(groups, block_shape))
+    return max(1, min(fitting, max(shared, worth)))
 
 
 def _svd_flops(shape: tuple[int, int]) -> float:
@@ -225,7 +297,7 @@ def _svd_flops(shape: tuple[int, int]) -> float:
 def fourier_flops(reduced: Reduction) -> float:
     """Estimated operations: those of half of the frequencies' SVDs."""
     count = math.prod(torus_shape(reduced)) / 2 + 1
-    return count * blocks_flops(reduced.groups, fourier_symbol(reduced).block_shape)
+    return count * blocks_flops(reduced.groups, reduced.symbol.block_shape)
 
 
 def blocks_flops(groups: int, block_shape: tuple[int, int]) -> float:
@@ -237,7 +309,7 @@ def fourier_bytes(reduced: Reduction) -> int:
     """Bytes of the frequencies held at a time, with what evaluating them takes."""
     count = math.prod(torus_shape(reduced)) // 2 + 2
     on_gpu = reduced.weight.device.type != "cpu"
-    return blocks_bytes(fourier_symbol(reduced), count, on_gpu)
+    return blocks_bytes(reduced.symbol, count, on_gpu)
 
 
 def blocks_bytes(symbol: Symbol, count: int, on_gpu: bool = False) -> int:
@@ -246,4 +318,7 @@ def blocks_bytes(symbol: Symbol, count: int, on_gpu: bool = False) -> int:
     cores = 1 if on_gpu else min(available_cores(), MAX_WORKERS)
     workers = min(cores, -(-count // at_once))
     held = 48 * workers * at_once * symbol.groups * math.prod(symbol.block_shape)
-    return held + 4 * symbol.coefficients.nbytes
+    copies = 4
+    if _is_thin(symbol.block_shape):  # and what the Gram polynomial takes
+        held, copies = held + 16 * PAIRS, max(8, 2 ** (symbol.dim + 1))
+    return int(held + copies * symbol.coefficients.nbytes)

@@ -25,7 +25,6 @@ from convspec.operator import ConvOperator
 from convspec.spectrum.fourier.axis_basis import Atoms, AxisBasis
 from convspec.spectrum.fourier.values import (
     conjugate_half,
-    fourier_symbol,
     frequency_values,
     torus_shape,
 )
@@ -88,7 +87,7 @@ class _Torus:
         self.reduced = reduced
         self.real = not reduced.weight.is_complex()
         self.shape = torus_shape(reduced)
-        self.symbol = fourier_symbol(reduced)
+        self.symbol = reduced.symbol
         self.index, self.multiplicity = conjugate_half(self.shape, not self.real)
         self.first = np.cumsum(self.multiplicity) - self.multiplicity
         self.inputs = [
