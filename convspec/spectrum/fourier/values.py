@@ -50,6 +50,8 @@ __all__ = [
 ACCURACIES = ("full", "fast")
 # per thread: blocks that stay in its cache while they are decomposed
 CACHE_BYTES = 2**21
+# tiny matrices that take some milliseconds in all: other threads would start cold
+ALONE_FLOPS = 2**24
 # a chunk worth a thread, about a millisecond
 CHUNK_FLOPS = 2**22
 # from this ratio of its sides on a block's Gram matrix is worth a try
@@ -217,7 +219,9 @@ def _each(
 
     at_once = _frequencies_at_once(len(index), blocks.groups, held, blocks.on_gpu)
     chunks = [slice(i, i + at_once) for i in range(0, len(index), at_once)]
-    parallel_map(compute, chunks, 1 if blocks.on_gpu else None, numpy=numpy)
+    work = len(index) * blocks.groups * _svd_flops(held)
+    alone = blocks.on_gpu or (min(held) > 1 and work < ALONE_FLOPS)
+    parallel_map(compute, chunks, 1 if alone else None, numpy=numpy)
     return values, errors
 
 
