@@ -162,7 +162,7 @@ def test_zero_weights_have_no_ratio() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.complex64], ids=str)
 def test_reshaped_norm_of_other_precisions(dtype: torch.dtype) -> None:
-    weight = torch.randn(2, 3, 3, dtype=torch.complex64, generator=seeded(4)).to(dtype)
+    weight = torch.randn(2, 3, 3, dtype=dtype, generator=seeded(4))
     low, high = reshaped_norm(cs.ConvOperator(weight, 9))
     exact = np.linalg.norm(weight.to(torch.complex128).flatten(1).numpy(), 2)
     assert low <= exact * (1 + 1e-14)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["ModelReport"]
 
 LEGEND = (
-    "By fourier or dense, numbers are exact for the layer as it is, up to rounding. a..b,",
-    ">= a, <= b: certified bounds on that number, rounding included, by envelope (tori",
-    "around the layer, and a Krylov vector for sigma_1) or by krylov (no torus).",
+    "By fourier or dense, numbers are exact for the layer as it is, up to rounding.",
+    "a..b, >= a, <= b: certified bounds on that number, rounding included, by envelope",
+    "(tori around the layer, and a Krylov vector for sigma_1) or by krylov (no torus).",
     "worst case: certified upper end of the supremum of sigma_1 over input sizes.",
     "reshaped: what torch.nn.utils.spectral_norm takes for sigma_1, the norm of the",
     "kernel as a matrix; below the worst case, with groups on either side.",
