@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(line, end="\n\n")
     if chosen.markdown:
         print("\n\n".join([markdown(results), *map(markdown_table, comparisons)]).strip())
-    accurate = all(each.accurate for each in (*results, *comparisons))
+    accurate = all(result.accurate for result in results)
+    accurate = accurate and all(found.accurate for found in comparisons)
     return 0 if accurate and not missing else 1
 
 
@@ -84,8 +85,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="name",
-        help=f"problems to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or groups of "
-        f"them: {', '.join(GROUPS)}",
+        help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
+        f"groups of them: {', '.join(GROUPS)}",
     )
     parser.add_argument(
         "--out",

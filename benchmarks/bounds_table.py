@@ -44,7 +44,7 @@ def _ratio(each: Measured) -> str:
     """Four digits past the point; closer to 1 than that, on which side, and how far."""
     assert each.ratio is not None
     off = each.ratio - 1
-    if abs(off) >= 5e-4 or off == 0:
+    if not math.isfinite(off) or abs(off) >= 5e-4 or off == 0:
         return f"{each.ratio:.3f}"
     return f"1{'+' if off > 0 else '-'}{abs(off):.0e}"
 

@@ -72,7 +72,7 @@ def find_problem(name: str) -> Problem:
 
 
 def expanded(names: Iterable[str]) -> list[str]:
-    """Names of problems and comparisons, each once, in place of the groups that hold them.
+    """Names of problems and comparisons, each once, instead of groups of them.
 
     Raises:
         ValueError: If a name is neither of them nor a group.
@@ -81,8 +81,8 @@ def expanded(names: Iterable[str]) -> list[str]:
     for name in names:
         if name not in PROBLEMS | COMPARISONS | GROUPS:
             raise ValueError(
-                f"the problems are {', '.join(PROBLEMS | COMPARISONS)}, and groups of them "
-                f"{', '.join(GROUPS)}; got {name!r}"
+                f"the problems are {', '.join(PROBLEMS | COMPARISONS)}, and groups of "
+                f"them {', '.join(GROUPS)}; got {name!r}"
             )
         found.update(dict.fromkeys(GROUPS.get(name, (name,))))
     return list(found)

@@ -101,14 +101,14 @@ def gram_circular(weight: Tensor, size: int, steps: int = 5) -> float:
     """
     K = weight.float()
     K = K if K.shape[0] >= K.shape[1] else K.transpose(0, 1)
-    G = torch.fft.rfft2(K, (size, size)).flatten(2).permute(2, 0, 1)
-    log = torch.zeros(len(G))
+    gram = torch.fft.rfft2(K, (size, size)).flatten(2).permute(2, 0, 1)
+    log = torch.zeros(len(gram))
     for _ in range(steps):
-        norm = torch.linalg.matrix_norm(G)
-        G = G / norm[:, None, None]
+        norm = torch.linalg.matrix_norm(gram).clamp(min=1e-30)  # a symbol can be 0
+        gram = gram / norm[:, None, None]
         log = 2 * (log + norm.log())
-        G = G.mH @ G
-    logs = (torch.linalg.matrix_norm(G).log() + log) * 2.0**-steps
+        gram = gram.mH @ gram
+    logs = (torch.linalg.matrix_norm(gram).log() + log) * 2.0**-steps
     return float(logs.max().exp())
 
 
