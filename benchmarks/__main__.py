@@ -7,7 +7,9 @@ import math
 import sys
 from pathlib import Path
 
-from benchmarks.catalogue import GROUPS, PROBLEMS, expanded
+from benchmarks.bounds import Comparison
+from benchmarks.bounds_table import markdown_table, text_table
+from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
 from benchmarks.markdown import markdown
 from benchmarks.problem import Result, Unavailable
 from benchmarks.record import write
@@ -26,9 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
         0, or 1 if a method was wrong or a problem could not be run.
     """
     chosen = _parse(arguments)
-    results, missing = [], False
+    results: list[Result] = []
+    comparisons: list[Comparison] = []
+    missing = False
     for name in chosen.names:
         try:
+            if name in COMPARISONS:
+                found = COMPARISONS[name](chosen.repeats)
+                comparisons.append(found)
+                print(text_table(found), end="\n\n", flush=True)
+                if chosen.out is None:
+                    write([], RESULTS / f"{name}.json", [found])
+                continue
             result = run(PROBLEMS[name](), chosen.repeats)
         except Unavailable as reason:
             missing = True
@@ -39,12 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.out is None:
             write([result], RESULTS / f"{name}.json")
     if chosen.out is not None:
-        write(results, chosen.out)
+        write(results, chosen.out, comparisons)
     for line in _over_floors(results):
         print(line, end="\n\n")
     if chosen.markdown:
-        print(markdown(results))
+        print("\n\n".join([markdown(results), *map(markdown_table, comparisons)]).strip())
     accurate = all(result.accurate for result in results)
+    accurate = accurate and all(found.accurate for found in comparisons)
     return 0 if accurate and not missing else 1
 
 
@@ -73,8 +85,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="name",
-        help=f"problems to run, by default all: {', '.join(PROBLEMS)}; or groups of "
-        f"them: {', '.join(GROUPS)}",
+        help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
+        f"groups of them: {', '.join(GROUPS)}",
     )
     parser.add_argument(
         "--out",
@@ -88,7 +100,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     chosen = parser.parse_args(arguments)
     try:
-        chosen.names = expanded(chosen.names or PROBLEMS)
+        chosen.names = expanded(chosen.names or PROBLEMS | COMPARISONS)
     except ValueError as error:
         parser.error(str(error))
     if chosen.repeats < 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from benchmarks import (
+    bounds,
     circular_spectrum,
     dense_matrix,
     envelopes,
@@ -17,7 +18,7 @@ from benchmarks import (
 )
 from benchmarks.problem import Problem
 
-__all__ = ["GROUPS", "PROBLEMS", "expanded", "find_problem"]
+__all__ = ["COMPARISONS", "GROUPS", "PROBLEMS", "expanded", "find_problem"]
 
 _CIRCULAR = {
     name: partial(circular_spectrum.problem, name) for name in circular_spectrum.CASES
@@ -52,6 +53,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
+# what has a value to show beside its time
+COMPARISONS: dict[str, Callable[[int], bounds.Comparison]] = {
+    "bounds": lambda repeats: bounds.compare(bounds.trained(), bounds.methods(), repeats),
+}
+
+
 def find_problem(name: str) -> Problem:
     """The problem of a name, at its full size.
 
@@ -65,17 +72,17 @@ def find_problem(name: str) -> Problem:
 
 
 def expanded(names: Iterable[str]) -> list[str]:
-    """Problem names, each once, in place of the groups that hold them.
+    """Names of problems and comparisons, each once, instead of groups of them.
 
     Raises:
-        ValueError: If a name is neither a problem nor a group.
+        ValueError: If a name is neither of them nor a group.
     """
     found: dict[str, None] = {}
     for name in names:
-        if name not in PROBLEMS and name not in GROUPS:
+        if name not in PROBLEMS | COMPARISONS | GROUPS:
             raise ValueError(
-                f"the problems are {', '.join(PROBLEMS)}, and groups of them "
-                f"{', '.join(GROUPS)}; got {name!r}"
+                f"the problems are {', '.join(PROBLEMS | COMPARISONS)}, and groups of "
+                f"them {', '.join(GROUPS)}; got {name!r}"
             )
         found.update(dict.fromkeys(GROUPS.get(name, (name,))))
     return list(found)

@@ -7,7 +7,7 @@ from itertools import groupby
 from benchmarks.problem import Result, Timing
 from benchmarks.table import number
 
-__all__ = ["markdown"]
+__all__ = ["escaped", "markdown"]
 
 
 def markdown(results: list[Result]) -> str:
@@ -29,7 +29,7 @@ def _columns(result: Result) -> tuple[str, ...]:
 
 def _family(results: list[Result]) -> str:
     """One table."""
-    header = [_escaped(cell) for cell in _columns(results[0])]
+    header = [escaped(cell) for cell in _columns(results[0])]
     if any(result.problem.memory for result in results):
         header.append("peak memory")
     rows = [_row(result) for result in results]
@@ -39,7 +39,7 @@ def _family(results: list[Result]) -> str:
 
 def _row(result: Result) -> list[str]:
     problem = result.problem
-    cells = [_escaped(problem.label or problem.name)]
+    cells = [escaped(problem.label or problem.name)]
     cells += [_cell(result, timing) for timing in result.timings]
     if problem.memory:
         peak = result.ours.peak_bytes
@@ -66,5 +66,6 @@ def _seconds(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text that a cell can hold."""
     return text.replace("|", "\\|")

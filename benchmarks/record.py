@@ -9,18 +9,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bounds import Comparison
+from benchmarks.bounds_table import as_dict
 from benchmarks.environment import environment
 from benchmarks.problem import Result, Timing
 
 __all__ = ["write"]
 
 
-def write(results: Sequence[Result], path: Path) -> None:
+def write(
+    results: Sequence[Result], path: Path, comparisons: Sequence[Comparison] = ()
+) -> None:
     """Write the results and where they were measured to a JSON file."""
     document = {
         "environment": environment(),
         "problems": [_problem(result) for result in results],
     }
+    if comparisons:
+        document["comparisons"] = [as_dict(found) for found in comparisons]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
 

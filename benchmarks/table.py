@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.problem import Result, Timing
 
-__all__ = ["number", "table", "targets"]
+__all__ = ["aligned", "number", "table", "targets"]
 
 HEADER = ("method", "min s", "median s", "x ours", "error/allowed")
 PEAK_NOTE = "peak: resident memory of a fresh process per method, imports included"
@@ -19,7 +19,7 @@ def table(result: Result) -> str:
     if problem.memory:
         footer.append(PEAK_NOTE)
     footer += targets(result)
-    return "\n".join([f"{problem.name}: {problem.title}", *_aligned(rows), *footer])
+    return "\n".join([f"{problem.name}: {problem.title}", *aligned(rows), *footer])
 
 
 def _row(result: Result, timing: Timing) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     """The rows as lines with a rule below the first; numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     last = len(widths) - 1

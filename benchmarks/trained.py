@@ -52,12 +52,19 @@ class TrainedFile:
     sha256: str
 
 
-MTCNN = TrainedFile(
-    "facenet-pytorch==2.6.0",
-    "ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca",
-    "facenet_pytorch/data/onet.pt",
-    "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
-)
+MTCNN = {
+    net: TrainedFile(
+        "facenet-pytorch==2.6.0",
+        "ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca",
+        f"facenet_pytorch/data/{net}.pt",
+        sha256,
+    )
+    for net, sha256 in (
+        ("pnet", "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
+        ("rnet", "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
+        ("onet", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
+    )
+}
 NUDENET = TrainedFile(
     "nudenet==3.4.2",
     "5937dbd84e5d8e5de038f08ffea5a1bb50a08475776bf2b4795914ce0eaf0331",
@@ -66,13 +73,18 @@ NUDENET = TrainedFile(
 )
 
 
-def mtcnn_kernel(name: str, cache: Path | None = None) -> Tensor:
-    """A kernel of MTCNN's O-Net (Zhang et al., 2016), such as ``"conv3"``, in float64.
+def mtcnn_kernel(name: str, cache: Path | None = None, net: str = "onet") -> Tensor:
+    """A kernel of MTCNN (Zhang et al., 2016), such as ``"conv3"``, in float64.
+
+    Args:
+        name: Of the layer.
+        cache: As in :func:`fetched`.
+        net: ``"pnet"``, ``"rnet"`` or ``"onet"``.
 
     Raises:
         Unavailable: If the weights are neither in the cache nor downloadable.
     """
-    content = fetched(MTCNN, cache)
+    content = fetched(MTCNN[net], cache)
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     kernel: Tensor = state[f"{name}.weight"]
     return kernel.double()

@@ -27,6 +27,7 @@ NAMES = [
     "gram_iteration_zero",
     "gram_iteration",
     "sampled_symbol",
+    "supremum",
     "power_iteration",
     "krylov",
 ]
@@ -62,6 +63,7 @@ def test_the_ladder_of_upper_bounds(op: cs.ConvOperator) -> None:
     assert upper["reshaped_kernel"] == math.inf
     ladders = [
         ("tensor_norm", "fantastic_four", "tsuzuku"),
+        ("supremum", "gram_iteration_zero"),
         ("sampled_symbol", "gram_iteration", "lip_bound", "lip_bound_v1"),
     ]
     for names in ladders:
@@ -79,6 +81,14 @@ def test_it_is_a_sequence(op: cs.ConvOperator) -> None:
     assert table[1] in table
     with pytest.raises(IndexError):
         table[len(table)]
+
+
+def test_the_supremum_is_tight_for_large_sizes() -> None:
+    weight = torch.randn(2, 3, 3, 3, generator=torch.Generator().manual_seed(2))
+    table = bounds.table(cs.ConvOperator(weight, 20, padding=1))
+    upper = {bound.name: bound.upper for bound in table}
+    for name in set(NAMES) - PROBABLE - {"reshaped_kernel", "tensor_norm", "schatten"}:
+        assert upper["supremum"] <= upper[name], name
 
 
 def test_its_repr_is_the_table(op: cs.ConvOperator) -> None:
@@ -140,6 +150,20 @@ def test_every_bound_applies_to_every_kind(options: dict[str, Any]) -> None:
     op = cs.ConvOperator(weight, 7, **options)
     table = bounds.table(op)
     assert all(isinstance(bound, cs.Bound) for bound in table)
+
+
+def test_the_supremum_has_a_budget(
+    op: cs.ConvOperator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table passes one on; a bound that it stopped holds, and says so."""
+    (limited,) = [bound for name, bound in ladder.BOUNDS if name == "supremum"]
+    assert limited.keywords == {"max_seconds": ladder.SUPREMUM_SECONDS}
+    done, stopped = bounds.supremum(op), bounds.supremum(op, max_evaluations=1)
+    assert "ended by its budget" not in done.assumptions
+    assert "; ended by its budget at a gap of " in stopped.assumptions
+    assert done.upper < stopped.upper < math.inf
+    monkeypatch.setattr(ladder, "BOUNDS", (("supremum", lambda op: stopped),))
+    assert repr(bounds.table(op)).endswith(stopped.assumptions)
 
 
 def test_public_names() -> None:

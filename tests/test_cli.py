@@ -137,7 +137,7 @@ def test_demo_succeeds_and_writes_its_files(demo: Outcome) -> None:
 def test_demo_prints_the_table_to_standard_output(demo: Outcome) -> None:
     title, _, header, rule, *rows = demo.out.splitlines()
     assert title == "digits CNN (embedded)"
-    assert header.split()[:2] == ["layer", "type"]
+    assert header.split()[:2] == ["layer", "kernel"]
     assert set(rule) == {"-"}
     assert [row.split()[0] for row in rows[: len(LAYERS)]] == LAYERS
     layers = json.loads((demo.folder / "report.json").read_text())["layers"]

@@ -237,6 +237,7 @@ class TestLeftOut:
         assert [words.split(":")[0] for words in row.left_out] == [
             "no Krylov",
             "no envelope",
+            "no worst case",
         ]
         assert all(f"Conv2d: {words}" in repr(report) for words in row.left_out)
         assert row.norm.lower == 0

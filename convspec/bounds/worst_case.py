@@ -117,11 +117,18 @@ def supremum(
     """Upper bound on sigma_1 of this operator by the supremum of its symbol.
 
     It is that of :func:`worst_case_norm`, with the padding's factor at this input size.
+    ``assumptions`` says at which gap, if a budget ended the search.
+
+    >>> import torch, convspec as cs
+    >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
+    >>> round(cs.bounds.supremum(op).upper, 12)
+    4.0
     """
     found = _bounded(op, at_size, rtol, max_evaluations, max_seconds)
-    return Bound(
-        0.0, found.upper, "supremum", found.assumptions, REFERENCE, value=found.value
-    )
+    words = found.assumptions
+    if not found.converged:
+        words += f"; ended by its budget at a gap of {found.supremum_gap:.1e}"
+    return Bound(0.0, found.upper, "supremum", words, REFERENCE, value=found.value)
 
 
 def worst_case_conditioning(

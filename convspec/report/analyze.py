@@ -18,8 +18,10 @@ from convspec.layers import layer_type
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
 from convspec.report.calls import Call, example_inputs, trace_calls
-from convspec.report.enclose import Limits, bounds_of, too_costly
+from convspec.report.enclose import bounds_of, too_costly
+from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.layer import LayerReport
+from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
 from convspec.rounding import down, up
 from convspec.spectrum import Spectrum, explain, spectrum
@@ -39,6 +41,7 @@ def analyze(
     max_bytes: int = DEFAULT_MAX_BYTES,
     phases: int = 4,
     envelope_flops: float = 5e10,
+    worst_case_seconds: float = 5.0,
     progress: Progress | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
@@ -47,6 +50,8 @@ def analyze(
     sizes; its modes, hooks, gradients and the random state are left as they were. A
     layer called on two sizes gets two rows. Where no exact method is within the limits,
     a Krylov vector and an envelope bound the norm, the rank and all other quantities.
+    Beside the norm stand its worst case over input sizes and the norm of the reshaped
+    kernel, which ``torch.nn.utils.spectral_norm`` normalises instead.
 
     Args:
         model: Any module; convolutions are found by hooks.
@@ -59,6 +64,9 @@ def analyze(
             spectrum, see :func:`convspec.spectral_envelope`; 0 for no torus.
         envelope_flops: Tori of an envelope that together are estimated beyond this are
             left out, the least telling first; ``left_out`` of the row says so.
+        worst_case_seconds: About when the search for a layer's worst case over input
+            sizes ends, however close its ends are by then; ``left_out`` says so. It can
+            take longer where a first look at a wide kernel does. 0 for no search.
         progress: Called with (layers done, layers, name) before each layer and behind
             the last.
 
@@ -69,7 +77,8 @@ def analyze(
         UnreadableModel: If the model does not run on the input.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
-        ValueError: If phases is not an integer of at least 0.
+        ValueError: If phases is not an integer of at least 0, or worst_case_seconds not
+            a number of at least 0.
     """
     if (input_shape is None) == (inputs is None):
         raise TypeError("analyze needs either input_shape or inputs, and not both")
@@ -78,17 +87,25 @@ def analyze(
     if inputs is None:
         assert input_shape is not None
         inputs = example_inputs(model, input_shape)
-    limits = Limits(max_flops, max_bytes, phase_count(phases), envelope_flops)
+    if not worst_case_seconds >= 0:
+        raise ValueError(
+            "worst_case_seconds must be at least 0, which leaves the worst case out; got "
+            f"{worst_case_seconds!r}"
+        )
+    limits = Limits(
+        max_flops, max_bytes, phase_count(phases), envelope_flops, worst_case_seconds
+    )
     trace = trace_calls(model, inputs)
     sizes = Counter(call.name for call in trace.calls)
-    rows = []
+    rows: list[LayerReport] = []
+    norms: dict[nn.Module, KernelNorms] = {}
     for done, call in enumerate(trace.calls):
         name = call.name
         if sizes[call.name] > 1:
             name += f" [{'x'.join(map(str, call.input_size))}]"
         if progress is not None:
             progress(done, len(trace.calls), name)
-        rows.append(_layer(name, call, limits))
+        rows.append(_layer(name, call, limits, norms))
     if progress is not None:
         progress(len(rows), len(rows), "")
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
@@ -96,7 +113,10 @@ def analyze(
     return ModelReport(tuple(rows), shown, tuple(trace.unused), (*trace.notes, *refused))
 
 
-def _layer(name: str, call: Call, limits: Limits) -> LayerReport:
+def _layer(
+    name: str, call: Call, limits: Limits, norms: dict[nn.Module, KernelNorms]
+) -> LayerReport:
+    """One row; the norms of its kernel are kept for its other input sizes."""
     start = time.perf_counter()
     row = partial(LayerReport, name=name, type=layer_type(call.module), calls=call.count)
     try:
@@ -113,7 +133,16 @@ def _layer(name: str, call: Call, limits: Limits) -> LayerReport:
             reason=str(error),
             seconds=time.perf_counter() - start,
         )
-    row = partial(row, operator=op, frobenius_norm=op.frobenius_norm())
+    if call.module not in norms:
+        norms[call.module] = kernel_norms(op, limits)
+    kernel = norms[call.module]
+    row = partial(
+        row,
+        operator=op,
+        frobenius_norm=op.frobenius_norm(),
+        worst_case=kernel.worst_case,
+        reshaped=kernel.reshaped,
+    )
     plan = explain(op, max_bytes=limits.max_bytes)
     reason = too_costly(plan, limits)
     if reason is None:
@@ -123,6 +152,7 @@ def _layer(name: str, call: Call, limits: Limits) -> LayerReport:
             norm=_exact_norm(exact),
             method=exact.method,
             reason=plan.reason,
+            left_out=kernel.left_out,
             seconds=time.perf_counter() - start,
         )
     known = bounds_of(op, limits)
@@ -133,7 +163,7 @@ def _layer(name: str, call: Call, limits: Limits) -> LayerReport:
         circular=known.circular,
         method=known.method,
         reason=reason,
-        left_out=known.left_out,
+        left_out=(*known.left_out, *kernel.left_out),
         seconds=time.perf_counter() - start,
     )
 

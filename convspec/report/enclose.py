@@ -8,6 +8,7 @@ from convspec.bounds import Bound
 from convspec.errors import GeometryError, NotConverged, TooLargeError
 from convspec.limits import readable_bytes
 from convspec.operator import ConvOperator
+from convspec.report.limits import Limits
 from convspec.spectrum import (
     Envelope,
     Plan,
@@ -18,27 +19,10 @@ from convspec.spectrum import (
 )
 from convspec.spectrum.envelope.ritz import norm_bounds
 
-__all__ = ["Bounds", "Limits", "bounds_of", "too_costly"]
+__all__ = ["Bounds", "bounds_of", "too_costly"]
 
 # residual of the leading singular value, relative; its own error is far smaller
 NORM_RTOL = 1e-4
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an analysis may spend on each layer.
-
-    Attributes:
-        max_flops: Operations on a spectrum, on Krylov or on an envelope.
-        max_bytes: Bytes held at a time.
-        phases: Phase shifts of each torus of an envelope.
-        envelope_flops: Operations on an envelope.
-    """
-
-    max_flops: float
-    max_bytes: int
-    phases: int
-    envelope_flops: float
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from convspec.bounds import Bound
+from convspec.bounds import Bound, WorstCase
 from convspec.operator import ConvOperator
 from convspec.report.quantities import NORM, QUANTITIES
+from convspec.rounding import down, up
 from convspec.spectrum import Envelope, Spectrum
 
 __all__ = ["QUANTILES", "Known", "LayerReport"]
@@ -42,7 +43,12 @@ class LayerReport:
             singular value lies within ``leading.error`` of it.
         circular: Without an exact spectrum: that of ``operator.circular()``, the same
             kernel on the torus of this size. Another operator: neither bound nor exact.
-        left_out: Sentences on what was left out of an envelope or Krylov, and why.
+        worst_case: Encloses the supremum of ``sigma_1`` over input sizes; what its
+            ``assumptions`` say of the padding.
+        reshaped: Certified ends of the norm of the kernel reshaped to a matrix, which
+            ``torch.nn.utils.spectral_norm`` normalises: with one group, at most the
+            worst case; with several, on either side of it.
+        left_out: Sentences on what was left out or cut short, and why.
     """
 
     name: str
@@ -58,6 +64,8 @@ class LayerReport:
     envelope: Envelope | None = None
     leading: Spectrum | None = None
     circular: Spectrum | None = None
+    worst_case: WorstCase | None = None
+    reshaped: tuple[float, float] | None = None
     left_out: tuple[str, ...] = ()
 
     @property
@@ -92,6 +100,18 @@ class LayerReport:
             found[NORM] = self.norm.lower, self.norm.upper
         return found
 
+    @property
+    def norm_over_reshaped(self) -> tuple[float, float] | None:
+        """Certified ends of sigma_1 over the norm of the reshaped kernel.
+
+        That is sigma_1 of this layer once ``spectral_norm`` has made its reshaped kernel
+        one of norm 1. None without either, or if both are 0.
+        """
+        if self.norm is None or self.reshaped is None or self.reshaped[0] == 0:
+            return None
+        least, most = self.reshaped
+        return max(0.0, down(self.norm.lower / most)), up(self.norm.upper / least)
+
     def to_dict(self) -> dict[str, Any]:
         """All that is known, JSON-ready: None where unknown, infinities as "inf".
 
@@ -99,7 +119,9 @@ class LayerReport:
         are under ``..._lower`` and ``..._upper``.
         """
         op, exact, envelope = self.operator, self.spectrum, self.envelope
-        leading, circular = self.leading, self.circular
+        leading, circular, worst = self.leading, self.circular, self.worst_case
+        reshaped = self.reshaped or (None, None)
+        ratio = self.norm_over_reshaped or (None, None)
         row: dict[str, Any] = {
             "name": self.name,
             "type": self.type,
@@ -122,7 +144,13 @@ class LayerReport:
             "quantiles_upper": _quantiles(envelope, "upper"),
             "leading": None if leading is None else leading.norm,
             "leading_error": None if leading is None else float(np.max(leading.error)),
-            "worst_case_norm": None,
+            "worst_case_lower": None if worst is None else worst.lower,
+            "worst_case_upper": None if worst is None else worst.upper,
+            "worst_case_assumptions": None if worst is None else worst.assumptions,
+            "reshaped_lower": reshaped[0],
+            "reshaped_upper": reshaped[1],
+            "norm_over_reshaped_lower": ratio[0],
+            "norm_over_reshaped_upper": ratio[1],
             "circular_norm": None if circular is None else circular.norm,
             "circular_quantiles": _quantiles(circular, "values"),
             "method": self.method,

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["ModelReport"]
 
 LEGEND = (
-    "sigma_1 to nuclear, by fourier or dense: exact for the layer as it is, up to",
-    "rounding. a..b, >= a, <= b: certified bounds on that number, rounding included, by",
-    "envelope (tori around the layer, and a Krylov vector for sigma_1) or by krylov (no",
-    "torus). circular: sigma_1 of the same kernel on the torus of this size, another",
-    "operator: neither exact nor a bound. worst case: the supremum over input sizes, not",
-    "computed by this version.",
+    "By fourier or dense, numbers are exact for the layer as it is, up to rounding.",
+    "a..b, >= a, <= b: certified bounds on that number, rounding included, by envelope",
+    "(tori around the layer, and a Krylov vector for sigma_1) or by krylov (no torus).",
+    "worst case: certified upper end of the supremum of sigma_1 over input sizes.",
+    "reshaped: what torch.nn.utils.spectral_norm takes for sigma_1, the norm of the",
+    "kernel as a matrix; below the worst case, with groups on either side.",
+    "circular: sigma_1 of the same kernel on the torus of this size, another operator:",
+    "neither exact nor a bound. More columns are in to_csv, to_json and to_dataframe.",
 )
 
 

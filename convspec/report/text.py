@@ -11,25 +11,24 @@ from convspec.report.layer import Known, LayerReport
 __all__ = ["EMPTY", "aligned", "layer_table"]
 
 EMPTY = "-"
+# files hold the others
 COLUMNS = (
     "layer",
-    "type",
     "kernel",
     "input",
     "output",
-    "||A||_F",
     "sigma_1",
+    "worst case",
+    "reshaped",
+    "circular",
     "sigma_min",
     "rank",
     "cond",
     "stable rank",
-    "nuclear",
     "method",
-    "circular",
-    "worst case",
     "s",
 )
-LEFT = 5  # columns of words and shapes, aligned left; numbers go right
+LEFT = 4  # columns of words and shapes, aligned left; numbers go right
 
 
 def layer_table(layers: Sequence[LayerReport]) -> str:
@@ -55,24 +54,30 @@ def _cells(layer: LayerReport) -> list[str]:
     op, circular, known = layer.operator, layer.circular, layer.quantities
     calls = f" (x{layer.calls})" if layer.calls > 1 else ""
     full = None if op is None else min(op.shape)
+    worst = None if layer.worst_case is None else layer.worst_case.upper
     return [
         layer.name + calls,
-        layer.type,
-        layer.geometry or EMPTY,
+        _kernel(layer),
         EMPTY if op is None else _shape(op.input_shape),
         EMPTY if op is None else _shape(op.output_shape),
-        _number(layer.frobenius_norm),
         _quantity(known["norm"]),
+        EMPTY if worst is None else _rounded(worst, ROUND_CEILING),
+        _number(None if layer.reshaped is None else layer.reshaped[0]),
+        _number(None if circular is None else circular.norm),
         _quantity(known["smallest"]),
         _quantity(known["rank"], full),
         _quantity(known["condition_number"]),
         _quantity(known["stable_rank"]),
-        _quantity(known["nuclear_norm"]),
         layer.method,
-        _number(None if circular is None else circular.norm),
-        EMPTY,
         f"{layer.seconds:.2f}",
     ]
+
+
+def _kernel(layer: LayerReport) -> str:
+    """The geometry; of a layer that is not supported, its type."""
+    if layer.operator is None:
+        return layer.type
+    return layer.geometry + (" transposed" if layer.operator.transposed else "")
 
 
 def _quantity(known: Known, most: float | None = None) -> str:

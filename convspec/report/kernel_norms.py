@@ -1,0 +1,77 @@
+"""Norms of a layer that its kernel alone determines, whatever the size of its input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from convspec.bounds import WorstCase, worst_case_norm
+from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
+from convspec.operator import ConvOperator
+from convspec.report.limits import Limits
+from convspec.rounding.svd import norm_enclosure
+
+__all__ = ["KernelNorms", "kernel_norms"]
+
+
+@dataclass(frozen=True)
+class KernelNorms:
+    """What a report says of a kernel.
+
+    Attributes:
+        worst_case: The supremum of sigma_1 over input sizes; None if it was left out.
+        reshaped: Certified ends of the norm of the kernel as a matrix, see below.
+        left_out: Sentences on what was left out or cut short, and why.
+    """
+
+    worst_case: WorstCase | None
+    reshaped: tuple[float, float]
+    left_out: tuple[str, ...] = ()
+
+
+def kernel_norms(op: ConvOperator, limits: Limits) -> KernelNorms:
+    """The worst case over input sizes, and what ``spectral_norm`` takes for the norm."""
+    reshaped = reshaped_norm(op)
+    if limits.worst_case_seconds == 0:
+        return KernelNorms(None, reshaped)
+    needed = _search_bytes(op)
+    if needed > limits.max_bytes:
+        words = f"no worst case: {readable_bytes(needed)}, beyond max_bytes"
+        return KernelNorms(None, reshaped, (words,))
+    with torch.no_grad():
+        found = worst_case_norm(op, max_seconds=limits.worst_case_seconds)
+    if found.converged:
+        return KernelNorms(found, reshaped)
+    words = (
+        f"worst case to a relative gap of {found.supremum_gap:.1e} only, the search was "
+        f"ended by worst_case_seconds={limits.worst_case_seconds:g}"
+    )
+    return KernelNorms(found, reshaped, (words,))
+
+
+def reshaped_norm(op: ConvOperator) -> tuple[float, float]:
+    """Certified ends of the norm of the matrix that ``spectral_norm`` normalises.
+
+    In ``torch.nn.utils.spectral_norm`` that is the weight as (C_out, C_in / groups k^d);
+    of transposed layers, (C_out / groups, C_in k^d). Without groups it is at most the
+    supremum of sigma_1 over input sizes. Groups are stacked in it instead of being taken
+    one by one, so that it can lie on either side of sigma_1.
+    """
+    weight = op.weight.detach().cpu()
+    matrix = (weight.transpose(0, 1) if op.transposed else weight).flatten(1)
+    wide = torch.complex128 if matrix.is_complex() else torch.float64
+    lower, upper = norm_enclosure(matrix.to(wide))
+    return float(lower), float(upper)
+
+
+def _search_bytes(op: ConvOperator) -> int:
+    """What the search for the worst case holds, about: Gram matrices of the kernel."""
+    groups = op.geometry.groups
+    rows, columns, *kernel = op.weight.shape
+    strides = [axis.stride for axis in op.geometry.axes]
+    side = min(rows // groups, columns * math.prod(strides))
+    taps = [-(-k // s) for k, s in zip(kernel, strides, strict=True)]
+    table = 16 * groups * side**2 * math.prod(2 * count - 1 for count in taps)
+    return 16 * op.weight.numel() + min(table, DEFAULT_MAX_BYTES)
