@@ -99,7 +99,9 @@ class Parts:
         places = [0, *[2 + j for j in exact], 1, *[2 + j for j in wrapped]]
         moved = weight.permute(places)
         taps = math.prod(weight.shape[2 + j] for j in exact)
-        moved = moved.reshape(groups * rows * taps, columns, *moved.shape[len(exact) + 2 :])
+        moved = moved.reshape(
+            groups * rows * taps, columns, *moved.shape[len(exact) + 2 :]
+        )
         if wraps:
             torus = Torus(
                 tuple(wrap.relation.frequencies for wrap in wraps),
@@ -150,7 +152,9 @@ class Parts:
         else:
             small, large = sorted(self.coefficients.shape[2:4])
             lags = self.coefficients.shape[-1]
-            each = 8.0 * small * (small * large + small**2 / 6) + 4.0 * lags * small * large
+            each = (
+                8.0 * small * (small * large + small**2 / 6) + 4.0 * lags * small * large
+            )
         return groups * len(self.index) * each
 
     def taps(self, group: int, places: IntArray | slice) -> Tensor:
@@ -240,9 +244,9 @@ def _block_norms(blocks: Tensor, target: float, radius: float) -> Tensor:
     top = torch.linalg.eigvalsh(gram[open_])[:, -1].clamp(min=0)
     step = 8 * UNIT * blocks.shape[-1] * blocks.shape[-2]
     for margin in MARGINS:
-        level = above(top * (1 + margin * step), UNIT)
-        proven = at_most(gram[open_], level, error[open_])
-        trial = above(above(level.sqrt(), 4 * UNIT) + radius, 4 * UNIT)
+        levels = above(top * (1 + margin * step), UNIT)
+        proven = at_most(gram[open_], levels, error[open_])
+        trial = above(above(levels.sqrt(), 4 * UNIT) + radius, 4 * UNIT)
         upper[open_[proven]] = torch.minimum(upper[open_[proven]], trial[proven])
         open_, top = open_[~proven], top[~proven]
         if not len(open_):
