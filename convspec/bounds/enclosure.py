@@ -7,6 +7,7 @@ import math
 import torch
 
 from convspec.bounds.enclosure_lower import Leading, leading
+from convspec.bounds.enclosure_pieces import bound_in_pieces
 from convspec.bounds.enclosure_search import Search, best_relation
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.result import Bound
@@ -17,6 +18,7 @@ from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
 from convspec.rounding import up
 from convspec.spectrum.envelope.axes import relations
+from convspec.spectrum.envelope.tables import AxisTables
 from convspec.spectrum.reduce import Reduction
 
 __all__ = ["spectral_norm"]
@@ -119,7 +121,7 @@ def _climb(
     if search.done:
         return
     exact = search.exact()
-    if exact.exact and search.affords(exact, SMALL_FLOPS / search.flops):
+    if exact.exact and search.affords(exact, min(1.0, SMALL_FLOPS / search.flops)):
         search.run(exact, "the operator itself")
         return
     pairs = zip(work.geometry.axes, search.reduced.axes, strict=True)
@@ -137,8 +139,16 @@ def _climb(
         return
     if search.affords(exact):
         search.run(exact, "the operator itself")
-    elif known is not None:
+        return
+    if known is not None:
         search.half_wrapped(wraps, full, known)
+    tables = [
+        AxisTables.of(axis, read)
+        for axis, read in zip(work.geometry.axes, search.reduced.axes, strict=True)
+        if not read.single
+    ]
+    if not any(axis.circular for axis in tables):
+        bound_in_pieces(search, found, tables)
 
 
 def _root(reduced: Reduction) -> float:

@@ -123,7 +123,6 @@ class BandLayout:
 
     def ordered(self, taps: Tensor, kernel: Sequence[int]) -> Tensor:
         """Taps (k_1 ... k_d, rows, columns), flat, in the order of the layout."""
-        axes = [taps.ndim - 2 + j for j in range(2)]
         shaped = taps.reshape(*kernel, *taps.shape[-2:])
         axes = [len(kernel), len(kernel) + 1]
         return shaped.permute(*self.order, *axes).flatten(0, len(kernel) - 1)
@@ -157,6 +156,8 @@ class BandedGram:
 
         inf where nothing was proven.
         """
+        if not self._band.any():
+            return up(math.sqrt(self._error))
         square = down(target * target)
         level = square - 1.01 * self._slack(square)
         if level > 0 and (found := self._upper(level)) <= target:
