@@ -59,7 +59,7 @@ def check(kind: st.SearchStrategy[Case], count: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_operators(kind: str) -> None:
-    check(KINDS[kind], 25)
+    check(KINDS[kind], 15)
 
 
 @pytest.mark.slow
@@ -161,17 +161,36 @@ def test_the_gap_closes_where_a_band_is_affordable(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
-@pytest.mark.parametrize("size", [24, (9, 40)], ids=str)
-def test_bounds_without_the_operator(mode: str, size: Any) -> None:
-    """Tori, half-wrapped ones and pieces hold, and are within a few percent."""
+@pytest.mark.parametrize(
+    ("size", "max_flops"),
+    [(24, 3e7), (24, 1e7), (24, 4e6), ((9, 40), 3e6), ((40, 9), 2e6)],
+    ids=str,
+)
+def test_bounds_without_the_operator(mode: str, size: Any, max_flops: float) -> None:
+    """Tori, half-wrapped ones and pieces hold; without them the gap would be above 1."""
     weight = gaussian(1, 3, 3, 3, 3) + 1
     op = cs.ConvOperator(weight, size, padding=1, padding_mode=mode)
     known = cs.spectral_norm(op, 1e-9)
-    band = 2 * 9 * np.prod(op.input_shape) * (2 * 9 * min(op.input_shape[1:])) ** 2
-    less = cs.spectral_norm(op, 1e-9, max_flops=band / 60)
+    less = cs.spectral_norm(op, 1e-9, max_flops=max_flops)
+    assert known.gap <= 1e-9
     assert known.lower <= less.upper
     assert less.lower <= known.upper
     assert "itself" not in less.assumptions
+    assert less.gap < {"zeros": 0.02, "circular": 2e-9}.get(mode, 0.5)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_pieces_hold(mode: str, axes: int) -> None:
+    """Pieces of every width, down to where an axis cannot be cut, are upper bounds."""
+    sizes = {1: [40, 41], 2: [(12, 15), (9, 22)], 3: [(7, 8, 9)]}[axes]
+    for seed, size in enumerate(sizes * 3):
+        weight = gaussian(seed, 2, 2, *[3] * axes) + seed % 2
+        op = cs.ConvOperator(weight, size, padding=1, padding_mode=mode)
+        known = cs.spectral_norm(op, 1e-9)
+        for exponent in np.arange(2.0, 8.0, 0.5):
+            bound = cs.spectral_norm(op, 1e-9, max_flops=10**exponent)
+            assert bound.upper >= known.lower
 
 
 @pytest.mark.parametrize("exponent", [-1074, -1030, -600, -300, 300, 600, 1020])

@@ -13,7 +13,7 @@ from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.result import Bound
 from convspec.bounds.schur import absolute_norm
 from convspec.bounds.unfolding import unfolding_norm
-from convspec.bounds.worst_case import supremum
+from convspec.bounds.worst_case import MAX_EVALUATIONS, supremum
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
 from convspec.rounding import up
@@ -132,7 +132,11 @@ def _climb(
         known = search.run(full, "a phase-shifted torus")
     else:
         known = None
-        upper = supremum(work, rtol).upper
+        rows, columns = search.reduced.block_channels
+        each = 40.0 * search.reduced.groups * rows * columns * min(rows, columns)
+        evaluations = max(1, min(MAX_EVALUATIONS, int(search.flops / each)))
+        upper = supremum(work, max(rtol, 1e-6), evaluations).upper
+        search.flops -= each * evaluations
         for group in search.open:
             search.include(group, up(upper / root, 2), "the supremum of the symbol")
     if search.done or not exact.exact:
