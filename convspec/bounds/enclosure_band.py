@@ -45,6 +45,9 @@ __all__ = ["BandLayout", "BandedGram"]
 MARGINS = (2.0**-36, 2.0**-26, 2.0**-16, 2.0**-9)
 
 
+Pairs = tuple[tuple[int, int, IntArray, IntArray, IntArray], ...]
+
+
 @dataclass(frozen=True)
 class BandLayout:
     """Where the products of taps go in the band of the Gram matrix on the smaller side.
@@ -66,7 +69,7 @@ class BandLayout:
     places: int
     channels: int
     inner: int
-    pairs: tuple[tuple[int, int, IntArray, IntArray, IntArray], ...]
+    pairs: Pairs
     width: int
     reads: tuple[int, ...]
 
@@ -79,19 +82,10 @@ class BandLayout:
         pattern = Pattern.of([sources[j] for j in order], [sizes[j] for j in order])
         outputs, inputs = pattern.shape
         pixels = columns * inputs <= rows * outputs
-        selections = _selections(pattern, math.prod(len(source) for source in sources))
-        pairs, apart = [], 0
-        for t, first in enumerate(selections):
-            for u, second in enumerate(selections):
-                shared = first.T @ second if pixels else first @ second.T
-                shared = sparse.coo_array(shared)
-                keep = shared.row >= shared.col
-                p, q = (np.asarray(x[keep], dtype=np.int64) for x in shared.coords)
-                if len(p):
-                    pairs.append((t, u, p, q, np.asarray(shared.data[keep])))
-                    apart = max(apart, int((p - q).max()))
+        taps = math.prod(len(source) for source in sources)
+        pairs, apart = _shared(pattern, taps, pixels)
         channels = columns if pixels else rows
-        reads = [int(s.sum(axis=0).max()) if s.nnz else 0 for s in selections]
+        reads = _most_reads(pattern, taps)
         places = inputs if pixels else outputs
         return cls(
             order,
@@ -101,7 +95,7 @@ class BandLayout:
             rows if pixels else columns,
             tuple(pairs),
             min(channels * (apart + 1), channels * places) - 1,
-            tuple(reads),
+            reads,
         )
 
     @property
@@ -229,18 +223,45 @@ class BandedGram:
         return dense
 
 
-def _selections(pattern: Pattern, taps: int) -> list[sparse.csr_array]:
-    """The 0/1 matrices S_t, (outputs, pixels)."""
+def _shared(pattern: Pattern, taps: int, pixels: bool) -> tuple[Pairs, int]:
+    """The pairs of a layout, and how far apart their places are at most.
+
+    One product of a 0/1 matrix with its transpose: its columns are (tap, place), its
+    rows what the two sides share.
+    """
     rows, columns = pattern.row[pattern.entry], pattern.column[pattern.entry]
-    found = []
-    for tap in range(taps):
-        # reads are listed in the order of their entries only if no two share one
-        here = pattern.tap == tap
-        ones = np.ones(int(here.sum()), dtype=np.int64)
-        found.append(
-            sparse.csr_array((ones, (rows[here], columns[here])), shape=pattern.shape)
-        )
-    return found
+    outputs, inputs = pattern.shape
+    common, place = (rows, columns) if pixels else (columns, rows)
+    count, length = (inputs, outputs) if pixels else (outputs, inputs)
+    ones = np.ones(len(common), dtype=np.int64)
+    reads = sparse.csr_array(
+        (ones, (common, pattern.tap * count + place)), shape=(length, taps * count)
+    )
+    shared = (reads.T @ reads).tocoo()
+    first, second = (np.asarray(x, dtype=np.int64) for x in shared.coords)
+    t, p, u, q = first // count, first % count, second // count, second % count
+    keep = p >= q
+    key = (t * taps + u)[keep]
+    order = np.argsort(key, kind="stable")
+    p, q, counts = p[keep][order], q[keep][order], np.asarray(shared.data)[keep][order]
+    keys, starts = np.unique(key[order], return_index=True)
+    ends = [*starts[1:].tolist(), len(order)]
+    pairs = tuple(
+        (int(k) // taps, int(k) % taps, p[a:b], q[a:b], counts[a:b])
+        for k, a, b in zip(keys, starts.tolist(), ends, strict=True)
+    )
+    return pairs, int((p - q).max(initial=0))
+
+
+def _most_reads(pattern: Pattern, taps: int) -> tuple[int, ...]:
+    """For each tap the most outputs of which it reads one pixel."""
+    columns = pattern.column[pattern.entry]
+    places, counts = np.unique(
+        pattern.tap * pattern.shape[1] + columns, return_counts=True
+    )
+    most = np.zeros(taps, dtype=np.int64)
+    np.maximum.at(most, places // pattern.shape[1], counts)
+    return tuple(most.tolist())
 
 
 def _negative_band(layout: BandLayout, taps: Tensor) -> npt.NDArray[Any]:

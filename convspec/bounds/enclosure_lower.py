@@ -14,6 +14,7 @@ from torch import Tensor
 from convspec.bounds.iteration import product_noise, rayleigh, small_side
 from convspec.bounds.kernel import ScaledKernel
 from convspec.spectrum.krylov.largest import largest_triples
+from convspec.spectrum.reduce import ReadAxis
 
 __all__ = ["Leading", "leading"]
 
@@ -28,7 +29,8 @@ class Leading:
 
     Attributes:
         lower: ``||A v|| / ||v||``, rounded down.
-        pixels: The vector on the pixels that the convolution reads, (c, *sizes).
+        pixels: The vector on the pixels that the convolution reads, (c, *sizes) of the
+            axes with more than one tap; those of the others are among the channels.
     """
 
     lower: float
@@ -76,6 +78,10 @@ def leading(kernel: ScaledKernel, rtol: float) -> Leading:
     noise = product_noise(kernel)
     lower = rayleigh(side, vector.reshape(-1), noise)
     pixels = found.left[0] if op.transposed else found.right[0]
+    single = [ReadAxis.of(axis).single for axis in op.geometry.axes]
+    ahead = [0, *[1 + j for j, alone in enumerate(single) if alone]]
+    behind = [1 + j for j, alone in enumerate(single) if not alone]
+    pixels = pixels.permute(*ahead, *behind).flatten(0, len(ahead) - 1)
     return Leading(lower, pixels)
 
 
