@@ -1,7 +1,7 @@
 """The linear operator of a convolution layer, its exact spectrum, and what it says."""
 
 from convspec import bounds, plot
-from convspec.bounds import Bound, worst_case_conditioning, worst_case_norm
+from convspec.bounds import Bound, spectral_norm, worst_case_conditioning, worst_case_norm
 from convspec.classic import from_toeplitz, im2col, to_matrix
 from convspec.errors import (
     ConvSpecError,
@@ -58,6 +58,7 @@ __all__ = [
     "plot",
     "spectral_density",
     "spectral_envelope",
+    "spectral_norm",
     "spectrum",
     "symbol_density",
     "to_matrix",

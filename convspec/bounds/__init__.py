@@ -1,6 +1,7 @@
 """Enclosures of sigma_1: what a convolution can amplify at most."""
 
 from convspec.bounds.berezin_lieb import schatten
+from convspec.bounds.enclosure import spectral_norm
 from convspec.bounds.gram import gram_iteration
 from convspec.bounds.gram_zero import gram_iteration_zero
 from convspec.bounds.iteration import krylov, power_iteration
@@ -34,6 +35,7 @@ __all__ = [
     "reshaped_kernel",
     "sampled_symbol",
     "schatten",
+    "spectral_norm",
     "supremum",
     "table",
     "tensor_norm",

@@ -17,7 +17,7 @@ from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.rounding import down, gamma, up
 
-__all__ = ["krylov", "power_iteration"]
+__all__ = ["krylov", "power_iteration", "product_noise", "rayleigh", "small_side"]
 
 TINY = 1e-300
 
@@ -60,8 +60,8 @@ def power_iteration(
     """
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
-    noise = _product_noise(kernel)
-    side = _small_side(kernel.detached().operator)
+    noise = product_noise(kernel)
+    side = small_side(kernel.detached().operator)
     rows = _random_rows(side, starts, seed)
     logarithms = torch.zeros(starts, dtype=torch.float64)  # of ||B^j x||
     for _ in range(steps):
@@ -71,7 +71,7 @@ def power_iteration(
         rows = rows / lengths.clamp(min=TINY)[:, None]
     images = torch.linalg.vector_norm(_product(side, rows), dim=1)
     best = rows[images.argmax()]
-    lower = _rayleigh(side, best, noise)
+    lower = rayleigh(side, best, noise)
     q = 2 * steps + 1
     # relative to lambda_1^q: each of 2 q products errs by noise, each scaling by a unit
     growth = 4 * q * noise / max(lower, TINY)
@@ -85,9 +85,7 @@ def power_iteration(
         "power_iteration",
         lower=lower,
         upper=max(lower, upper),
-        value=torch.linalg.vector_norm(
-            _product(_small_side(kernel.operator), best[None])
-        ),
+        value=torch.linalg.vector_norm(_product(small_side(kernel.operator), best[None])),
         assumptions=f"upper end with probability 1 - {failure:g} over the starts",
         reference="Dixon 1983",
         guarantee="probabilistic",
@@ -140,18 +138,18 @@ def krylov(
     """
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
-    side = _small_side(kernel.detached().operator)
+    side = small_side(kernel.detached().operator)
     order = side.shape[1]
     steps = min(steps, order)
     needed = (starts * steps + 4 * starts) * order * kernel.weight.element_size()
     what = f"{starts} Krylov bases of {steps} vectors"
     require_bytes(what, needed, max_bytes, "take fewer starts or steps")
-    noise = _product_noise(kernel)
+    noise = product_noise(kernel)
     found = Lanczos.of(
         lambda rows: _gram(side, rows), _random_rows(side, starts, seed), steps, seed
     )
     best = found.vectors[found.values.argmax()]
-    lower = _rayleigh(side, best, noise)
+    lower = rayleigh(side, best, noise)
     errors = _perturbations(kernel, found, noise)
     theta = found.values.clamp(min=0) + errors
     upper = 0.0
@@ -164,9 +162,7 @@ def krylov(
         "krylov",
         lower=lower,
         upper=max(lower, upper),
-        value=torch.linalg.vector_norm(
-            _product(_small_side(kernel.operator), best[None])
-        ),
+        value=torch.linalg.vector_norm(_product(small_side(kernel.operator), best[None])),
         assumptions=f"upper end with probability 1 - {failure:g} over the starts",
         reference="Kuczynski and Wozniakowski 1992",
         guarantee="probabilistic",
@@ -195,7 +191,7 @@ def _check(steps: int, starts: int, failure: float) -> None:
         raise ValueError(f"failure must be a probability in (0, 1); got {failure}")
 
 
-def _small_side(op: ConvOperator) -> ConvOperator:
+def small_side(op: ConvOperator) -> ConvOperator:
     """A or its adjoint, whichever has the smaller input."""
     return op.H if op.shape[1] > op.shape[0] else op
 
@@ -219,7 +215,7 @@ def _gram(side: ConvOperator, rows: Tensor) -> Tensor:
     return products
 
 
-def _rayleigh(side: ConvOperator, row: Tensor, noise: float) -> float:
+def rayleigh(side: ConvOperator, row: Tensor, noise: float) -> float:
     """At most ``||A v|| / ||v||``."""
     image = _product(side, row[None])
     length = float(torch.linalg.vector_norm(row))
@@ -228,7 +224,7 @@ def _rayleigh(side: ConvOperator, row: Tensor, noise: float) -> float:
     return max(0.0, down(down(below - up(noise * above)) / above, 2)) if above else 0.0
 
 
-def _product_noise(kernel: ScaledKernel) -> float:
+def product_noise(kernel: ScaledKernel) -> float:
     """Bound on the error of a product with A or its adjoint, for a unit vector.
 
     ``|fl(A x) - A x| <= gamma_k |A| |x|`` for sums of k terms in any order (Higham 2002,

@@ -28,7 +28,7 @@ from convspec.geometry import Axis, IntArray
 from convspec.spectrum.envelope.tables import KINDS, AxisTables, Relation, Side
 from convspec.spectrum.reduce import ReadAxis
 
-__all__ = ["relations"]
+__all__ = ["compression", "relations"]
 
 
 def relations(axis: Axis, read: ReadAxis) -> dict[str, list[Relation]]:
@@ -41,7 +41,7 @@ def relations(axis: Axis, read: ReadAxis) -> dict[str, list[Relation]]:
         torus = {kind: [_cyclic(read)] for kind in KINDS}
         return torus | {"unfolding": [_unfolding(tables)]}
     found = {
-        "compression": [_compression(tables)],
+        "compression": [compression(tables)],
         "larger": list(_larger(tables)),
         "perturbation": list(_perturbations(tables)),
         "rows": list(_row_subsets(tables)),
@@ -66,7 +66,7 @@ def _cyclic(read: ReadAxis) -> Relation:
     )
 
 
-def _compression(
+def compression(
     tables: AxisTables, kind: str = "compression", least: int = 1
 ) -> Relation:
     """The smallest torus that holds the padded axis; any phase.
@@ -94,8 +94,8 @@ def _compression(
 def _larger(tables: AxisTables) -> Iterator[Relation]:
     """The next torus that holds the axis, for paddings that show no pixel twice."""
     if tables.isometric:
-        smallest = _compression(tables).frequencies
-        yield _compression(tables, "larger", smallest + 1)
+        smallest = compression(tables).frequencies
+        yield compression(tables, "larger", smallest + 1)
 
 
 def _holds(tables: AxisTables, used: IntArray, frequencies: int) -> bool:

@@ -24,7 +24,15 @@ from convspec.spectrum.fourier.values import blocks_bytes, blocks_flops, decompo
 from convspec.spectrum.result import FloatArray
 from convspec.symbol import Symbol
 
-__all__ = ["Torus", "Turns", "torus_bytes", "torus_flops", "torus_values", "turns_of"]
+__all__ = [
+    "Torus",
+    "Turns",
+    "torus_bytes",
+    "torus_flops",
+    "torus_frequencies",
+    "torus_values",
+    "turns_of",
+]
 
 Turns = tuple[Fraction, ...]
 
@@ -107,7 +115,7 @@ def torus_values(
         (groups, values), descending, and a bound for each group, (groups, 1).
     """
     symbol = torus.symbol(weight, groups)
-    index, grid, multiplicity = _frequencies(torus, turns, weight.is_complex())
+    index, grid, multiplicity = torus_frequencies(torus, turns, weight.is_complex())
     found, _ = decomposed(TorusBlocks(symbol, grid, torch.float64), index)
     several = np.repeat(found.reshape(len(index), groups, -1), multiplicity, axis=0)
     values: FloatArray = -np.sort(-several.swapaxes(0, 1).reshape(groups, -1), axis=1)
@@ -144,7 +152,7 @@ def _all(turns: Turns, is_complex: bool) -> bool:
     return is_complex or any(t.denominator > 2 for t in turns)
 
 
-def _frequencies(
+def torus_frequencies(
     torus: Torus, turns: Turns, is_complex: bool
 ) -> tuple[IntArray, tuple[int, ...], IntArray]:
     """Grid places, the grid they are on, and how many frequencies each stands for.
