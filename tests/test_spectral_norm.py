@@ -59,7 +59,7 @@ def check(kind: st.SearchStrategy[Case], count: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_operators(kind: str) -> None:
-    check(KINDS[kind], 15)
+    check(KINDS[kind], 12)
 
 
 @pytest.mark.slow
@@ -183,12 +183,12 @@ def test_bounds_without_the_operator(mode: str, size: Any, max_flops: float) -> 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_pieces_hold(mode: str, axes: int) -> None:
     """Pieces of every width, down to where an axis cannot be cut, are upper bounds."""
-    sizes = {1: [40, 41], 2: [(12, 15), (9, 22)], 3: [(7, 8, 9)]}[axes]
-    for seed, size in enumerate(sizes * 3):
+    sizes = {1: [40, 41], 2: [(12, 15), (9, 22)], 3: [(5, 6, 7)]}[axes]
+    for seed, size in enumerate(sizes):
         weight = gaussian(seed, 2, 2, *[3] * axes) + seed % 2
         op = cs.ConvOperator(weight, size, padding=1, padding_mode=mode)
         known = cs.spectral_norm(op, 1e-9)
-        for exponent in np.arange(2.0, 8.0, 0.5):
+        for exponent in (2, 5, 6, 6.5, 7):
             bound = cs.spectral_norm(op, 1e-9, max_flops=10**exponent)
             assert bound.upper >= known.lower
 
@@ -270,6 +270,18 @@ def test_groups_are_pruned_but_never_lost() -> None:
     bound = cs.spectral_norm(op, 1e-9)
     assert bound.lower <= single.upper
     assert bound.upper >= single.lower
+    assert bound.gap <= 1e-9
+
+
+def test_a_group_that_its_symbol_hides() -> None:
+    """Replicate padding makes the group with the smaller symbol the larger one."""
+    alternating = torch.tensor([1.0, -1, 1, -1], dtype=torch.float64)
+    weight = torch.stack([1.1 * alternating, torch.full((4,), 0.6)])[:, None]
+    op = cs.ConvOperator(weight, 2, groups=2, padding=((1, 2),), padding_mode="replicate")
+    low, high = norm_enclosure(op.to_dense().numpy().astype(np.longdouble))
+    bound = cs.spectral_norm(op, 1e-9)
+    assert bound.lower <= high
+    assert low <= bound.upper
     assert bound.gap <= 1e-9
 
 

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from convspec.bounds.enclosure_lower import Leading, leading
+from convspec.bounds.enclosure_lower import Leading, group_lower, leading
 from convspec.bounds.enclosure_pieces import bound_in_pieces
 from convspec.bounds.enclosure_search import Search, best_relation
 from convspec.bounds.kernel import ScaledKernel
@@ -99,12 +99,16 @@ def spectral_norm(
         [""] * reduced.groups,
     )
     _climb(search, found, work, kernel, rtol)
+    lower = found.lower
+    if not search.done and reduced.groups > 1:  # the vector may be of another group
+        group = int(search.upper.argmax())
+        lower = max(lower, group_lower(kernel, group, rtol))
     upper = float(search.upper.max())
     upper = upper if root == 1 else up(upper * root)
     return kernel.bound(
         "spectral_norm",
-        lower=found.lower,
-        upper=max(upper, found.lower),
+        lower=lower,
+        upper=max(upper, lower),
         assumptions="upper end: " + " and ".join(dict.fromkeys(search.used)),
         reference=REFERENCE,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.iteration import product_noise, rayleigh, small_side
-from convspec.bounds.kernel import ScaledKernel
+from convspec.bounds.kernel import ScaledKernel, scaled_down
 from convspec.spectrum.krylov.largest import largest_triples
 from convspec.spectrum.reduce import ReadAxis
 
-__all__ = ["Leading", "leading"]
+__all__ = ["Leading", "group_lower", "leading"]
 
 MAX_PRODUCTS = 4000
 # phases per axis that are compared
@@ -61,9 +61,10 @@ class Leading:
         # conjugation sends frequency w of a vector to -w of its conjugate: signs differ
         flipped = peaks[np.ix_(*[-np.arange(n) % n for n in peaks.shape])]
         scores = np.maximum(peaks, flipped)
+        top = float(scores.max()) or 1.0  # a torus can crop all that is not 0
         best = min(
             product(*map(range, scores.shape)),
-            key=lambda place: (round(float(scores[place] / scores.max()), 6), place),
+            key=lambda place: (round(float(scores[place] / top), 6), place),
         )
         return tuple(Fraction(j, n) for j, n in zip(best, scores.shape, strict=True))
 
@@ -83,6 +84,18 @@ def leading(kernel: ScaledKernel, rtol: float) -> Leading:
     behind = [1 + j for j, alone in enumerate(single) if not alone]
     pixels = pixels.permute(*ahead, *behind).flatten(0, len(ahead) - 1)
     return Leading(lower, pixels)
+
+
+def group_lower(kernel: ScaledKernel, group: int, rtol: float) -> float:
+    """A lower bound on the norm of one group of the scaled operator."""
+    op = kernel.detached().operator
+    rows = op.weight.shape[0] // op.groups
+    geometry = replace(op.geometry, c_in=op.weight.shape[1], c_out=rows, groups=1)
+    weight = op.weight[group * rows : (group + 1) * rows]
+    alone = ScaledKernel.of(op.with_geometry(weight, geometry))
+    if not alone.weight.any():
+        return 0.0
+    return scaled_down(leading(alone, rtol).lower, alone.exponent)
 
 
 def _split(count: int, free: bool) -> tuple[int, int]:
