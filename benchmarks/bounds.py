@@ -36,7 +36,7 @@ PUBLISHED = "published"
 # the truth is known from below, to rounding
 SLACK = 1e-12
 # seconds that the repeats of one method may take
-SECONDS = 2.0
+SECONDS = 0.5
 
 
 @dataclass(frozen=True)
