@@ -1,0 +1,53 @@
+"""Axes to draw on, and what all pictures share: text in proportion, quiet frames."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+__all__ = ["axes_or_new", "finish", "inches", "points"]
+
+
+def axes_or_new(
+    ax: Axes | None, *, width: float = 0.0, height: float | None = None
+) -> Axes:
+    """The given axes, or those of a new figure of the user's size.
+
+    Args:
+        ax: The axes, if there are any.
+        width: Least width in inches.
+        height: Height in inches, if the data ask for one.
+    """
+    if ax is not None:
+        return ax
+    wide, high = mpl.rcParams["figure.figsize"]
+    size = max(width, wide), height or high
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def points(factor: float = 1.0) -> float:
+    """A font size, relative to the user's."""
+    return factor * float(mpl.rcParams["font.size"])
+
+
+def inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes before layout."""
+    box = ax.get_window_extent()
+    dpi = ax.figure.dpi
+    return box.width / dpi, box.height / dpi
+
+
+def finish(ax: Axes, *, grid: str | None = "y", left: bool = True) -> None:
+    """A light grid behind the data and no frame where nothing is read off.
+
+    Args:
+        ax: The axes.
+        grid: Whose ticks have lines: ``"x"``, ``"y"``, ``"both"`` or none.
+        left: Whether the left spine stays.
+    """
+    hidden = ["top", "right"] if left else ["top", "right", "left"]
+    ax.spines[hidden].set_visible(False)
+    ax.set_axisbelow(True)
+    if grid is not None:
+        ax.grid(axis=grid, color="0.9", linewidth=0.6)  # type: ignore[arg-type]
