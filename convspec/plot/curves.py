@@ -121,15 +121,17 @@ def _estimated(density: Density, errors: float) -> Curve:
     points = min(density.count, 400)
     place = (np.arange(points) + 0.5) / points
     found = density.quantile(1 - place)
+    values, spread = found.value, errors * found.standard_error
     if density.method == "symbol":
         words = "symbol: limit of large inputs"
-        return Curve("estimate", words, density.count, place, found.value)
-    spread = errors * found.standard_error
-    low = np.maximum(found.value - spread, 0.0)
+        return Curve("estimate", words, density.count, place, values)
+    if not np.array_equal(density.nodes, density.radau_nodes):
+        # nothing below the smallest node is resolved: no flat tail is drawn
+        seen = values > density.nodes[density.weights > 0].min()
+        place, values, spread = place[seen], values[seen], spread[seen]
+    low = np.maximum(values - spread, 0.0)
     words = f"estimate, \u00b1 {errors:g} standard errors"
-    return Curve(
-        "estimate", words, density.count, place, found.value, low, found.value + spread
-    )
+    return Curve("estimate", words, density.count, place, values, low, values + spread)
 
 
 def _picked(count: int) -> IntArray:

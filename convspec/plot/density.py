@@ -68,7 +68,14 @@ def density(
     name = words if found.method == "symbol" else f"estimate \u00b1 {errors:g} s.e."
     name = name if label is None else f"{label}: {name}"
     _curve(
-        ax, found, kind, log, t, width, errors, {"color": color, "label": name} | kwargs
+        ax,
+        found,
+        kind,
+        log,
+        t,
+        width,
+        errors,
+        {"color": color, "linestyle": "-", "label": name} | kwargs,
     )
     if symbol is not None:
         look = {"color": "black", "linestyle": "--", "linewidth": 1.0, "label": words}
@@ -128,7 +135,9 @@ def _truth(ax: Axes, truth: Spectrum, kind: Kind, log: bool, t: Any) -> None:
     name = f"exact: {len(values):,} values"
     if kind == "counting":
         counts = np.searchsorted(-values, -t, side="right")
-        ax.step(t, counts, where="mid", color="0.6", linewidth=2.5, label=name)
+        ax.step(
+            t, counts, where="mid", color="0.75", linestyle="-", linewidth=3.5, label=name
+        )
         return
     edges = np.geomspace(t[0], t[-1], 61) if log else np.linspace(t[0], t[-1], 61)
     widths = np.diff(np.log(edges)) if log else np.diff(edges)

@@ -10,21 +10,23 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from convspec.bounds import Bound
 from convspec.errors import NotApplicable
-from convspec.plot.canvas import axes_or_new, finish, points
+from convspec.plot.canvas import axes_or_new, finish, inches, points
 from convspec.plot.palette import ENCLOSED, EXACT, QUIET
 
 __all__ = ["bounds"]
 
 ROW_INCHES = 0.19
 REASON_LETTERS = 46
-# colour, filled and words, by guarantee
-LOOKS: dict[str, tuple[str, bool, str]] = {
-    "certified": (EXACT, True, "certified"),
-    "probabilistic": ("#D55E00", False, "with probability"),
-    "estimate": (QUIET, False, "no guarantee"),
+NARROW = 3.0  # inches of axes that have room for one column of words
+# colour, markers of upper and lower ends, and words, by guarantee
+LOOKS: dict[str, tuple[str, str, str]] = {
+    "certified": (EXACT, "<>", "certified"),
+    "probabilistic": ("#D55E00", "<>", "with probability"),
+    "estimate": (QUIET, "34", "no guarantee"),
 }
 
 
@@ -123,23 +125,23 @@ def _row(
             0.01, place, words, transform=across, color="0.5", style="italic", **small
         )
         return
-    color, filled, _ = LOOKS[row.guarantee]
+    color, marks, _ = LOOKS[row.guarantee]
     options: dict[str, Any] = {
         "color": color,
-        "markerfacecolor": color if filled else "white",
+        "markerfacecolor": color if row.guarantee == "certified" else "white",
         "linestyle": "",
         "markersize": 5.0,
         **look,
     }
     upper, lower = math.isfinite(row.upper), row.lower > 0
     if upper and lower:
-        ax.plot([row.lower, row.upper], [place] * 2, color=color, linewidth=1.5)
+        ax.plot([row.lower, row.upper], [place] * 2, "-", color=color, linewidth=1.5)
     elif upper:  # the truth is somewhere to the left
-        ax.plot([ax.get_xlim()[0], row.upper], [place] * 2, color=color, alpha=0.25)
+        ax.plot([ax.get_xlim()[0], row.upper], [place] * 2, "-", color=color, alpha=0.25)
     if upper:
-        ax.plot([row.upper], [place], marker="<", **options)
+        ax.plot([row.upper], [place], marker=marks[0], **options)
     if lower:
-        ax.plot([row.lower], [place], marker=">", **options)
+        ax.plot([row.lower], [place], marker=marks[1], **options)
     text = _ratio(row, ends)
     if text:
         ax.text(1.01, place, text, transform=across, color="0.3", **small)
@@ -164,41 +166,50 @@ def _band(ax: Axes, ends: tuple[float, float]) -> None:
 
 
 def _plain_ticks(ax: Axes, low: float, high: float) -> None:
-    """Numbers instead of powers where the axis spans little more than a decade."""
-    if high / low < 30:
-        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7), numticks=12))
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+    """Numbers instead of powers of ten, as many as the axis has room for."""
+    if high / low > 1000 or not 1e-3 < low < high < 1e4:
+        return
+    subs = (1, 1.5, 2, 3, 5, 7) if high / low < 12 else (1, 2, 5)
+    if inches(ax)[0] < NARROW and high / low > 30:
+        subs = (1,)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _legend(
     ax: Axes, known: list[Bound], ends: tuple[float, float], truth: Bound | None
 ) -> None:
+    """Below the axes: what markers and the band mean."""
     handles: list[Artist] = []
-    for guarantee, (color, filled, words) in LOOKS.items():
+    for guarantee, (color, marks, words) in LOOKS.items():
         if any(bound.guarantee == guarantee for bound in known):
-            face = color if filled else "white"
+            face = color if guarantee == "certified" else "white"
             handles.append(
-                Line2D([], [], color=color, markerfacecolor=face, marker="<",
+                Line2D([], [], color=color, markerfacecolor=face, marker=marks[0],
                        linestyle="", label=words)
             )  # fmt: skip
     if 0 < ends[1] < math.inf:
-        gap = (ends[1] - ends[0]) / ends[0] if ends[0] > 0 else math.inf
-        source = "tightest certified ends" if truth is None else truth.name
-        words = f"{source}: \u03c3\u2081 \u2248 {ends[1]:.5g}, gap {gap:.0e}"
-        if gap > 0.01:
-            words = f"{source}: {ends[0]:.4g} \u2264 \u03c3\u2081 \u2264 {ends[1]:.4g}"
+        words = _enclosure(ends, "tightest" if truth is None else truth.name)
         handles.append(Patch(facecolor=(ENCLOSED, 0.35), edgecolor=ENCLOSED, label=words))
+    if not handles:
+        return
+    below = 0.42 / inches(ax)[1]
     ax.legend(
         handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=2,
+        loc="upper center",
+        bbox_to_anchor=(0.4, -below),
+        ncols=2 if inches(ax)[0] > NARROW else 1,
         columnspacing=1.0,
         handletextpad=0.4,
     )
+
+
+def _enclosure(ends: tuple[float, float], source: str) -> str:
+    gap = (ends[1] - ends[0]) / ends[0] if ends[0] > 0 else math.inf
+    if gap < 0.01:
+        return f"{source}: \u03c3\u2081 = {ends[1]:.4g}, gap {gap:.0e}"
+    return f"{source}: {ends[0]:.4g} \u2264 \u03c3\u2081 \u2264 {ends[1]:.4g}"
 
 
 def _shortened(words: str) -> str:

@@ -23,6 +23,7 @@ DECADES = 4
 ROW_INCHES = 0.13
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 POINTS_PER_INCH = 72
+VISIBLE = 1.02  # a worst case is shown from this ratio to the norm on
 LEAST_POINTS = 3.5  # smaller text is left out rather than printed
 
 
@@ -128,7 +129,7 @@ def _limits(
     """Of the axis: everything large, and small values for some decades."""
     tops = [ends[1] for layer in rows if (ends := _norm_ends(layer)) and ends[1] > 0]
     if worst_case:
-        tops += [_worst(layer) for layer in rows if 0 < _worst(layer) < math.inf]
+        tops += [_worst(layer) for layer in rows if _worst(layer) > 0]
     top = max(tops, default=1.0)
     lows = [value for known in bands if known for value in known.low if value > 0]
     lows += [ends[0] for layer in rows if (ends := _norm_ends(layer)) and ends[0] > 0]
@@ -136,7 +137,12 @@ def _limits(
 
 
 def _worst(layer: LayerReport) -> float:
-    return 0.0 if layer.worst_case is None else layer.worst_case.upper
+    """The worst case where it is visibly beyond the norm, else 0."""
+    ends = _norm_ends(layer)
+    if layer.worst_case is None or not math.isfinite(layer.worst_case.upper):
+        return 0.0
+    upper = layer.worst_case.upper
+    return upper if ends is None or upper > VISIBLE * ends[1] else 0.0
 
 
 def _largest(rows: list[LayerReport], count: int) -> set[int]:
@@ -207,10 +213,10 @@ def _norm(
     else:
         shown = max(low, ax.get_xlim()[0])
         ax.plot(
-            [shown, high], [place, place], color="black", linewidth=1.0,
+            [shown, high], [place, place], color="black", linestyle="-", linewidth=1.0,
             marker="|", markersize=0.8 * size,
         )  # fmt: skip
-    if worst_case and 0 < _worst(layer) < math.inf:
+    if worst_case and _worst(layer) > 0:
         right = max(right, _worst(layer))
         ax.plot(
             [_worst(layer)], [place], color="black", marker="D", linestyle="",
@@ -263,7 +269,7 @@ def _legend(
         handles.append(
             Line2D([], [], color="black", marker="|", label="norm, certified ends")
         )
-    if worst_case and any(0 < _worst(layer) < math.inf for layer in rows):
+    if worst_case and any(_worst(layer) > 0 for layer in rows):
         handles.append(
             Line2D(
                 [], [], color="black", marker="D", ls="", markerfacecolor="none",

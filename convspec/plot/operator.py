@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from convspec.cells import Cells, Reduction, matrix_cells
 from convspec.operator import ConvOperator
@@ -77,6 +78,9 @@ def operator(
     ax.set_ylim(m, 0)
     if blocks:
         _block_lines(ax, op)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel(f"input, {_shape(op.input_shape)}")
     ax.set_ylabel(f"output, {_shape(op.output_shape)}")
     if colorbar and ax.figure is not None:
@@ -93,7 +97,7 @@ def _gathered(cells: Cells) -> bool:
 
 def _block_lines(ax: Axes, op: ConvOperator) -> None:
     """Between channels, and between the rows of images in them."""
-    look: dict[str, Any] = {"colors": "0.45", "zorder": 2}
+    look: dict[str, Any] = {"colors": "0.5", "zorder": 2}
     m, n = op.shape
     for image, length, width, draw in (
         (op.output_shape, m, n, ax.hlines),
@@ -101,10 +105,10 @@ def _block_lines(ax: Axes, op: ConvOperator) -> None:
     ):
         channels, rows = image[0], int(np.prod(image[:-1]))
         if 1 < channels <= MOST_CHANNELS:
-            draw(_inner(channels, length), 0, width, linewidths=0.4, **look)
+            draw(_inner(channels, length), 0, width, linewidths=0.3, **look)
         if len(image) > 2 and channels < rows <= MOST_ROWS and rows < length:
             places = _inner(rows, length)
-            draw(places, 0, width, linewidths=0.2, linestyles="dotted", **look)
+            draw(places, 0, width, linewidths=0.15, alpha=0.6, **look)
 
 
 def _inner(parts: int, length: int) -> Any:

@@ -125,9 +125,11 @@ def _curve(
         np.append(frequencies, frequencies[0] + 2 * math.pi),
         np.append(values, values[0]),
     )
-    ax.plot(x, y, **{"color": EXACT, "label": _name(index), **look})
+    ax.plot(x, y, **{"color": EXACT, "linestyle": "-", "label": _name(index), **look})
     top = float(values.max())
-    ax.plot([*place], [top], "o", color="black", label=_largest(top), clip_on=False)
+    ax.plot(
+        [*place], [top], "o", color="black", label=_largest(top), clip_on=False, zorder=3
+    )
     if worst is not None:
         ax.axhline(worst.upper, color="black", linestyle="--", linewidth=0.8)
         ax.plot(
@@ -169,8 +171,7 @@ def _map(
     top = float(values.max())
     look = {
         "cmap": SEQUENTIAL,
-        "vmin": 0.0,
-        "vmax": top or 1.0,
+        **({"vmin": 0.0, "vmax": 1.0} if top == 0 else {}),
         "origin": "lower",
         "interpolation": "nearest",
         "extent": extent,
@@ -231,5 +232,7 @@ def _largest(top: float) -> str:
 
 def _certified(worst: WorstCase) -> str:
     if worst.supremum_gap < worst.gap and worst.gap > 1e-3:
-        return f"certified: {worst.lower:.6g} to {worst.upper:.6g}, with padding"
-    return f"certified supremum: {worst.lower:.6g} to {worst.upper:.6g}"
+        return f"certified: {worst.lower:.4g} to {worst.upper:.4g}, with padding"
+    if worst.gap < 1e-4:
+        return f"certified supremum {worst.upper:.5g} (gap {worst.gap:.0e})"
+    return f"certified supremum: {worst.lower:.4g} to {worst.upper:.4g}"

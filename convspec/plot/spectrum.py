@@ -205,7 +205,9 @@ def _band(ax: Axes, curve: Curve, color: Any, name: str) -> None:
         marker = "." if curve.marked else None
         ends = (np.where(low > floor, low, np.nan), finite)
         for end in ends:
-            ax.plot(curve.place, end, color=color, linewidth=0.8, marker=marker)
+            ax.plot(
+                curve.place, end, color=color, linestyle="-", linewidth=0.8, marker=marker
+            )
 
 
 def _floor(low: Any, positive: Any) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from convspec.plot.canvas import axes_or_new, finish, points
 from convspec.plot.palette import CYCLE, ENCLOSED, EXACT
@@ -19,9 +22,10 @@ __all__ = ["training"]
 DISTRIBUTION = "distribution"
 LOGARITHMIC = {"norm", "smallest", "condition_number", "nuclear_norm", "schatten_4"}
 # pairs of quantiles, outermost first, and how dark the band between them is
-QUANTILE_BANDS = ((0.0, 1.0, 0.18), (0.1, 0.9, 0.4), (0.25, 0.75, 0.75))
+QUANTILE_BANDS = ((0.0, 1.0, 0.15), (0.1, 0.9, 0.25), (0.25, 0.75, 0.35))  # they add up
 STYLES = ("-", "--", "-.", (0, (1, 1)))
-DECADES = 5
+DECADES = 4
+MOST_ROWS = 26  # of a column of the legend
 
 
 def training(
@@ -84,7 +88,7 @@ def training(
     ax.set_xlabel("checkpoint" if steps is None else "step")
     finish(ax)
     if legend:
-        _legend(ax, len(names))
+        _legend(ax, [] if quantity == DISTRIBUTION else names)
     return ax
 
 
@@ -172,9 +176,9 @@ def _distribution(
     exact = all(row.spectrum is not None for row in rows)
     color = EXACT if exact else ENCLOSED
     floor = _floor(rows)
-    words = "lies" if exact else "certainly lies"
+    words = "" if exact else " lies within"
     for first, last, shade in QUANTILE_BANDS:
-        share = f"{last - first:.0%}"
+        share = f"{last - first:.0%}".replace("%", " %")
         ax.fill_between(
             at,
             [max(_quantile(row, first, False), floor) for row in rows],
@@ -183,12 +187,18 @@ def _distribution(
             edgecolor=color,
             hatch=None if exact or first else "//////",
             linewidth=0.0,
-            label=f"{share} {words} here" if first else "all values",
+            label=f"middle {share}{words}" if first else f"all values{words}",
         )
     medians = [(_quantile(row, 0.5, False), _quantile(row, 0.5, True)) for row in rows]
     for end, label in ((1, "median"), (0, "_median")):
         values = np.array([pair[end] for pair in medians])
-        ax.plot(at, np.where(values > floor, values, np.nan), color="white", label=label)
+        ax.plot(
+            at,
+            np.where(values > floor, values, np.nan),
+            color="black",
+            linestyle="-",
+            label=label,
+        )
     options: dict[str, Any] = {"color": "black", "linestyle": "--", **look}
     ax.plot(at, [_ends(row, "norm")[1] for row in rows], label="norm", **options)
     ax.set_ylim(bottom=floor)
@@ -217,15 +227,27 @@ def _has_positive(ax: Axes) -> bool:
     )
 
 
-def _legend(ax: Axes, count: int) -> None:
-    """Inside for a few, beside the axes for many."""
-    if count <= 6:
-        ax.legend(loc="best")
-        return
-    columns = -(-count // 26)
+def _legend(ax: Axes, names: Sequence[str]) -> None:
+    """Beside the axes, layers in the order in which their lines end."""
+    handles, labels = ax.get_legend_handles_labels()
+    if names:
+        ends = [_last(handle) for handle in handles]
+        order = sorted(range(len(ends)), key=lambda place: -ends[place])
+        handles, labels = [handles[j] for j in order], [labels[j] for j in order]
+    columns = -(-len(handles) // MOST_ROWS)
     ax.legend(
+        handles,
+        labels,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
-        fontsize=points(0.7),
         ncols=columns,
+        fontsize=points(0.85 if columns == 1 else 0.7),
     )
+
+
+def _last(handle: Artist) -> float:
+    """The last value of a line; what is unknown comes last."""
+    if not isinstance(handle, Line2D):
+        return -math.inf
+    values = np.asarray(handle.get_ydata(), dtype=float)
+    return float(values[-1]) if np.isfinite(values[-1]) else -math.inf

@@ -173,7 +173,13 @@ def _montage(
             ax.imshow(picture, **(options | look))
             ax.add_patch(
                 Rectangle(
-                    (left, top), 1, ratio, fill=False, edgecolor="0.6", linewidth=0.4
+                    (left, top),
+                    1,
+                    ratio,
+                    fill=False,
+                    edgecolor="0.6",
+                    linewidth=0.4,
+                    clip_on=False,
                 )
             )
             middle = left + 0.5, top + ratio
