@@ -41,7 +41,9 @@ def small_png(figure: Figure, path: Path, dpi: int) -> None:
     stream = io.BytesIO()
     figure.savefig(stream, dpi=dpi)
     picture = Image.open(stream).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 if __name__ == "__main__":

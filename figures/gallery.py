@@ -39,7 +39,7 @@ def compare() -> Figure:
 
 
 def density() -> Figure:
-    """An estimated density beside the limit of large inputs, and the counting function."""
+    """An estimated density beside the limit of large inputs, and its integral."""
     figure = Figure(figsize=(PAGE, 2.4))
     left, right = figure.subplots(1, 2)
     op = material.stem()
@@ -71,7 +71,7 @@ def operator() -> Figure:
 def frequency_response() -> Figure:
     """What a layer amplifies: over the frequency square, and over a single frequency."""
     figure = Figure(figsize=(PAGE, 3.1))
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
     op = material.stem()
     plot.frequency_response(op, ax=left, worst_case=cs.worst_case_norm(op))
     line = cs.ConvOperator(material.gaussian(4, 4, 5), 64, padding=2)

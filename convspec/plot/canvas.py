@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter
 
-__all__ = ["axes_or_new", "finish", "inches", "points"]
+__all__ = ["axes_or_new", "finish", "inches", "plain_log_ticks", "points", "rounded"]
+
+# the largest ratio of a logarithmic axis' ends that has plain numbers
+PLAIN_SPAN = 40
 
 
 def axes_or_new(
@@ -29,6 +36,23 @@ def axes_or_new(
 def points(factor: float = 1.0) -> float:
     """A font size, relative to the user's."""
     return factor * float(mpl.rcParams["font.size"])
+
+
+def rounded(value: float, upward: bool, digits: int = 5) -> str:
+    """A number to so many digits, on the side that keeps a bound one in print."""
+    rounding = ROUND_CEILING if upward else ROUND_FLOOR
+    context = Context(prec=digits, rounding=rounding)
+    return f"{float(context.create_decimal_from_float(value)):.{digits}g}"
+
+
+def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Numbers for ticks of a logarithmic axis that spans little more than a decade."""
+    if not 0 < low < high or high / low > PLAIN_SPAN:
+        return
+    subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def inches(ax: Axes) -> tuple[float, float]:

@@ -10,11 +10,17 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from convspec.bounds import Bound
 from convspec.errors import NotApplicable
-from convspec.plot.canvas import axes_or_new, finish, inches, points
+from convspec.plot.canvas import (
+    axes_or_new,
+    finish,
+    inches,
+    plain_log_ticks,
+    points,
+    rounded,
+)
 from convspec.plot.palette import ENCLOSED, EXACT, QUIET
 
 __all__ = ["bounds"]
@@ -86,7 +92,7 @@ def bounds(
         tick.set_color("0.6" if isinstance(row, NotApplicable) else "black")
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("bound on $\\sigma_1$")
-    _plain_ticks(ax, low, high)
+    plain_log_ticks(ax.xaxis, low, high)
     finish(ax, grid="x", left=False)
     _legend(ax, known, ends, truth)
     return ax
@@ -119,7 +125,7 @@ def _row(
     small: dict[str, Any] = {"fontsize": points(0.8), "va": "center"}
     across = ax.get_yaxis_transform()
     if isinstance(row, NotApplicable):
-        ax.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=0)
+        ax.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=0.8)
         words = f"n/a: {_shortened(str(row))}" if reasons else "n/a"
         ax.text(
             0.01, place, words, transform=across, color="0.5", style="italic", **small
@@ -130,7 +136,7 @@ def _row(
         "color": color,
         "markerfacecolor": color if row.guarantee == "certified" else "white",
         "linestyle": "",
-        "markersize": 5.0,
+        "markersize": 5.0 if row.guarantee != "estimate" else 8.0,
         **look,
     }
     upper, lower = math.isfinite(row.upper), row.lower > 0
@@ -165,18 +171,6 @@ def _band(ax: Axes, ends: tuple[float, float]) -> None:
     ax.axvspan(left, upper, facecolor=(ENCLOSED, 0.35), edgecolor=ENCLOSED, zorder=0.5)
 
 
-def _plain_ticks(ax: Axes, low: float, high: float) -> None:
-    """Numbers instead of powers of ten, as many as the axis has room for."""
-    if high / low > 1000 or not 1e-3 < low < high < 1e4:
-        return
-    subs = (1, 1.5, 2, 3, 5, 7) if high / low < 12 else (1, 2, 5)
-    if inches(ax)[0] < NARROW and high / low > 30:
-        subs = (1,)
-    ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter(NullFormatter())
-
-
 def _legend(
     ax: Axes, known: list[Bound], ends: tuple[float, float], truth: Bound | None
 ) -> None:
@@ -208,8 +202,8 @@ def _legend(
 def _enclosure(ends: tuple[float, float], source: str) -> str:
     gap = (ends[1] - ends[0]) / ends[0] if ends[0] > 0 else math.inf
     if gap < 0.01:
-        return f"{source}: \u03c3\u2081 = {ends[1]:.4g}, gap {gap:.0e}"
-    return f"{source}: {ends[0]:.4g} \u2264 \u03c3\u2081 \u2264 {ends[1]:.4g}"
+        return f"{source}: \u03c3\u2081 \u2264 {rounded(ends[1], True)}, gap {gap:.0e}"
+    return f"{source}: {rounded(ends[0], False)} \u2264 \u03c3\u2081 \u2264 {rounded(ends[1], True)}"
 
 
 def _shortened(words: str) -> str:

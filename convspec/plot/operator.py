@@ -97,7 +97,7 @@ def _gathered(cells: Cells) -> bool:
 
 def _block_lines(ax: Axes, op: ConvOperator) -> None:
     """Between channels, and between the rows of images in them."""
-    look: dict[str, Any] = {"colors": "0.5", "zorder": 2}
+    look: dict[str, Any] = {"colors": "0.65", "zorder": 2}
     m, n = op.shape
     for image, length, width, draw in (
         (op.output_shape, m, n, ax.hlines),

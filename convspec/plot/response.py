@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from convspec.bounds import WorstCase
 from convspec.operator import ConvOperator
-from convspec.plot.canvas import axes_or_new, finish, points
+from convspec.plot.canvas import axes_or_new, finish, points, rounded
 from convspec.plot.palette import EXACT, SEQUENTIAL
 from convspec.spectrum import FrequencyResponse
 from convspec.spectrum import frequency_response as sampled_response
@@ -107,7 +107,7 @@ def _sliced(
     i, j = np.unravel_index(int(values.argmax()), values.shape)
     ax.set_title(f"$\\omega_3 = {last[place] / math.pi:.3g}\\,\\pi$")
     first, second = response.frequencies[:2]
-    return values, (float(first[i]), float(second[j]))
+    return values, (float(first[i]), float(second[j]), float(last[place]))
 
 
 def _curve(
@@ -133,7 +133,7 @@ def _curve(
     if worst is not None:
         ax.axhline(worst.upper, color="black", linestyle="--", linewidth=0.8)
         ax.plot(
-            [response.place(worst)[0]],
+            [response.place(worst, place)[0]],
             [worst.lower],
             "x",
             color="#D55E00",
@@ -189,21 +189,7 @@ def _map(
             linewidths=0.5,
             alpha=0.7,
         )
-    halo = [patheffects.withStroke(linewidth=2.0, foreground="white")]
-    name = _largest(top)
-    ax.plot([place[1]], [place[0]], "o", color="black", label=name, path_effects=halo)
-    if worst is not None:
-        found = response.place(worst)
-        ax.plot(
-            [found[1]],
-            [found[0]],
-            "x",
-            color="#D55E00",
-            markersize=7,
-            markeredgewidth=1.5,
-            label=_certified(worst),
-            path_effects=halo,
-        )
+    _marks(ax, response, top, place, worst)
     ax.set_xlim(extent[:2])
     ax.set_ylim(extent[2:])
     ax.set_xticks(TURNS[:-1], TURN_NAMES[:-1])
@@ -222,6 +208,31 @@ def _map(
         )
 
 
+def _marks(
+    ax: Axes,
+    response: FrequencyResponse,
+    top: float,
+    place: tuple[float, ...],
+    worst: WorstCase | None,
+) -> None:
+    """The largest sample of a map, and where the certified supremum was found."""
+    halo = [patheffects.withStroke(linewidth=2.0, foreground="white")]
+    look: dict[str, Any] = {"linestyle": "", "path_effects": halo}
+    ax.plot(
+        [place[1]], [place[0]], marker="o", color="black", label=_largest(top), **look
+    )
+    if worst is None:
+        return
+    found = response.place(worst, place)
+    x, y, label = [found[1]], [found[0]], _certified(worst)
+    if response.dim == 3:
+        half_step = math.pi / response.values.shape[2]
+        if abs(math.remainder(found[2] - place[2], 2 * math.pi)) > 1.01 * half_step:
+            x, y, label = [], [], f"{label}, in another slice"
+    look |= {"marker": "x", "markersize": 7, "markeredgewidth": 1.5}
+    ax.plot(x, y, color="#D55E00", label=label, **look)
+
+
 def _name(index: int) -> str:
     return f"\u03c3{index + 1}".translate(SUBSCRIPT)
 
@@ -232,7 +243,7 @@ def _largest(top: float) -> str:
 
 def _certified(worst: WorstCase) -> str:
     if worst.supremum_gap < worst.gap and worst.gap > 1e-3:
-        return f"certified: {worst.lower:.4g} to {worst.upper:.4g}, with padding"
+        return f"certified: {rounded(worst.lower, False)} to {rounded(worst.upper, True)}, with padding"
     if worst.gap < 1e-4:
-        return f"certified supremum {worst.upper:.5g} (gap {worst.gap:.0e})"
-    return f"certified supremum: {worst.lower:.4g} to {worst.upper:.4g}"
+        return f"certified supremum \u2264 {rounded(worst.upper, True)} (gap {worst.gap:.0e})"
+    return f"certified supremum: {rounded(worst.lower, False)} to {rounded(worst.upper, True)}"

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from convspec.plot.canvas import axes_or_new, finish
+from convspec.plot.canvas import axes_or_new, finish, plain_log_ticks
 from convspec.plot.curves import Curve, Spectral, curve_of
 from convspec.plot.palette import CYCLE, ENCLOSED, ESTIMATED, EXACT
 from convspec.spectrum import Envelope, Spectrum
@@ -190,7 +190,7 @@ def _band(ax: Axes, curve: Curve, color: Any, name: str) -> None:
     inside = (finite > 0) & np.isfinite(high)
     low = np.where(inside, np.maximum(low, floor), np.nan)
     enclosure = curve.kind == "enclosure"
-    ax.fill_between(
+    area = ax.fill_between(
         curve.place,
         low,
         finite,
@@ -201,6 +201,8 @@ def _band(ax: Axes, curve: Curve, color: Any, name: str) -> None:
         linewidth=0.0,
         label=name if enclosure else "_band",
     )
+    if (low <= floor).any():  # it goes on below
+        area.sticky_edges.y.append(floor)
     if enclosure:  # edges as lines, whose colour the next curve avoids
         marker = "." if curve.marked else None
         ends = (np.where(low > floor, low, np.nan), finite)
@@ -231,6 +233,7 @@ def _strip(ax: Axes, curve: Curve, color: Any) -> None:
         marker="|",
         markersize=6,
         gid=ZEROS,
+        clip_on=False,
         label="_zeros",
     )
 
@@ -254,8 +257,11 @@ def _frame(ax: Axes, total: str) -> None:
         ax.set_yscale("log")
         low, high = ax.get_ylim()
         missing = LEAST_DECADES - np.log10(high / low)
-        if missing > 0:  # or the only labels would be those of minor ticks
-            ax.set_ylim(low / 10 ** (missing / 2), high * 10 ** (missing / 2))
+        if missing > 0:  # more room, and the axis stays free to grow with other curves
+            step = 10 ** (missing / 2)
+            ax.update_datalim([(0.5, low / step), (0.5, high * step)])
+            ax.autoscale_view(scalex=False)
+        plain_log_ticks(ax.yaxis, *ax.get_ylim())
     before = ax.get_xlabel().removeprefix("index / ")
     ax.set_xlim(0, 1)
     ax.set_xlabel(f"index / {total if before in ('', total) else 'min(m, n)'}")

@@ -84,7 +84,6 @@ def training(
         ax.set_ylabel(quantity.replace("_", " "))
     if quantity in {*LOGARITHMIC, DISTRIBUTION} and _has_positive(ax):
         ax.set_yscale("log")
-    ax.set_xlim(at[0], at[-1] if len(at) > 1 else at[0] + 1)
     ax.set_xlabel("checkpoint" if steps is None else "step")
     finish(ax)
     if legend:
@@ -202,6 +201,8 @@ def _distribution(
     options: dict[str, Any] = {"color": "black", "linestyle": "--", **look}
     ax.plot(at, [_ends(row, "norm")[1] for row in rows], label="norm", **options)
     ax.set_ylim(bottom=floor)
+    if len(at) > 1:
+        ax.set_xlim(at[0], at[-1])
 
 
 def _quantile(row: LayerReport, level: float, upper: bool) -> float:

@@ -32,12 +32,14 @@ class FrequencyResponse:
 
     Attributes:
         values: (N_1, ..., N_d, c), descending in the last axis, all groups together.
-        periods: Per axis, what the frequency of a worst case is a multiple of; see
-            :meth:`place`.
+        periods: Per axis, what the frequency of a worst case is a multiple of, negative
+            where it has the other sign; see :meth:`place`.
+        symmetric: Whether w and -w have the same values, as with real weights.
     """
 
     values: FloatArray
     periods: tuple[int, ...]
+    symmetric: bool = True
 
     @property
     def dim(self) -> int:
@@ -61,11 +63,18 @@ class FrequencyResponse:
             float(axis[j]) for axis, j in zip(self.frequencies, place, strict=True)
         )
 
-    def place(self, worst: WorstCase) -> tuple[float, ...]:
+    def place(
+        self, worst: WorstCase, near: tuple[float, ...] | None = None
+    ) -> tuple[float, ...]:
         """Where a worst case of this layer lies among these frequencies, from -pi on.
 
         It is found of the symbol without dilation: with dilation it repeats, and this
         is the place nearest to 0.
+
+        Args:
+            worst: The worst case.
+            near: Of w and -w, where both have the same values, the one that is nearer
+                to this frequency.
 
         Raises:
             ValueError: If it has not as many frequencies.
@@ -79,6 +88,8 @@ class FrequencyResponse:
             math.remainder(w, 2 * math.pi) / period
             for w, period in zip(worst.frequency, self.periods, strict=True)
         ]
+        if near is not None and self.symmetric:
+            turns = min(turns, [-turn for turn in turns], key=lambda w: _apart(w, near))
         # from -pi on, as the samples
         return tuple(-math.pi if turn >= math.pi - 1e-9 else turn for turn in turns)
 
@@ -134,10 +145,13 @@ def frequency_response(
     flat = [bool(span == 0) for span in np.ptp(symbol.lags, axis=0)]
     used = tuple(1 if idle else n for idle, n in zip(flat, sizes, strict=True))
     values = np.broadcast_to(_centred_values(symbol, used), (*sizes, each))
+    sign = -1 if op.transposed else 1
     periods = tuple(
-        axis.dilation // math.gcd(axis.dilation, axis.stride) for axis in op.geometry.axes
+        sign * (axis.dilation // math.gcd(axis.dilation, axis.stride))
+        for axis in op.geometry.axes
     )
-    return FrequencyResponse(np.ascontiguousarray(values), periods)
+    symmetric = not symbol.coefficients.is_complex()
+    return FrequencyResponse(np.ascontiguousarray(values), periods, symmetric)
 
 
 def _centred_values(symbol: Symbol, sizes: tuple[int, ...]) -> FloatArray:
@@ -156,6 +170,14 @@ def _centred_values(symbol: Symbol, sizes: tuple[int, ...]) -> FloatArray:
     order = np.ix_(*(_centred(n) % n for n in sizes))
     centred: FloatArray = values[order]
     return centred
+
+
+def _apart(first: Sequence[float], second: Sequence[float]) -> float:
+    """Squared distance on the torus."""
+    return sum(
+        math.remainder(a - b, 2 * math.pi) ** 2
+        for a, b in zip(first, second, strict=True)
+    )
 
 
 def _centred(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
