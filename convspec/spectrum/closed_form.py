@@ -4,16 +4,17 @@ Layers that read an image have three channels, so three rows are all that one si
 their symbol has. LAPACK spends most of its time on such matrices on the calls.
 
 For three rows, with ``q = tr(A) / 3``, ``6 p^2 = ||A - q I||_F^2`` and
-``r = det((A - q I) / p) / 2``, the eigenvalues are ``q + 2 p cos((arccos r + 2 pi k) / 3)``
-(Smith, "Eigenvalues of a symmetric 3 x 3 matrix", Communications of the ACM 4, 1961).
-What rounding does to r moves ``arccos r`` by ``1 / sqrt(1 - r^2)`` times as much, which is
-large where two eigenvalues are close: the bound returned says so.
+``r = det((A - q I) / p) / 2``, the eigenvalues are
+``q + 2 p cos((arccos r + 2 pi k) / 3)`` (Smith, "Eigenvalues of a symmetric 3 x 3
+matrix", Communications of the ACM 4, 1961). What rounding does to r moves ``arccos r`` by
+``1 / sqrt(1 - r^2)`` times as much, which is large where two eigenvalues are close: the
+bound returned says so.
 
-With ``u = eps / 2``: entries of ``M = A - q I`` are off by ``4 u ||A||_F``, M by ``8 u
-||A||_F`` in norm. As ``||adj(M / p)||_F <= 6 / sqrt(3)`` that moves r by ``14 u ||A||_F / p``,
-the error that this makes in p by as much, and evaluating the determinant by ``30 u``, less
-than ``13 u ||A||_F / p``: ``48 u ||A||_F / p`` with the second order. The eigenvalues move
-by ``2 p / 3`` times what the angle does, and by ``24 u ||A||_F`` from q, p and the cosine.
+With ``u = eps / 2`` and ``g = u ||A||_F / p``: entries of ``M = A - q I`` are off by ``4 u
+||A||_F``, M by ``8 u ||A||_F`` in norm. As ``||adj(M / p)||_F <= 6 / sqrt(3)`` that moves
+r by ``14 g``, the error that this makes in p by as much, and evaluating the determinant
+by ``30 u``, less than ``13 g``: ``48 g`` with the second order. The eigenvalues move by
+``2 p / 3`` times what the angle does, and by ``24 u ||A||_F`` from q, p and the cosine.
 """
 
 from __future__ import annotations
