@@ -11,10 +11,11 @@ matrix", Communications of the ACM 4, 1961). What rounding does to r moves ``arc
 bound returned says so.
 
 With ``u = eps / 2`` and ``g = u ||A||_F / p``: entries of ``M = A - q I`` are off by
-``4 u ||A||_F``, M by ``8 u ||A||_F`` in norm. As ``||adj(M / p)||_F <= 6 / sqrt(3)`` that moves
-r by ``14 g``, the error that this makes in p by as much, and evaluating the determinant
-by ``30 u``, less than ``13 g``: ``48 g`` with the second order. The eigenvalues move by
-``2 p / 3`` times what the angle does, and by ``24 u ||A||_F`` from q, p and the cosine.
+``4 u ||A||_F``, M by ``8 u ||A||_F`` in norm. As ``||adj(M / p)||_F <= 6 / sqrt(3)``
+that moves r by ``14 g``, the error that this makes in p by as much, and evaluating the
+determinant by ``30 u``, less than ``13 g``: ``48 g`` with the second order. The
+eigenvalues move by ``2 p / 3`` times what the angle does, and by ``24 u ||A||_F`` from q,
+p and the cosine.
 """
 
 from __future__ import annotations
