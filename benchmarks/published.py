@@ -77,8 +77,10 @@ def tensor_norm(weight: Tensor, steps: int = 100) -> float:
     return math.sqrt(K.shape[2] * K.shape[3]) * value
 
 
-def lip_bound(weight: Tensor, samples: int = 50) -> float:
+def lip_bound(weight: Tensor, samples: int = 50, version: int = 1) -> float:
     """``sqrt(sum_i max_w sum_j |f_ij|^2)`` on a grid, times its sampling factor.
+
+    Version 2 is ``sqrt(max_w sum_ij |f_ij|^2)``.
 
     The grid is that of ``linspace``, which has both 0 and 2 pi: one point fewer than the
     factor ``1 / (1 - 2 floor(k / 2) / samples)`` assumes.
@@ -91,7 +93,8 @@ def lip_bound(weight: Tensor, samples: int = 50) -> float:
     symbol = np.einsum("oihw,ah,bw->oiab", K, rows, columns, optimize=True)
     power = (np.abs(symbol) ** 2).sum(1)  # (o, samples, samples)
     factor = math.prod(1 / (1 - 2 * (k // 2) / samples) for k in K.shape[2:])
-    return float(np.sqrt(factor * power.max((1, 2)).sum()))
+    square = power.sum(0).max() if version == 2 else power.max((1, 2)).sum()
+    return float(np.sqrt(factor * square))
 
 
 def gram_circular(weight: Tensor, size: int, steps: int = 5) -> float:

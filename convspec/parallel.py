@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-__all__ = ["MAX_WORKERS", "available_cores", "openblas", "parallel_map"]
+__all__ = ["MAX_WORKERS", "available_cores", "one_thread", "openblas", "parallel_map"]
 
 MAX_WORKERS = 64
 
@@ -90,6 +90,16 @@ def openblas() -> Any:
         return None
     controller = import_module("threadpoolctl").ThreadpoolController()
     return controller.select(internal_api="openblas")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with this thread alone: work of milliseconds, which others slow down."""
+    if getattr(_THIS_THREAD, "works", False):
+        yield
+        return
+    with _single_threaded(False), _worker():
+        yield
 
 
 @contextmanager

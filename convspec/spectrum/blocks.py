@@ -13,6 +13,7 @@ from scipy.linalg import svd
 from torch import Tensor
 
 from convspec.rounding import svd_error
+from convspec.spectrum.closed_form import CLOSED, closed_eigenvalues
 from convspec.spectrum.result import FloatArray
 
 __all__ = [
@@ -98,7 +99,7 @@ def root_values(
     """
     eps = torch.finfo(gram.dtype).eps
     size = gram.shape[-1]
-    squares: Tensor = torch.linalg.eigvalsh(gram).flip(-1)
+    squares = _eigenvalues(gram)
     values = squares.clamp(min=0).sqrt()
     off = relative * squares.double().abs().sum(dim=-1) + absolute
     off += svd_error(size, size, 1.0, eps) * squares.double().abs().amax(dim=-1)
@@ -106,6 +107,20 @@ def root_values(
     below = (least**2 - off).clamp(min=0).sqrt()
     error = torch.minimum(off.sqrt(), off / (least + below).clamp(min=1e-300))
     return values, error + eps * values[..., 0]  # and the square root's own
+
+
+def _eigenvalues(gram: Tensor) -> Tensor:
+    """Eigenvalues of Hermitian (..., s, s), descending, as accurate as LAPACK's."""
+    size = gram.shape[-1]
+    if size not in CLOSED:
+        found: Tensor = torch.linalg.eigvalsh(gram).flip(-1)
+        return found
+    squares, errors = closed_eigenvalues(gram.to(torch.complex128))
+    allowed = svd_error(size, size, 1.0, torch.finfo(torch.float64).eps)
+    refused = ~(errors <= allowed * squares.abs().amax(dim=-1))
+    if refused.any():
+        squares[refused] = torch.linalg.eigvalsh(gram[refused]).flip(-1).to(squares)
+    return squares.to(gram.real.dtype)
 
 
 def thin_values(blocks: Tensor, norms: FloatArray | float = 0.0) -> Tensor:

@@ -104,14 +104,12 @@ class TorusGram:
 
     def at(self, index: IntArray) -> Tensor:
         """At ``w = 2 pi index / shape``, (j, d): (j, groups, small, small)."""
-        steps = np.cumprod([1, *self.shape[-2:0:-1]])[::-1][: len(self.shape) - 1]
-        _, first, row = np.unique(
-            index[:, :-1] @ steps, return_index=True, return_inverse=True
-        )
-        ends, column = np.unique(index[:, -1], return_inverse=True)
-        rows = self._rows(index[first, :-1], ends)
+        grid = (1, *self.shape[:-1])  # one axis has no front
+        places = (np.zeros(len(index), dtype=np.int64), *index[:, :-1].T)
+        first, row = _distinct(np.ravel_multi_index(places, grid), math.prod(grid))
+        ends, column = _distinct(index[:, -1], self.shape[-1])
+        rows = self._rows(np.array(np.unravel_index(first, grid))[1:].T, ends)
         device = rows.device
-        row, column = row.reshape(-1), column.reshape(-1)
         if len(index) < len(first) * len(ends):
             rows = rows[
                 torch.as_tensor(row, device=device),
@@ -136,6 +134,14 @@ class TorusGram:
         parts = waves @ torch.view_as_real(pair).flatten(2)
         shape = (len(fronts), len(ends), *self._block, 2)
         return torch.view_as_complex(parts.reshape(shape))
+
+
+def _distinct(numbers: IntArray, size: int) -> tuple[IntArray, IntArray]:
+    """The distinct ones of numbers below ``size``, sorted, and which one each is."""
+    present = np.zeros(size, dtype=bool)
+    present[numbers] = True
+    place = np.cumsum(present) - 1
+    return np.flatnonzero(present), place[numbers]
 
 
 def _differences(lags: IntArray) -> tuple[IntArray, IntArray]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from convspec.geometry import Axis, ConvGeometry, IntArray
-from convspec.parallel import MAX_WORKERS, available_cores, parallel_map
+from convspec.parallel import MAX_WORKERS, available_cores, one_thread, parallel_map
 from convspec.rounding import svd_error, symbol_error
 from convspec.spectrum.blocks import (
     CHUNK_BYTES,
@@ -142,15 +143,19 @@ def _thin(blocks: TorusBlocks, index: IntArray) -> FloatArray:
     From the polynomial of the Gram matrices where that errs by no more than evaluating
     the blocks and an SVD of the largest of them; from the blocks themselves elsewhere.
     """
+    held = _gram_held(blocks)
     norms = np.zeros(blocks.groups)
     refused = np.ones(len(index), dtype=bool)
     values = np.empty((len(index), blocks.groups * min(blocks.block_shape)))
     if TorusGram.pays(blocks.symbol, len(index)):
-        gram = TorusGram(blocks.symbol, blocks.shape)
-        # smooth kernels are nearly singular at most frequencies: try a few of them
-        _, found, _ = _by_gram(blocks, gram, index[:: 1 + len(index) // SAMPLE])
-        if found.mean() <= 0.5:
-            values, refused, norms = _by_gram(blocks, gram, index)
+        alone = _alone(blocks, len(index), held)
+        with one_thread() if alone else nullcontext():
+            gram = TorusGram(blocks.symbol, blocks.shape)
+            found = np.zeros(1, dtype=bool)
+            if not alone:  # smooth kernels are nearly singular at most frequencies
+                _, found, _ = _by_gram(blocks, gram, index[:: 1 + len(index) // SAMPLE])
+            if found.mean() <= 0.5:
+                values, refused, norms = _by_gram(blocks, gram, index)
     if refused.any():
         values[refused], _ = _each(
             blocks,
@@ -167,12 +172,11 @@ def _by_gram(
 
     And for each group a norm that its blocks reach, which the error may be relative to.
     """
-    small = min(blocks.block_shape)
     values, errors = _each(
         blocks,
         index,
         lambda some: gram.values_at(some, blocks.dtype),
-        held=(small, THIN * small),
+        held=_gram_held(blocks),
     )
     found = values.reshape(*errors.shape, -1)
     # evaluating a block moves its values too, so that norms are a little less
@@ -217,12 +221,23 @@ def _each(
         if off is not None:
             errors[chunk] = off.cpu().numpy()
 
-    at_once = _frequencies_at_once(len(index), blocks.groups, held, blocks.on_gpu)
+    alone = blocks.on_gpu or _alone(blocks, len(index), held)
+    at_once = _frequencies_at_once(len(index), blocks.groups, held, alone)
     chunks = [slice(i, i + at_once) for i in range(0, len(index), at_once)]
-    work = len(index) * blocks.groups * _svd_flops(held)
-    alone = blocks.on_gpu or (min(held) > 1 and work < ALONE_FLOPS)
     parallel_map(compute, chunks, 1 if alone else None, numpy=numpy)
     return values, errors
+
+
+def _gram_held(blocks: TorusBlocks) -> tuple[int, int]:
+    """What a block's Gram matrix from the polynomial costs, as the shape of a block."""
+    small = min(blocks.block_shape)
+    return small, THIN * small
+
+
+def _alone(blocks: TorusBlocks, count: int, held: tuple[int, int]) -> bool:
+    """Whether decomposing so many is too little for a second thread."""
+    work = count * blocks.groups * _svd_flops(held)
+    return not blocks.on_gpu and min(held) > 1 and work < ALONE_FLOPS
 
 
 def fourier_obstacle(geometry: ConvGeometry) -> str | None:
@@ -277,14 +292,14 @@ def conjugate_half(shape: tuple[int, ...], everything: bool) -> tuple[IntArray, 
 
 
 def _frequencies_at_once(
-    count: int, groups: int, block_shape: tuple[int, int], on_gpu: bool
+    count: int, groups: int, block_shape: tuple[int, int], alone: bool
 ) -> int:
     """As many as fit the cache, in several chunks per core if they are worth it.
 
-    On a GPU, which decomposes a batch at once, as many as fit the budget.
+    Where no thread shares the work, as on a GPU, as many as fit the budget.
     """
     each = 16 * groups * math.prod(block_shape)
-    if on_gpu:
+    if alone:
         return max(1, min(count, CHUNK_BYTES // each))
     fitting = CACHE_BYTES // each
     shared = count // (4 * available_cores())
