@@ -32,7 +32,9 @@ OPERATORS = {
     "reflect-2d": cs.ConvOperator(
         gaussian(3, 2, 3, 3), (4, 3), padding=2, padding_mode="reflect"
     ),
-    "replicate": cs.ConvOperator(gaussian(2, 3, 3), 4, padding=2, padding_mode="replicate"),
+    "replicate": cs.ConvOperator(
+        gaussian(2, 3, 3), 4, padding=2, padding_mode="replicate"
+    ),
     "wrapped": cs.ConvOperator(gaussian(2, 1, 5), 2, padding=2, padding_mode="circular"),
     "negative": cs.ConvOperator(-gaussian(1, 2, 3).abs(), 9),
     "half": cs.ConvOperator(gaussian(2, 1, 3, dtype=torch.float16), 9),
@@ -97,7 +99,9 @@ def test_unsigned_cells(name: str, reduction: str) -> None:
 def test_every_entry_has_its_cell_where_there_is_room(name: str) -> None:
     op = OPERATORS[name]
     found = matrix_cells(op)
-    assert np.allclose(found.values, op.to_dense().double().numpy(), rtol=1e-15, atol=1e-15)
+    assert np.allclose(
+        found.values, op.to_dense().double().numpy(), rtol=1e-15, atol=1e-15
+    )
     assert found.extent == op.shape
 
 
