@@ -44,8 +44,8 @@ def escaped(text: str) -> str:
 def number(value: float, digits: int = 4) -> str:
     r"""A number in math mode, rounded to the nearest of so many digits.
 
-    >>> number(1234567.0), number(12), number(float("inf"))
-    ('$1.235 \\times 10^{6}$', '$12$', '$\\infty$')
+    >>> number(12345678.0), number(12), number(float("inf"))
+    ('$1.235 \\times 10^{7}$', '$12$', '$\\infty$')
     """
     return f"${_rounded(value, ROUND_HALF_EVEN, digits)}$"
 
@@ -103,7 +103,7 @@ def tabular(columns: str, header: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def _rounded(value: float, rounding: str, digits: int) -> str:
-    """Integers as they are, else so many digits, a power of ten where that is shorter."""
+    """Integers as they are, else so many digits; very large or small, a power of ten."""
     if isinstance(value, int) and abs(value) < MOST:
         return str(value)
     if math.isinf(value):
@@ -112,5 +112,7 @@ def _rounded(value: float, rounding: str, digits: int) -> str:
     short = f"{float(exact):.{digits}g}"
     if "e" not in short:
         return short
+    if 1 <= abs(exact) < MOST:
+        return f"{exact.normalize():f}"
     mantissa, exponent = short.split("e")
     return rf"{mantissa} \times 10^{{{int(exponent)}}}"

@@ -65,6 +65,7 @@ def test_the_nearest_number_is_within_half_a_digit(number: float) -> None:
         (394208, "$394208$"),
         (12345678, r"$1.235 \times 10^{7}$"),
         (1.5, "$1.5$"),
+        (14306.2, "$14310$"),
         (6.0221e23, r"$6.022 \times 10^{23}$"),
         (1e-9, r"$1 \times 10^{-9}$"),
         (math.inf, r"$\infty$"),
