@@ -24,7 +24,6 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
 }
 # integers up to this are printed as they are

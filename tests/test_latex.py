@@ -98,7 +98,7 @@ def test_enclosures(ends: tuple[float, float], printed: str) -> None:
         ("100% & #1 $x$", r"100\% \& \#1 \$x\$"),
         ("{a}^b~c", r"\{a\}\textasciicircum{}b\textasciitilde{}c"),
         ("\\input|<x>", r"\textbackslash{}input\textbar{}\textless{}x\textgreater{}"),
-        ('a "name"', r"a \textquotedbl{}name\textquotedbl{}"),
+        ('a "name"', 'a "name"'),  # its command needs a font encoding that few load
         ("two\nlines\x07", "two lines "),
     ],
 )
