@@ -111,7 +111,7 @@ def test_no_special_character_is_left(text: str) -> None:
     printed = latex.escaped(text)
     assert "\n" not in printed
     bare = re.sub(r"\\(text[a-z]+\{\}|[&%$#_{}])", "", printed)
-    assert not set(bare) & set('\\&%$#_{}~^<>|"')
+    assert not set(bare) & set("\\&%$#_{}~^<>|")
 
 
 # The table of bounds -------------------------------------------------------------------
