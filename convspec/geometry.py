@@ -106,10 +106,8 @@ class Axis:
     @cached_property
     def most_reads(self) -> int:
         """The most outputs of which one tap reads one pixel; 1 but for some paddings."""
-        return max(
-            int(np.bincount(reads[reads >= 0], minlength=1).max())
-            for reads in self.source
-        )
+        counts = [np.bincount(reads[reads >= 0], minlength=1) for reads in self.source]
+        return max(1, *(int(count.max()) for count in counts))
 
 
 def shared_reads(source: IntArray) -> IntArray:

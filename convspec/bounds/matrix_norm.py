@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.kernel import root
-from convspec.rounding import down, gamma, up
+from convspec.rounding import down, down_nonnegative, gamma, up
 
 __all__ = ["Largest", "frobenius_above", "norm", "norm_below", "product_error"]
 
@@ -95,7 +95,7 @@ def norm_below(matrix: Tensor) -> float:
     lost = product_error(matrix) * frobenius_above(matrix) * frobenius_above(w)
     count = gamma(2 * image.numel() + 4)
     length = float(torch.linalg.vector_norm(image)) / (1 + count)
-    return max(0.0, down(down(length - lost, 2) / frobenius_above(w), 2))
+    return down_nonnegative(down(length - lost, 2) / frobenius_above(w), 2)
 
 
 def frobenius_above(values: Tensor) -> float:

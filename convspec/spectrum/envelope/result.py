@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.geometry import IntArray
+from convspec.rounding import down_nonnegative as down
+from convspec.rounding import up
 from convspec.spectrum.envelope.entropy import effective_rank_above, effective_rank_below
 from convspec.spectrum.envelope.extremes import concentrated, even
 from convspec.spectrum.envelope.outward import (
     EPS,
-    down,
     log_sum,
     power_norm,
     total,
-    up,
 )
 from convspec.spectrum.envelope.tighten import Sources, tighter
 from convspec.spectrum.result import FloatArray
