@@ -21,17 +21,12 @@ from hypothesis import given, settings
 
 import convspec as cs
 from convspec import bounds
-from tests import geometries, oracles
+from tests import oracles
 from tests.cases import Case
 from tests.enclosures import extended_matrix, norm_enclosure
+from tests.geometries import KINDS
 from tests.test_rounding import DIGITS, exact_matrix, small_cases, to_mpmath
 
-KINDS = {
-    **{f"conv{d}d": geometries.convolutions(d) for d in (1, 2, 3)},
-    **{f"transposed{d}d": geometries.transposed(d) for d in (1, 2, 3)},
-    **{f"circulant{d}d": geometries.circulants(d) for d in (1, 2, 3)},
-    "asymmetric": geometries.asymmetric(),
-}
 Method = Callable[[cs.ConvOperator], cs.Bound]
 CERTIFIED: list[Method] = [
     bounds.frobenius,
@@ -80,7 +75,7 @@ def assert_holds(op: cs.ConvOperator, low: float, high: float) -> None:
             assert float(bound.value) <= bound.upper
 
 
-def check(kind: st.SearchStrategy[Case], count: int) -> None:
+def assert_all_hold(kind: st.SearchStrategy[Case], count: int) -> None:
     @settings(max_examples=count)
     @given(case=kind)
     def run(case: Case) -> None:
@@ -91,13 +86,13 @@ def check(kind: st.SearchStrategy[Case], count: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_operators(kind: str) -> None:
-    check(KINDS[kind], 8)
+    assert_all_hold(KINDS[kind], 8)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_twenty_thousand_random_operators(kind: str) -> None:
-    check(KINDS[kind], 2000)
+    assert_all_hold(KINDS[kind], 2000)
 
 
 def fifty_digit_norm(case: Case, weight: torch.Tensor) -> mpmath.mpf:
@@ -116,7 +111,7 @@ def fifty_digit_norm(case: Case, weight: torch.Tensor) -> mpmath.mpf:
         return mpmath.sqrt(max(max(values), mpmath.mpf(0)))
 
 
-def fifty_digits(seed: int, count: int) -> None:
+def assert_fifty_digits(seed: int, count: int) -> None:
     """Tiny operators against mpmath, with weights that fill all 53 bits."""
     for case in islice(small_cases(seed), count):
         weight = case.weight_and_bias()[0]
@@ -127,12 +122,12 @@ def fifty_digits(seed: int, count: int) -> None:
 
 
 def test_fifty_digits() -> None:
-    fifty_digits(0, 20)
+    assert_fifty_digits(0, 20)
 
 
 @pytest.mark.slow
 def test_fifty_digits_of_many() -> None:
-    fifty_digits(1, 800)
+    assert_fifty_digits(1, 800)
 
 
 # -- extremes ---------------------------------------------------------------------
