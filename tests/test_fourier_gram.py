@@ -11,9 +11,10 @@ from torch import Tensor
 import convspec as cs
 from convspec.rounding import svd_error, symbol_error
 from convspec.spectrum.fourier import gram, values
+from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.spectrum.fourier.gram import TorusGram
 from convspec.spectrum.fourier.torus import TorusBlocks
-from convspec.spectrum.fourier.values import conjugate_half, decomposed, fourier_values
+from convspec.spectrum.fourier.values import decomposed, fourier_values
 from convspec.spectrum.reduce import Reduction
 from convspec.symbol import Symbol
 

@@ -14,7 +14,7 @@ import torch
 
 import convspec as cs
 from convspec.rounding import symbol_error
-from convspec.spectrum.fourier.values import conjugate_half
+from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.symbol import Symbol
 from tests import oracles
 

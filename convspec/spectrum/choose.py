@@ -9,7 +9,8 @@ from convspec.errors import NotConverged, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.dense import dense_values
-from convspec.spectrum.fourier.values import ACCURACIES, fourier_obstacle, fourier_values
+from convspec.spectrum.fourier.frequencies import fourier_obstacle
+from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
 from convspec.spectrum.fourier.vectors import fourier_vectors
 from convspec.spectrum.krylov.largest import largest_triples
 from convspec.spectrum.krylov.result import KrylovResult
