@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.kernel import ReadTaps, ScaledKernel
-from convspec.bounds.matrix_norm import Largest, frobenius_above, norm, norm_below
+from convspec.bounds.matrix_norm import Largest, norm
 from convspec.bounds.result import Bound
 from convspec.bounds.validity import unrepeated_settings
 from convspec.bounds.views import fans, merged, patches, seen_through
 from convspec.geometry import IntArray
 from convspec.operator import ConvOperator
-from convspec.rounding import gamma, up
+from convspec.rounding import frobenius_above, gamma, norm_enclosure, up
+from convspec.rounding.norms import sum_above
 
 __all__ = ["fantastic_four", "reshaped_kernel", "tsuzuku", "unfolding_norm"]
 
@@ -53,9 +54,10 @@ def reshaped_kernel(op: ConvOperator) -> Bound:
     ]
     largest, side, views = max(found, key=lambda candidate: candidate[0].above)
     matrix = side.matrices(kernel.blocks, views)[largest.index]
-    lower = norm_below(matrix.detach())
+    lower = float(norm_enclosure(matrix.detach())[0])
     if (terms := merged(views)) > 1:  # their sum was rounded, in each entry seen
-        size = sum(map(frobenius_above, kernel.weight.detach().flatten(2).unbind(2)))
+        taps = kernel.weight.detach().flatten(2).movedim(2, 0)
+        size = float(sum_above(frobenius_above(taps), 0))
         lower -= gamma(2 * terms) * math.prod(map(len, views)) * size
     return kernel.bound(
         "reshaped_kernel",
