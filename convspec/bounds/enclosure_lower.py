@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.iteration import product_noise, rayleigh, small_side
+from convspec.bounds.iteration import rayleigh, small_side
 from convspec.bounds.kernel import ScaledKernel, scaled_down
+from convspec.rounding import convolution_error
 from convspec.spectrum.krylov.largest import largest_triples
 from convspec.spectrum.reduce import ReadAxis
 
@@ -76,8 +77,7 @@ def leading(kernel: ScaledKernel, rtol: float) -> Leading:
     found = largest_triples(op, 1, residual, MAX_PRODUCTS)
     side = small_side(op)
     vector = found.left[0] if op.shape[1] > op.shape[0] else found.right[0]
-    noise = product_noise(kernel)
-    lower = rayleigh(side, vector.reshape(-1), noise)
+    lower = rayleigh(side, vector.reshape(-1), convolution_error(side))
     pixels = found.left[0] if op.transposed else found.right[0]
     single = [ReadAxis.of(axis).single for axis in op.geometry.axes]
     ahead = [0, *[1 + j for j, alone in enumerate(single) if alone]]

@@ -143,29 +143,34 @@ def _layer(
         worst_case=kernel.worst_case,
         reshaped=kernel.reshaped,
     )
+    known = _spectral(op, limits)
+    left_out = (*known.pop("left_out"), *kernel.left_out)
+    return row(**known, left_out=left_out, seconds=time.perf_counter() - start)
+
+
+def _spectral(op: ConvOperator, limits: Limits) -> dict[str, Any]:
+    """What is found of the singular values: all of them, or bounds; fields of a row."""
     plan = explain(op, max_bytes=limits.max_bytes)
     reason = too_costly(plan, limits)
     if reason is None:
         exact = spectrum(op, max_bytes=limits.max_bytes)
-        return row(
-            spectrum=exact,
-            norm=_exact_norm(exact),
-            method=exact.method,
-            reason=plan.reason,
-            left_out=kernel.left_out,
-            seconds=time.perf_counter() - start,
-        )
+        return {
+            "spectrum": exact,
+            "norm": _exact_norm(exact),
+            "method": exact.method,
+            "reason": plan.reason,
+            "left_out": (),
+        }
     known = bounds_of(op, limits)
-    return row(
-        leading=known.leading,
-        envelope=known.envelope,
-        norm=known.norm,
-        circular=known.circular,
-        method=known.method,
-        reason=reason,
-        left_out=(*known.left_out, *kernel.left_out),
-        seconds=time.perf_counter() - start,
-    )
+    return {
+        "leading": known.leading,
+        "envelope": known.envelope,
+        "norm": known.norm,
+        "circular": known.circular,
+        "method": known.method,
+        "reason": reason,
+        "left_out": known.left_out,
+    }
 
 
 def _exact_norm(exact: Spectrum) -> Bound:
