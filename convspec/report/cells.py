@@ -67,10 +67,10 @@ def shape(numbers: Sequence[int]) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with whatever does not print, such as escapes and newlines, as escapes.
+    r"""The text with whatever does not print, such as escapes and newlines, escaped.
 
-    >>> printable("conv\\x1b[31m")
-    'conv\\\\x1b[31m'
+    >>> print(printable("conv" + chr(27) + "[31m"))
+    conv\x1b[31m
     """
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode()

@@ -46,9 +46,5 @@ def _width(text: str) -> int:
     """Places on a terminal: two for wide characters, none for those that combine."""
     if text.isascii():
         return len(text)
-    return sum(
-        0
-        if unicodedata.combining(char)
-        else 1 + (unicodedata.east_asian_width(char) in "WF")
-        for char in text
-    )
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(char)) for char in text)
