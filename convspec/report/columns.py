@@ -30,6 +30,7 @@ class Column:
         priority: 0 for what every table must have; where room is short, the columns of
             the highest go first. No two are equal, but for 0.
         unit: Of its numbers; empty if they have none.
+        spectral: Whether it is of the spectrum: exact or enclosed, as the method says.
         kind: ``"text"``, ``"shape"`` or ``"number"``; numbers are aligned right.
     """
 
@@ -40,6 +41,7 @@ class Column:
     priority: int
     unit: str = ""
     kind: str = "number"
+    spectral: bool = False
 
     @property
     def heading(self) -> str:
@@ -96,6 +98,7 @@ def _quantity(name: str, heading: str, meaning: str, priority: int) -> Column:
         lambda layer: quantity(layer.quantities[name]),
         lambda layer: _of(layer.quantities[name]),
         priority,
+        spectral=True,
     )
 
 
@@ -164,6 +167,7 @@ COLUMNS = (
         _rank,
         lambda layer: _of(layer.quantities["rank"]),
         5,
+        spectral=True,
     ),
     _quantity("condition_number", "cond", "sigma_1 / sigma_min, inf below full rank.", 4),
     _quantity("stable_rank", "stable rank", "||A||_F^2 / sigma_1^2.", 7),

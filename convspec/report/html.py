@@ -37,11 +37,13 @@ class Cell:
         text: What it says.
         key: What it sorts by; empty where nothing is known.
         kind: That of its column.
+        certain: Whether it is a number of the layer's spectrum, with its guarantee.
     """
 
     text: str
     key: str
     kind: str
+    certain: bool
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,12 @@ def _layer(place: int, layer: LayerReport) -> LayerPage:
         place=place,
         name=printable(layer.name),
         cells=[
-            Cell(column.cell(layer), _key(column.key(layer)), column.kind)
+            Cell(
+                column.cell(layer),
+                _key(column.key(layer)),
+                column.kind,
+                column.spectral,
+            )
             for column in COLUMNS
         ],
         facts=_facts(layer),

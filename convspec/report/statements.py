@@ -40,7 +40,7 @@ METHODS = {
 
 # of the bounds in an envelope, see convspec.spectral_envelope
 SOURCES = {
-    "trivial": "0 or infinity",
+    "trivial": "nothing",
     "compression": "a larger torus that contains it",
     "larger": "the next larger torus",
     "perturbation": "the torus of its size",
@@ -132,7 +132,9 @@ def _sources(layer: LayerReport, q: Quantity) -> str:
     place = 0 if q.name == NORM else -1
     below = SOURCES[band.sources[band.lower_source[place]]]
     above = SOURCES[band.sources[band.upper_source[place]]]
-    return f"from below by {below}, from above by {above}"
+    ends = ("below", below), ("above", above)
+    words = [f"from {side} by {by}" for side, by in ends if by != SOURCES["trivial"]]
+    return ", ".join(words)
 
 
 def _of_the_weight(layer: LayerReport) -> Iterator[Statement]:
