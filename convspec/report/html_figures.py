@@ -70,7 +70,8 @@ def of_layer(layer: LayerReport) -> Iterator[Picture]:
     if exact is not None:
         yield _picture(
             lambda ax: plot.spectrum(exact, ax=ax, color=EXACT, annotate=True),
-            f"All singular values, exact, by {exact.method}. Dotted: numerical zeros.",
+            f"All singular values, exact, by {exact.method}."
+            + (" Dotted: numerical zeros." if exact.rank() < len(exact) else ""),
         )
     elif torus is not None:
         yield _picture(
