@@ -351,6 +351,17 @@ def test_large_operators_are_not_drawn() -> None:
     assert "exact" in sections(page)[0].one("figcaption").text
 
 
+def test_long_names_leave_room_in_the_figure() -> None:
+    model = nn.Sequential()
+    model.add_module("a" * 300, nn.Conv1d(1, 1, 2))
+    model.add_module("b" * 40, nn.Conv1d(1, 1, 2))
+    page = read_page(html.page(cs.analyze(model, (1, 5))))
+    shown = "".join(_svg(page.all("img")[0]).itertext())
+    assert "\N{HORIZONTAL ELLIPSIS}" + 39 * "a" in shown
+    assert 40 * "a" not in shown
+    assert 40 * "b" in shown
+
+
 # -- to repeat it -----------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ SIZE = 4.8, 3.2  # inches
 # a heatmap of a larger matrix shows no more than one of its symbol would
 LARGEST_SIDE = 2048
 PIXELS = 200
+LONGEST_NAME = 40
 # text stays text, which is small and can be read aloud; ids depend on the contents only
 STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "convspec", "font.size": 9.0}
 
@@ -57,7 +58,7 @@ def of_report(report: ModelReport) -> Picture:
 
     def draw(ax: Axes) -> None:
         plot.layers(report, ax=ax)
-        names = [printable(layer.name) for layer in report]
+        names = [_label(layer.name) for layer in report]
         ax.set_yticks(ax.get_yticks(), names, parse_math=False)
 
     caption = "Singular values of every layer: range, middle half, median and norm."
@@ -87,6 +88,13 @@ def of_layer(layer: LayerReport) -> Iterator[Picture]:
             f"The matrix, {m:,} x {n:,}; grey lines between channels.",
             (4.8, 4.0),
         )
+
+
+def _label(name: str) -> str:
+    """A name that leaves room for the rest: the end of it, which tells layers apart."""
+    name = printable(name)
+    end = name[1 - LONGEST_NAME :]
+    return name if len(name) <= LONGEST_NAME else "\N{HORIZONTAL ELLIPSIS}" + end
 
 
 def _picture(
