@@ -20,7 +20,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from convspec import plot
-from convspec.plot.palette import EXACT, STAND_IN
+from convspec.plot.palette import EXACT
 from convspec.report.cells import printable
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
@@ -32,6 +32,7 @@ SIZE = 4.8, 3.2  # inches
 LARGEST_SIDE = 2048
 PIXELS = 200
 LONGEST_NAME = 40
+OTHER = "#D55E00"  # vermilion: of no colour that the layer itself has
 # text stays text, which is small and can be read aloud; ids depend on the contents only
 STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "convspec", "font.size": 9.0}
 
@@ -61,7 +62,9 @@ def of_report(report: ModelReport) -> Picture:
         names = [_label(layer.name) for layer in report]
         ax.set_yticks(ax.get_yticks(), names, parse_math=False)
 
-    caption = "Singular values of every layer: range, middle half, median and norm."
+    caption = (
+        "Singular values of every layer; the legend says what is exact and what is not."
+    )
     return _picture(draw, caption, (7.2, 1.4 + 0.17 * max(6, len(report))))
 
 
@@ -76,7 +79,7 @@ def of_layer(layer: LayerReport) -> Iterator[Picture]:
         )
     elif torus is not None:
         yield _picture(
-            lambda ax: plot.spectrum(torus, ax=ax, color=STAND_IN, linestyle="--"),
+            lambda ax: plot.spectrum(torus, ax=ax, color=OTHER, linestyle="--"),
             "Singular values of the same kernel on a torus: another operator, neither "
             "exact for the layer nor a bound.",
         )
