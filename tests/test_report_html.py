@@ -362,6 +362,20 @@ def test_long_names_leave_room_in_the_figure() -> None:
     assert 40 * "b" in shown
 
 
+def test_hatches_of_the_overview_are_seen(tree: Element) -> None:
+    """Lines in full colour, on a ground that is not."""
+    svg = _svg(tree.all("img")[0])
+    patterns = svg.findall(".//{*}pattern")
+    assert len(patterns) == 1  # of the layer that is only enclosed
+    ground = patterns[0].find("{*}rect")
+    assert ground is not None
+    assert 0 < float(ground.attrib["fill-opacity"]) < 1
+    name = patterns[0].attrib["id"]
+    bars = [x for x in svg.iter() if f"#{name}" in x.attrib.get("style", "")]
+    assert bars
+    assert not any("opacity" in bar.attrib["style"] for bar in bars)
+
+
 # -- to repeat it -----------------------------------------------------------------------
 
 
