@@ -376,6 +376,13 @@ def test_hatches_of_the_overview_are_seen(tree: Element) -> None:
     assert not any("opacity" in bar.attrib["style"] for bar in bars)
 
 
+def test_guarantees_that_occur_are_explained(tree: Element) -> None:
+    said = {x.text for s in sections(tree) for x in s.all("td") for x in x.all("span")}
+    first, *_ = tree.one("section", id="overview").all("dl", **{"class": "words"})
+    assert {x.text for x in first.all("dt")} == said
+    assert said == {"exact", "enclosure", "other operator", "unknown"}
+
+
 # -- to repeat it -----------------------------------------------------------------------
 
 

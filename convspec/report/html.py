@@ -92,17 +92,19 @@ def page(report: ModelReport, title: str | None = None) -> str:
     origin = report.provenance
     if title is None:
         title = "convolutions" if origin is None else origin.model
+    layers = [_layer(*item) for item in enumerate(report, 1)]
+    kinds = {found.guarantee for layer in layers for found in layer.statements}
     style, script = _template("report.css"), _template("report.js")
     text: str = environment.get_template("report.html").render(
         title=title,
         report=report,
         origin=origin,
         columns=COLUMNS,
-        layers=[_layer(*item) for item in enumerate(report, 1)],
+        layers=layers,
         tiles=_tiles(report),
         overview=of_report(report) if report.layers else None,
         methods=METHODS,
-        guarantees=GUARANTEES,
+        guarantees=[item for item in GUARANTEES.items() if item[0] in kinds],
         legend=LEGEND,
         # inert in the page but for these two, whatever a name contains
         style=jinja2.utils.markupsafe.Markup(style),
