@@ -23,6 +23,7 @@ from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
+from convspec.report.provenance import provenance
 from convspec.rounding import down, up
 from convspec.spectrum import Spectrum, explain, spectrum
 from convspec.spectrum.envelope.jobs import phase_count
@@ -95,6 +96,9 @@ def analyze(
     limits = Limits(
         max_flops, max_bytes, phase_count(phases), envelope_flops, worst_case_seconds
     )
+    shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
+    argument = "inputs=..." if input_shape is None else _written(input_shape)
+    origin = provenance(model, argument, limits)
     trace = trace_calls(model, inputs)
     sizes = Counter(call.name for call in trace.calls)
     rows: list[LayerReport] = []
@@ -109,8 +113,8 @@ def analyze(
     if progress is not None:
         progress(len(rows), len(rows), "")
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
-    shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
-    return ModelReport(tuple(rows), shown, tuple(trace.unused), (*trace.notes, *refused))
+    notes = *trace.notes, *refused
+    return ModelReport(tuple(rows), shown, tuple(trace.unused), notes, origin)
 
 
 def _layer(
@@ -183,6 +187,11 @@ def _exact_norm(exact: Spectrum) -> Bound:
         "any operator" if exact.method == "dense" else "block circulant",
         "convspec.spectrum",
     )
+
+
+def _written(shape: Sequence[Any]) -> str:
+    """A shape, or several, as a tuple in Python."""
+    return repr(tuple(tuple(x) if isinstance(x, Sequence) else x for x in shape))
 
 
 def _shown(x: Any) -> Any:
