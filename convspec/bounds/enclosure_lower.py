@@ -9,6 +9,7 @@ from itertools import product
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from convspec.bounds.iteration import product_noise, rayleigh, small_side
@@ -37,7 +38,11 @@ class Leading:
     pixels: Tensor
 
     def turns(
-        self, frequencies: tuple[int, ...], free: tuple[bool, ...]
+        self,
+        frequencies: tuple[int, ...],
+        free: tuple[bool, ...],
+        *,
+        between: bool = True,
     ) -> tuple[Fraction, ...]:
         """The phases of a torus that put the vector's frequencies between its own.
 
@@ -48,23 +53,19 @@ class Leading:
         Args:
             frequencies: Of the torus, per axis.
             free: The axes along which a phase is allowed.
+            between: Whether between them, else on one of them.
         """
-        shape = tuple(
-            PHASES * n if f else n for n, f in zip(frequencies, free, strict=True)
-        )
-        axes = tuple(range(1, self.pixels.ndim))
-        waves = torch.fft.fftn(self.pixels, s=shape, dim=axes)
-        energy = waves.abs().square().sum(dim=0).numpy()
         split = [x for n, f in zip(frequencies, free, strict=True) for x in _split(n, f)]
-        energy = energy.reshape(split)
+        shape = tuple(n * m for n, m in zip(split[::2], split[1::2], strict=True))
+        energy = _energy(self.pixels, shape).numpy().reshape(split)
         peaks = energy.max(axis=tuple(range(0, energy.ndim, 2)))
         # conjugation sends frequency w of a vector to -w of its conjugate: signs differ
         flipped = peaks[np.ix_(*[-np.arange(n) % n for n in peaks.shape])]
         scores = np.maximum(peaks, flipped)
-        top = float(scores.max()) or 1.0  # a torus can crop all that is not 0
+        scores = scores / (float(scores.max()) or 1.0) * (1 if between else -1)
         best = min(
             product(*map(range, scores.shape)),
-            key=lambda place: (round(float(scores[place] / top), 6), place),
+            key=lambda place: (round(float(scores[place]), 6), place),
         )
         return tuple(Fraction(j, n) for j, n in zip(best, scores.shape, strict=True))
 
@@ -96,6 +97,26 @@ def group_lower(kernel: ScaledKernel, group: int, rtol: float) -> float:
     if not alone.weight.any():
         return 0.0
     return scaled_down(leading(alone, rtol).lower, alone.exponent)
+
+
+def _energy(pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``sum_c |x_c(w)|^2`` at ``w = 2 pi j / shape``: the DFT of the autocorrelation.
+
+    All channels are transformed at a length at which lags do not alias; only their sum
+    goes to the grid, where lags that coincide modulo its size have the same waves.
+    """
+    axes = tuple(range(1, pixels.ndim))
+    lengths = [next_fast_len(2 * n - 1) for n in pixels.shape[1:]]
+    power = torch.fft.fftn(pixels, s=lengths, dim=axes).abs().square().sum(dim=0)
+    lags: Tensor = torch.fft.ifftn(power)
+    for j, (n, length, size) in enumerate(
+        zip(pixels.shape[1:], lengths, shape, strict=True)
+    ):
+        lag = torch.arange(1 - n, n)
+        folded = lags.new_zeros([*lags.shape[:j], size, *lags.shape[j + 1 :]])
+        lags = folded.index_add(j, lag % size, lags.index_select(j, lag % length))
+    energy: Tensor = torch.fft.fftn(lags).real
+    return energy
 
 
 def _split(count: int, free: bool) -> tuple[int, int]:
