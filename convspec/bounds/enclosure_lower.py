@@ -32,14 +32,18 @@ class Leading:
         lower: ``||A v|| / ||v||``, rounded down.
         pixels: The vector on the pixels that the convolution reads, (c, *sizes) of the
             axes with more than one tap; those of the others are among the channels.
+        rows: This and perhaps further leading singular vectors on the smaller side of
+            the operator, see :func:`small_side`; (m, n).
     """
 
     lower: float
     pixels: Tensor
+    rows: Tensor
 
     def turns(
         self,
         frequencies: tuple[int, ...],
+        strides: tuple[int, ...],
         free: tuple[bool, ...],
         *,
         between: bool = True,
@@ -52,12 +56,13 @@ class Leading:
 
         Args:
             frequencies: Of the torus, per axis.
+            strides: Pixels of the torus per frequency.
             free: The axes along which a phase is allowed.
             between: Whether between them, else on one of them.
         """
         split = [x for n, f in zip(frequencies, free, strict=True) for x in _split(n, f)]
         shape = tuple(n * m for n, m in zip(split[::2], split[1::2], strict=True))
-        energy = _energy(self.pixels, shape).numpy().reshape(split)
+        energy = _energy(self.pixels, shape, strides).numpy().reshape(split)
         peaks = energy.max(axis=tuple(range(0, energy.ndim, 2)))
         # conjugation sends frequency w of a vector to -w of its conjugate: signs differ
         flipped = peaks[np.ix_(*[-np.arange(n) % n for n in peaks.shape])]
@@ -70,21 +75,28 @@ class Leading:
         return tuple(Fraction(j, n) for j, n in zip(best, scores.shape, strict=True))
 
 
-def leading(kernel: ScaledKernel, rtol: float) -> Leading:
-    """The leading vector of the scaled operator, to a residual that rtol deserves."""
+def leading(kernel: ScaledKernel, rtol: float, count: int = 1) -> Leading:
+    """The leading vector of the scaled operator, to a residual that rtol deserves.
+
+    Args:
+        kernel: The operator.
+        rtol: Relative gap to stop at.
+        count: How many vectors to find.
+    """
     op = kernel.detached().operator
     residual = min(max(1e-3 * math.sqrt(rtol), 1e-9), 1e-4)
-    found = largest_triples(op, 1, residual, MAX_PRODUCTS)
+    count = min(count, *op.shape)
+    found = largest_triples(op, count, residual, MAX_PRODUCTS)
     side = small_side(op)
-    vector = found.left[0] if op.shape[1] > op.shape[0] else found.right[0]
+    rows = (found.left if op.shape[1] > op.shape[0] else found.right).flatten(1)
     noise = product_noise(kernel)
-    lower = rayleigh(side, vector.reshape(-1), noise)
+    lower = rayleigh(side, rows[0], noise)
     pixels = found.left[0] if op.transposed else found.right[0]
     single = [ReadAxis.of(axis).single for axis in op.geometry.axes]
     ahead = [0, *[1 + j for j, alone in enumerate(single) if alone]]
     behind = [1 + j for j, alone in enumerate(single) if not alone]
     pixels = pixels.permute(*ahead, *behind).flatten(0, len(ahead) - 1)
-    return Leading(lower, pixels)
+    return Leading(lower, pixels, rows)
 
 
 def group_lower(kernel: ScaledKernel, group: int, rtol: float) -> float:
@@ -99,8 +111,10 @@ def group_lower(kernel: ScaledKernel, group: int, rtol: float) -> float:
     return scaled_down(leading(alone, rtol).lower, alone.exponent)
 
 
-def _energy(pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """``sum_c |x_c(w)|^2`` at ``w = 2 pi j / shape``: the DFT of the autocorrelation.
+def _energy(pixels: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
+    """``sum_{c, r} |x_{c, r}(w)|^2`` at ``w = 2 pi j / shape``, r the strides' phases.
+
+    It is the DFT of the autocorrelation, of the lags that the strides divide.
 
     All channels are transformed at a length at which lags do not alias; only their sum
     goes to the grid, where lags that coincide modulo its size have the same waves.
@@ -109,12 +123,13 @@ def _energy(pixels: Tensor, shape: tuple[int, ...]) -> Tensor:
     lengths = [next_fast_len(2 * n - 1) for n in pixels.shape[1:]]
     power = torch.fft.fftn(pixels, s=lengths, dim=axes).abs().square().sum(dim=0)
     lags: Tensor = torch.fft.ifftn(power)
-    for j, (n, length, size) in enumerate(
-        zip(pixels.shape[1:], lengths, shape, strict=True)
+    for j, (n, length, size, stride) in enumerate(
+        zip(pixels.shape[1:], lengths, shape, strides, strict=True)
     ):
-        lag = torch.arange(1 - n, n)
+        lag = torch.arange(-((n - 1) // stride), (n - 1) // stride + 1)
         folded = lags.new_zeros([*lags.shape[:j], size, *lags.shape[j + 1 :]])
-        lags = folded.index_add(j, lag % size, lags.index_select(j, lag % length))
+        taken = lags.index_select(j, stride * lag % length)
+        lags = folded.index_add(j, lag % size, taken)
     energy: Tensor = torch.fft.fftn(lags).real
     return energy
 
