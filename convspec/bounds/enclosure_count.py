@@ -51,12 +51,15 @@ class Block:
         ceiling = torch.tensor(square, dtype=torch.float64)
         first = int((self.squares > square).sum())
         for k in range(first, min(first + RETRIES, len(self.squares)) + 1):
+            if k == len(self.gram):
+                return k * self.times
             taken = self.vectors[:, :k] * self.squares[:k].clamp(min=0).sqrt()
             left = self.gram - taken @ taken.mH
-            rounding = product_error(max(k, 1), True) * frobenius_above(taken) ** 2
+            size = frobenius_above(taken) if k else torch.zeros(())
+            rounding = product_error(k + 1, True) * size**2
             rounding = rounding + 2 * UNIT * frobenius_above(left)
             error = above(self.error + rounding, 16 * UNIT)
-            if k == len(left) or bool(at_most(left[None], ceiling, error[None])[0]):
+            if bool(at_most(left[None], ceiling, error[None])[0]):
                 return k * self.times
         return None
 

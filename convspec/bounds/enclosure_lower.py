@@ -60,7 +60,12 @@ class Leading:
             free: The axes along which a phase is allowed.
             between: Whether between them, else on one of them.
         """
-        split = [x for n, f in zip(frequencies, free, strict=True) for x in _split(n, f)]
+        # a real vector has its frequencies in pairs: on a grid that contains -w with w
+        # both are as near as can be, and half of the blocks are conjugates of others
+        phases = PHASES if between or self.pixels.is_complex() else 2
+        split = [
+            x for n, f in zip(frequencies, free, strict=True) for x in (n, phases**f)
+        ]
         shape = tuple(n * m for n, m in zip(split[::2], split[1::2], strict=True))
         energy = _energy(self.pixels, shape, strides).numpy().reshape(split)
         peaks = energy.max(axis=tuple(range(0, energy.ndim, 2)))
@@ -84,7 +89,7 @@ def leading(kernel: ScaledKernel, rtol: float, count: int = 1) -> Leading:
         count: How many vectors to find.
     """
     op = kernel.detached().operator
-    residual = min(max(1e-3 * math.sqrt(rtol), 1e-9), 1e-4)
+    residual = min(max(1e-2 * math.sqrt(rtol), 1e-9), 1e-4)
     count = min(count, *op.shape)
     found = largest_triples(op, count, residual, MAX_PRODUCTS)
     side = small_side(op)
@@ -132,7 +137,3 @@ def _energy(pixels: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) ->
         lags = folded.index_add(j, lag % size, taken)
     energy: Tensor = torch.fft.fftn(lags).real
     return energy
-
-
-def _split(count: int, free: bool) -> tuple[int, int]:
-    return (count, PHASES) if free else (count, 1)

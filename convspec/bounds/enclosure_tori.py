@@ -69,6 +69,7 @@ class Tori:
         self.wraps = self.search.wraps(self.found, self.kinds)
         self.full = self.search.parts(self.wraps)
         self._region: Region | None = None
+        self._fewest = 0  # values of a torus above those of A, where that was counted
         self._field: Field | None = None
         setup = Field.setup_flops(self.full)
         if setup <= 0.1 * self.search.flops:
@@ -81,10 +82,15 @@ class Tori:
             return False
         if self._below_supremum(self._field):
             return True
-        fewest = self._by_vectors(self._field, self.found)
-        if 1 < fewest <= MOST and not self.search.done:
-            several = leading(self.kernel, self.rtol, min(MOST, 2 * fewest))
-            self._by_vectors(self._field, several)
+        self._fewest = self._by_vectors(self._field, self.found)
+        return self.search.done
+
+    def counted_by_several(self) -> bool:
+        """Whether Lehmann's bound proves the target with more than one vector."""
+        if self._field is None or not 1 < self._fewest <= MOST:
+            return False
+        even = self._fewest + self._fewest % 2  # peaks of real kernels come in pairs
+        self._by_vectors(self._field, leading(self.kernel, self.rtol, even))
         return self.search.done
 
     def caps(self) -> Tensor:
@@ -136,7 +142,7 @@ class Tori:
         level = field.scaled(down(down(math.sqrt(square)) / self.full.factor))
         self._region = self._pruned(field, level)
         fewest = MOST + 1
-        for parts in self._phases(len(values)):
+        for parts in self._phases():
             grid = field.grid(parts)
             above = singular_values_above(field, grid, self._region, level, 2 * MOST)
             tests = above.tests if above else len(grid.index)
@@ -144,7 +150,8 @@ class Tori:
             if above is not None:
                 fewest = min(fewest, len(above.values))
                 self._include(field, ritz, above)
-            if self.search.done or tests > FEW or self.search.flops < 0:
+            enough = tests > FEW and len(values) == 1
+            if self.search.done or enough or self.search.flops < 0:
                 break
         return fewest
 
@@ -170,7 +177,7 @@ class Tori:
         for group in self.search.open if square < math.inf else []:
             self.search.include(group, up(math.sqrt(square)), COUNTED)
 
-    def _phases(self, count: int) -> Iterator[Parts]:
+    def _phases(self) -> Iterator[Parts]:
         """Tori with a peak on the grid, and of symmetric ones."""
         seen = set()
         on = self.search.wraps(self.found, self.kinds, between=False)
