@@ -31,7 +31,8 @@ MAX_FLOPS = 1e12
 SMALL_FLOPS = 3e9
 REFERENCE = (
     "lower end by Lanczos; upper end by Cholesky tests (Rump 2006) of the operator or of "
-    "tori that it is a compression of (Thompson 1972)"
+    "tori that it is a compression of (Thompson 1972), or from Krylov vectors and a count "
+    "on tori (Lehmann 1949)"
 )
 
 
@@ -51,9 +52,14 @@ def spectral_norm(
       Schur's test;
     * the operator itself: a banded Cholesky factorisation of ``gamma^2 I - A^H A``, for
       every padding mode, down to a gap of about 1e-10;
-    * tori: zero padding is a submatrix of a slightly larger circulant, whatever the phase
-      of its wrapped entries. The phase is chosen so that the peak of the symbol lies
-      between the frequencies of the torus, and every frequency is tested;
+    * counting on tori: zero padding is a submatrix of a slightly larger circulant,
+      whatever the phase of its wrapped entries. A phase that puts a peak of the symbol on
+      the torus leaves few of its singular values above some level below sigma_1, and A
+      has no more of them; as many Krylov vectors then bound sigma_1 from above up to the
+      square of their residuals (Lehmann 1949), to a gap of 1e-9 and less;
+    * the norms of tori, with a phase such that the peak lies between their frequencies.
+      Branch and bound over continuous frequency excludes most of them, the others are
+      tested one by one;
     * tori along some axes only, the others as they are;
     * the supremum of the symbol, where a torus is too large.
 
@@ -95,7 +101,7 @@ def spectral_norm(
     found = leading(core, rtol)
     search = Search(
         reduced,
-        found.lower * (1 + rtol) * (1 - 2.0**-50),
+        found.lower * (1 + rtol) * (1 - 2.0**-48),
         max_flops,
         max_bytes,
         torch.full((reduced.groups,), math.inf, dtype=torch.float64),
