@@ -31,8 +31,8 @@ MAX_FLOPS = 1e12
 SMALL_FLOPS = 3e9
 REFERENCE = (
     "lower end by Lanczos; upper end by Cholesky tests (Rump 2006) of the operator or of "
-    "tori that it is a compression of (Thompson 1972), or from Krylov vectors and a count "
-    "on tori (Lehmann 1949)"
+    "tori that it is a compression of (Thompson 1972), or from Krylov vectors and a count"
+    " on tori (Lehmann 1949)"
 )
 
 

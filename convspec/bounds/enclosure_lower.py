@@ -20,6 +20,8 @@ from convspec.spectrum.reduce import ReadAxis
 __all__ = ["Leading", "group_lower", "leading"]
 
 MAX_PRODUCTS = 4000
+# a residual that single precision reaches, enough for gaps of as much
+COARSE = 1e-4
 # phases per axis that are compared
 PHASES = 8
 
@@ -89,7 +91,8 @@ def leading(kernel: ScaledKernel, rtol: float, count: int = 1) -> Leading:
         count: How many vectors to find.
     """
     op = kernel.detached().operator
-    residual = min(max(1e-2 * math.sqrt(rtol), 1e-9), 1e-4)
+    # the value is off by the square of the residual over the distance to the next one
+    residual = COARSE if rtol >= COARSE else max(1e-3 * math.sqrt(rtol), 1e-9)
     count = min(count, *op.shape)
     found = largest_triples(op, count, residual, MAX_PRODUCTS)
     side = small_side(op)
