@@ -136,7 +136,7 @@ def test_padding_compares_the_layer_with_its_torus(
     run_demo(network, tmp_path)
     ax = axes(figures["padding.png"])
     entries = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert entries == ["zero padding, dense", "circular padding, Fourier"]
+    assert entries == ["zero padding, dense: exact", "circular padding, Fourier: exact"]
     circular = nn.Conv2d(1, 2, 3, stride=2, padding=1, padding_mode="circular").double()
     circular.load_state_dict(network.model[0].state_dict())
     for layer, line in zip((network.model[0], circular), ax.lines, strict=True):
@@ -158,7 +158,7 @@ def test_other_padding_is_named(
     network.model[0] = nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect").double()
     run_demo(network, tmp_path)
     first, _ = axes(figures["padding.png"]).get_legend().get_texts()
-    assert first.get_text() == "reflect padding, dense"
+    assert first.get_text() == "reflect padding, dense: exact"
 
 
 # -- the choice -------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,121 +12,282 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from convspec.plot.palette import EXACT, STAND_IN, axes_or_new
+from convspec.plot.canvas import axes_or_new, finish, inches, points
+from convspec.plot.palette import ENCLOSED, EXACT
 from convspec.report import LayerReport, ModelReport
-from convspec.spectrum import Spectrum
 
 __all__ = ["layers"]
 
 # rows are cut this far below the largest value, so that one tiny value hides no other
-DECADES = 5
+DECADES = 4
+ROW_INCHES = 0.13
+LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+POINTS_PER_INCH = 72
+VISIBLE = 1.02  # a worst case is shown from this ratio to the norm on
+LEAST_POINTS = 3.5  # smaller text is left out rather than printed
 
 
-def layers(report: ModelReport, *, ax: Axes | None = None) -> Axes:
+@dataclass(frozen=True)
+class Bands:
+    """What is known of a row's distribution: quantiles, exact or enclosed.
+
+    Attributes:
+        exact: Whether lower and upper quantiles are the same numbers.
+        low: Lower ends of the quantiles at :data:`LEVELS`.
+        high: Upper ends.
+        zeros: Numerical zeros, left out of exact quantiles.
+    """
+
+    exact: bool
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    zeros: int = 0
+
+
+def layers(
+    report: ModelReport,
+    *,
+    ax: Axes | None = None,
+    offenders: int = 3,
+    geometry: bool = True,
+    worst_case: bool = True,
+) -> Axes:
     """One row per layer: the range of its singular values, quartiles, median and norm.
 
-    Exact spectra are blue. Where only the circular one of the same kernel is known, the
-    row is orange and hatched: another operator. Numerical zeros are left out of the
-    range and their number is written beside the norm. Ranges that go on below the axis
-    end in an arrow; each row ends in the layer's geometry.
+    Exact spectra are blue: a light bar from the smallest to the largest value, a dark
+    one over the middle half, a white line at the median. Enclosed ones are orange and
+    hatched: all values lie within the light bar, the quartiles (and all between them)
+    within the dark one. The norm is a dot, or a bracket from its certified lower to its
+    upper end; an open diamond is the certified worst case over input sizes. Numerical
+    zeros are left out of the range and counted at its left. What goes on below the axis
+    ends in an arrow.
 
     Args:
         report: The model's report.
-        ax: Axes to draw on.
+        ax: Axes to draw on. Text adapts to their height: row names are set smaller, and
+            where even that does not do, some are left out.
+        offenders: How many of the largest norms (their upper ends) are written out.
+        geometry: Whether rows end in the layer's geometry.
+        worst_case: Whether worst cases are shown, where known.
     """
-    count = len(report)
-    ax = axes_or_new(ax, (7.2, 1.2 + 0.17 * max(count, 6)))
-    known = [spec for layer in report if (spec := _shown(layer)) and spec.norm > 0]
-    top = max((spec.norm for spec in known), default=1.0)
-    lows = [float(spec.values[spec.rank() - 1]) for spec in known]
-    floor = max(top / 10**DECADES, 0.5 * min(lows, default=0.1 * top))
-    for row, layer in enumerate(report):
-        _row(ax, row, layer, floor)
-        ax.text(1.0, row, layer.geometry, color="0.45", **_beside(ax))
+    rows = list(report)
+    ax = axes_or_new(ax, width=7.0, height=1.1 + ROW_INCHES * max(len(rows), 6))
+    bands = [_bands(layer) for layer in rows]
+    low, high = _limits(rows, bands, worst_case)
     ax.set_xscale("log")
-    ax.set_xlim(floor, 3 * top)
-    ax.set_ylim(count - 0.4, -0.6)
-    ax.set_yticks(range(count), [layer.name for layer in report], fontsize=6)
-    ax.tick_params(axis="y", length=0)
+    ax.set_xlim(low, high)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    size = min(points(0.8), 0.95 * POINTS_PER_INCH * inches(ax)[1] / max(1, len(rows)))
+    every = max(1, math.ceil(LEAST_POINTS / size))
+    size = max(size, LEAST_POINTS)
+    worst = _largest(rows, offenders)
+    named = _named(len(rows), every, worst)
+    ax.set_yticks(named, [rows[place].name for place in named], fontsize=size)
+    for place, (layer, known) in enumerate(zip(rows, bands, strict=True)):
+        _row(ax, place, layer, known, low, size)
+        _norm(ax, place, layer, size, place in worst, worst_case)
+        if geometry and place in named:
+            _beside(ax, 1.01, place, layer.geometry, min(size, points(0.7)))
+    ax.tick_params(axis="y", length=0, pad=2)
     ax.set_xlabel("singular value")
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.grid(axis="x", color="0.9", linewidth=0.6)
-    ax.set_axisbelow(True)
-    _legend(ax, report)
+    finish(ax, grid="x", left=False)
+    _legend(ax, rows, bands, worst_case)
     return ax
 
 
-def _shown(layer: LayerReport) -> Spectrum | None:
-    return layer.spectrum if layer.spectrum is not None else layer.circular
-
-
-def _row(ax: Axes, row: int, layer: LayerReport, floor: float) -> None:
-    spec = _shown(layer)
-    if spec is None or spec.norm == 0:
-        words = "no exact spectrum" if spec is None else "zero operator"
-        ax.text(0.5, row, words, color="0.45", **_beside(ax))
-        return
-    color, hatch = (EXACT, None) if layer.spectrum is not None else (STAND_IN, "//////")
-    rank = spec.rank()
-    low, first, median, third, high = np.quantile(
-        spec.values[:rank], (0, 0.25, 0.5, 0.75, 1)
-    )
-    left = max(low, floor)
-    ax.barh(
-        row,
-        high - left,
-        left=left,
-        height=0.5,
-        facecolor=(color, 0.3),
-        edgecolor=color,
-        hatch=hatch,
-        linewidth=0,
-    )
-    ax.barh(row, third - first, left=first, height=0.5, color=color)
-    ax.plot([median], [row], color="white", marker="|", markersize=5)
-    ax.plot([high], [row], color="0.2", marker=".", markersize=4)
-    if low < floor:
-        ax.plot([floor], [row], color=color, marker="<", markersize=5, clip_on=False)
-    zeros = len(spec.values) - rank
-    if zeros:
-        ax.annotate(
-            f"{zeros:,} numerical zeros",
-            (high, row),
-            xytext=(5, 0),
-            textcoords="offset points",
-            fontsize=5,
-            va="center",
-            color="0.3",
+def _bands(layer: LayerReport) -> Bands | None:
+    """Quantiles of a row that has any and is not zero."""
+    if layer.spectrum is not None:
+        if layer.spectrum.norm == 0:
+            return None
+        rank = layer.spectrum.rank()
+        values = tuple(np.quantile(layer.spectrum.values[:rank], LEVELS).tolist())
+        return Bands(True, values, values, len(layer.spectrum.values) - rank)
+    if layer.envelope is None or not layer.envelope.norm[1] > 0:
+        return None
+    with np.errstate(invalid="ignore"):  # between infinities
+        low, high = (
+            np.quantile(ends, LEVELS)
+            for ends in (layer.envelope.lower, layer.envelope.upper)
         )
+    return Bands(False, tuple(low.tolist()), tuple(high.tolist()))
 
 
-def _beside(ax: Axes) -> dict[str, Any]:
-    """Small text placed by the fraction of the width, on a row."""
-    return {"transform": ax.get_yaxis_transform(), "fontsize": 5, "va": "center"}
+def _norm_ends(layer: LayerReport) -> tuple[float, float] | None:
+    if layer.spectrum is not None:
+        return layer.spectrum.norm, layer.spectrum.norm
+    if layer.norm is not None and math.isfinite(layer.norm.upper):
+        return layer.norm.lower, layer.norm.upper
+    return None
 
 
-def _legend(ax: Axes, report: ModelReport) -> None:
-    handles: list[Artist] = [Patch(color=EXACT, alpha=0.4, label="exact")]
-    if any(layer.circular is not None for layer in report):
-        handles.append(
-            Patch(
-                facecolor=(STAND_IN, 0.3),
-                edgecolor=STAND_IN,
-                hatch="//////",
-                linewidth=0,
-                label="circular kernel instead: another operator",
-            )
-        )
-    handles += [
-        Patch(color=EXACT, label="middle half"),
-        Line2D([], [], color="0.2", marker=".", linestyle="", label="norm"),
+def _limits(
+    rows: list[LayerReport], bands: list[Bands | None], worst_case: bool
+) -> tuple[float, float]:
+    """Of the axis: everything large, and small values for some decades."""
+    tops = [ends[1] for layer in rows if (ends := _norm_ends(layer)) and ends[1] > 0]
+    if worst_case:
+        tops += [_worst(layer) for layer in rows if _worst(layer) > 0]
+    top = max(tops, default=1.0)
+    lows = [value for known in bands if known for value in known.low if value > 0]
+    lows += [ends[0] for layer in rows if (ends := _norm_ends(layer)) and ends[0] > 0]
+    return max(top / 10**DECADES, 0.5 * min(lows, default=0.1 * top)), 2.5 * top
+
+
+def _worst(layer: LayerReport) -> float:
+    """The worst case where it is visibly beyond the norm, else 0."""
+    ends = _norm_ends(layer)
+    if layer.worst_case is None or not math.isfinite(layer.worst_case.upper):
+        return 0.0
+    upper = layer.worst_case.upper
+    return upper if ends is None or upper > VISIBLE * ends[1] else 0.0
+
+
+def _largest(rows: list[LayerReport], count: int) -> set[int]:
+    """Places of the largest norms, by their upper ends."""
+    known = [
+        (ends[1], place)
+        for place, layer in enumerate(rows)
+        if (ends := _norm_ends(layer)) and ends[1] > 0
     ]
-    inches = ax.get_window_extent().height / ax.figure.dpi
+    known.sort(key=lambda pair: (-pair[0], pair[1]))
+    return {place for _, place in known[:count]}
+
+
+def _named(count: int, every: int, worst: set[int]) -> list[int]:
+    """Rows with room for their names: the worst offenders, then about every so many."""
+    chosen: list[int] = []
+    for place in (*sorted(worst), *range(0, count, every)):
+        if all(abs(place - other) >= every for other in chosen):
+            chosen.append(place)
+    return sorted(chosen)
+
+
+def _row(
+    ax: Axes,
+    place: int,
+    layer: LayerReport,
+    known: Bands | None,
+    floor: float,
+    size: float,
+) -> None:
+    if known is None:
+        _beside(ax, 0.5, place, _nothing(layer), size)
+        return
+    color = EXACT if known.exact else ENCLOSED
+    outer = max(known.low[0], floor), known.high[-1]
+    inner = max(known.low[1], floor), known.high[3]
+    hatch = None if known.exact else "//////"
+    look: dict[str, Any] = {"edgecolor": color, "hatch": hatch, "linewidth": 0.0}
+    for (left, right), shade, height in ((outer, 0.3, 0.55), (inner, 1.0, 0.55)):
+        if right > left or known.exact:
+            ax.barh(
+                place, max(right, left) - left, left=left, height=height,
+                facecolor=(color, shade),
+                **(look if shade < 1 else {"linewidth": 0.0}),
+            )  # fmt: skip
+    if known.exact:
+        ax.plot([known.low[2]], [place], color="white", marker="|", markersize=size)
+    if known.low[0] < floor:
+        ax.plot(
+            [floor], [place], color=color, marker="<", markersize=0.6 * size,
+            clip_on=False,
+        )  # fmt: skip
+    if known.zeros:
+        words = f"{known.zeros:,} zero{'s' * (known.zeros > 1)}"
+        ax.annotate(
+            words, (outer[0], place), (4, 0), textcoords="offset points",
+            fontsize=0.8 * size, va="center", color="black",
+        )  # fmt: skip
+
+
+def _norm(
+    ax: Axes,
+    place: int,
+    layer: LayerReport,
+    size: float,
+    written: bool,
+    worst_case: bool,
+) -> None:
+    """The norm as a dot or a bracket; its number for the worst offenders."""
+    ends = _norm_ends(layer)
+    if ends is None or ends[1] == 0:
+        return
+    low, high = ends
+    right = high
+    if low == high:
+        ax.plot([high], [place], color="black", marker=".", markersize=0.8 * size)
+    else:
+        shown = max(low, ax.get_xlim()[0])
+        ax.plot(
+            [shown, high], [place, place], color="black", linestyle="-", linewidth=1.0,
+            marker="|", markersize=0.8 * size,
+        )  # fmt: skip
+    if worst_case and _worst(layer) > 0:
+        right = max(right, _worst(layer))
+        ax.plot(
+            [_worst(layer)], [place], color="black", marker="D", linestyle="",
+            markerfacecolor="none", markersize=0.55 * size, markeredgewidth=0.6,
+        )  # fmt: skip
+    if written:
+        words = f"{high:.3g}" if high < low * 1.005 else f"{low:.3g} to {high:.3g}"
+        ax.annotate(
+            words, (right, place), (5, 0), textcoords="offset points",
+            fontsize=size, va="center", weight="bold",
+        )  # fmt: skip
+
+
+def _nothing(layer: LayerReport) -> str:
+    if layer.spectrum is not None or layer.envelope is not None:
+        return "zero operator"
+    return "norm only" if layer.norm is not None else "nothing known"
+
+
+def _beside(ax: Axes, x: float, place: int, words: str, size: float) -> None:
+    """Text placed by the fraction of the width, on a row."""
+    ax.text(
+        x, place, words, transform=ax.get_yaxis_transform(), color="0.35",
+        fontsize=size, va="center",
+    )  # fmt: skip
+
+
+def _legend(
+    ax: Axes, rows: list[LayerReport], bands: list[Bands | None], worst_case: bool
+) -> None:
+    """Above the axes, of what there is."""
+    handles: list[Artist] = []
+    if any(known is not None and known.exact for known in bands):
+        handles += [
+            Patch(facecolor=(EXACT, 0.3), label="all values, exact"),
+            Patch(facecolor=EXACT, label="middle half, exact"),
+        ]
+    if any(known is not None and not known.exact for known in bands):
+        handles += [
+            Patch(
+                facecolor=(ENCLOSED, 0.3), edgecolor=ENCLOSED, hatch="//////",
+                linewidth=0, label="all values lie within",
+            ),
+            Patch(facecolor=ENCLOSED, label="middle half lies within"),
+        ]  # fmt: skip
+    ends = [found for layer in rows if (found := _norm_ends(layer)) and found[1] > 0]
+    if any(low == high for low, high in ends):
+        handles.append(Line2D([], [], color="black", marker=".", ls="", label="norm"))
+    if any(low < high for low, high in ends):
+        handles.append(
+            Line2D([], [], color="black", marker="|", label="norm, certified ends")
+        )
+    if worst_case and any(_worst(layer) > 0 for layer in rows):
+        handles.append(
+            Line2D(
+                [], [], color="black", marker="D", ls="", markerfacecolor="none",
+                markersize=4, label="worst case over sizes, certified",
+            )
+        )  # fmt: skip
     ax.legend(
         handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.5 / inches),
-        ncols=4,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=3,
         frameon=False,
-        fontsize=7,
+        fontsize=points(0.8),
     )

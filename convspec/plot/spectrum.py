@@ -7,85 +7,270 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from convspec.plot.palette import CYCLE, axes_or_new
-from convspec.spectrum import Spectrum
+from convspec.plot.canvas import axes_or_new, finish, plain_log_ticks
+from convspec.plot.curves import Curve, Spectral, curve_of
+from convspec.plot.palette import CYCLE, ENCLOSED, ESTIMATED, EXACT
+from convspec.spectrum import Envelope, Spectrum
 
-__all__ = ["compare", "spectrum"]
+__all__ = ["compare", "envelope", "spectrum"]
+
+COLORS = {"exact": EXACT, "enclosure": ENCLOSED, "estimate": ESTIMATED}
+STYLES = {"exact": "-", "enclosure": "-", "estimate": "-."}
+ZEROS = "numerical zeros"  # the gid of the strips that mark them
+# the least height of a logarithmic axis, in decades
+LEAST_DECADES = 0.5
 
 
 def spectrum(
-    spec: Spectrum,
+    spec: Spectral,
     *,
     ax: Axes | None = None,
     label: str | None = None,
     annotate: bool = False,
+    errors: float = 2.0,
+    legend: bool = True,
     **kwargs: Any,
 ) -> Axes:
-    """Singular values in descending order over the fraction of their index.
+    """Singular values in descending order over the fraction i / min(m, n) of their index.
 
-    Values at or below the rank tolerance are numerical zeros: they are drawn as a dotted
-    line at that tolerance, and counted in the label.
+    Exact values are a solid line (few of them points), certified enclosures a hatched
+    band without a line, estimates a dash-dotted line in a band of standard errors; the
+    legend says which it is. Numerical zeros, by the rank tolerance, have no place on a
+    logarithmic axis: a dotted strip at its foot marks where they lie. More than 2,000
+    values are thinned out, bands outward, so that they hold all the same.
 
     Args:
-        spec: The spectrum.
+        spec: A :class:`Spectrum`, complete or not, an :class:`Envelope`, or a
+            :class:`Density`.
         ax: Axes to draw on.
         label: Name in the legend.
-        annotate: Whether to write rank and condition number into the axes.
-        **kwargs: For ``Axes.plot``.
+        annotate: Whether the legend says rank and condition number, or bounds on them;
+            only of what states them: complete spectra and envelopes.
+        errors: Half the height of an estimate's band, in standard errors.
+        legend: Whether to draw the legend.
+        **kwargs: For the lines, ``Axes.plot``; their colour serves for bands too.
+
+    Raises:
+        TypeError: For data of any other type.
     """
-    ax = axes_or_new(ax, (4.5, 3.2))
-    values = spec.values
-    total = min(spec.shape)
-    tolerance = max(spec.shape) * spec.eps * float(values[0])
-    zeros = int((values <= tolerance).sum()) if spec.complete else 0
-    first = 0 if spec.which == "largest" or spec.complete else total - len(values)
-    place = (first + np.arange(len(values)) + 0.5) / total
-    shown = int((values[: len(values) - zeros] > 0).sum())
-    if label and zeros:
-        label = f"{label} ({zeros} numerical zeros)"
-    kwargs.setdefault("linewidth", 1.6)
-    (line,) = ax.plot(place[:shown], values[:shown], label=label, **kwargs)
-    if zeros and tolerance > 0:
-        floor = np.full(zeros, tolerance)
-        color = line.get_color()
-        ax.plot(
-            place[len(values) - zeros :], floor, color=color, linestyle=":", linewidth=1.6
+    curve = curve_of(spec, errors)
+    ax = axes_or_new(ax)
+    name = curve.words if label is None else f"{label}: {curve.words}"
+    if annotate:
+        name += _said(spec)
+    total = f"{curve.total:,}"
+    _draw(ax, curve, name, kwargs)
+    _frame(ax, total)
+    if legend:
+        ax.legend(loc="best")
+    return ax
+
+
+def envelope(
+    band: Envelope,
+    *,
+    ax: Axes | None = None,
+    truth: Spectral | None = None,
+    label: str | None = None,
+    annotate: bool = False,
+    legend: bool = True,
+    **kwargs: Any,
+) -> Axes:
+    """Certified bounds on every singular value, as a band that holds them all.
+
+    Args:
+        band: The envelope.
+        ax: Axes to draw on.
+        truth: What else is known of the same operator, drawn over the band: its
+            spectrum, the largest values by Krylov, or its density.
+        label: Name in the legend.
+        annotate: Whether the legend says the bounds on rank and condition number.
+        legend: Whether to draw the legend.
+        **kwargs: For the band's edges, ``Axes.plot``; their colour serves for it too.
+
+    Raises:
+        TypeError: If the first argument is no Envelope.
+        ValueError: If the truth has not as many values as the band.
+    """
+    if not isinstance(band, Envelope):
+        raise TypeError(
+            f"envelope draws an Envelope; got {type(band).__name__}; "
+            "call spectral_envelope(op), or draw it with plot.spectrum"
         )
-    if shown:  # a logarithmic axis has no place for zeros alone
-        ax.set_yscale("log")
-    ax.set_xlim(0, 1)
-    ax.set_xlabel(f"index / {total}" if ax.get_xlabel() == "" else "index / min(m, n)")
-    ax.set_ylabel("singular value")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", color="0.9", linewidth=0.6)
-    if annotate and spec.complete:
-        text = f"rank {spec.rank()} of {total}\ncond {spec.condition_number:.3g}"
-        ax.text(0.03, 0.05, text, transform=ax.transAxes, va="bottom")
+    over = None if truth is None else curve_of(truth)
+    if over is not None and over.total != len(band):
+        raise ValueError(
+            f"truth must be of the same operator, of {len(band):,} singular values; "
+            f"got one of {over.total:,}"
+        )
+    ax = spectrum(
+        band, ax=ax, label=label, annotate=annotate, legend=legend and not truth, **kwargs
+    )
+    if truth is not None:
+        spectrum(truth, ax=ax, legend=legend, color="black", linewidth=1.0)
     return ax
 
 
 def compare(
-    spectra: Mapping[str, Spectrum], *, ax: Axes | None = None, **kwargs: Any
+    spectra: Mapping[str, Spectral],
+    *,
+    ax: Axes | None = None,
+    annotate: bool = False,
+    errors: float = 2.0,
+    legend: bool = True,
+    **kwargs: Any,
 ) -> Axes:
     """Several spectra on one axis, in the mapping's order, with a legend.
 
+    As fractions of their index layers of different sizes compare. Each has a colour and
+    a line style of its own; enclosures are hatched bands and estimates have one too.
+
     Args:
-        spectra: Label -> spectrum.
+        spectra: Label -> spectrum, envelope or density.
         ax: Axes to draw on.
-        **kwargs: For ``Axes.plot``.
+        annotate: Whether the legend says rank and condition number.
+        errors: Half the height of an estimate's band, in standard errors.
+        legend: Whether to draw the legend.
+        **kwargs: For the lines, ``Axes.plot``.
 
     Raises:
         ValueError: Without any spectrum.
+        TypeError: For data of any other type.
     """
     if not spectra:
         raise ValueError("compare needs at least one spectrum; got none")
-    ax = axes_or_new(ax, (4.5, 3.2))
-    styles = ("-", "--", "-.")
-    for place, (label, spec) in enumerate(spectra.items()):
-        color = CYCLE[place % len(CYCLE)]
-        style = styles[place % len(styles)]
-        look = {"color": color, "linestyle": style, **kwargs}
-        spectrum(spec, ax=ax, label=label, **look)
-    ax.legend(frameon=False)
+    curves = {label: curve_of(found, errors) for label, found in spectra.items()}
+    ax = axes_or_new(ax)
+    styles = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
+    for place, (label, curve) in enumerate(curves.items()):
+        look = {
+            "color": CYCLE[place % len(CYCLE)],
+            "linestyle": styles[place % len(styles)],
+            **kwargs,
+        }
+        name = f"{label}: {curve.words}" + (_said(spectra[label]) if annotate else "")
+        _draw(ax, curve, name, look)
+    totals = {f"{curve.total:,}" for curve in curves.values()}
+    _frame(ax, totals.pop() if len(totals) == 1 else "min(m, n)")
+    if legend:
+        ax.legend(loc="best")
     return ax
+
+
+def _draw(ax: Axes, curve: Curve, name: str, look: dict[str, Any]) -> None:
+    """The band, then the line, then the strip of zeros."""
+    color = look.pop("color", None) or _free_color(ax, curve.kind)
+    look.setdefault("linestyle", STYLES[curve.kind])
+    if curve.low is not None and curve.high is not None:
+        _band(ax, curve, color, name)
+    if curve.middle is not None:
+        if curve.marked:
+            look = {"marker": "o", "markersize": 3.5, **look}
+        ax.plot(curve.place, curve.middle, color=color, label=name, **look)
+    if curve.zeros:
+        _strip(ax, curve, color)
+
+
+def _free_color(ax: Axes, kind: str) -> str:
+    """The kind's own, unless another curve has it."""
+    taken = {line.get_color() for line in ax.lines}
+    choices = (COLORS[kind], *CYCLE)
+    return next((color for color in choices if color not in taken), COLORS[kind])
+
+
+def _band(ax: Axes, curve: Curve, color: Any, name: str) -> None:
+    low, high = curve.low, curve.high
+    assert low is not None
+    assert high is not None
+    finite = np.where(np.isfinite(high), high, np.nan)
+    positive = finite[finite > 0]
+    floor = _floor(low, positive)
+    inside = (finite > 0) & np.isfinite(high)
+    low = np.where(inside, np.maximum(low, floor), np.nan)
+    enclosure = curve.kind == "enclosure"
+    area = ax.fill_between(
+        curve.place,
+        low,
+        finite,
+        where=inside,
+        facecolor=(color, 0.25),
+        edgecolor=color,
+        hatch="//////" if enclosure else None,
+        linewidth=0.0,
+        label=name if enclosure else "_band",
+    )
+    if (low <= floor).any():  # it goes on below
+        area.sticky_edges.y.append(floor)
+    if enclosure:  # edges as lines, whose colour the next curve avoids
+        marker = "." if curve.marked else None
+        ends = (np.where(low > floor, low, np.nan), finite)
+        for end in ends:
+            ax.plot(
+                curve.place, end, color=color, linestyle="-", linewidth=0.8, marker=marker
+            )
+
+
+def _floor(low: Any, positive: Any) -> float:
+    """Where a band ends whose lower end is 0."""
+    least = [float(x[x > 0].min()) for x in (low, positive) if (x > 0).any()]
+    return 0.3 * min(least, default=1.0)
+
+
+def _strip(ax: Axes, curve: Curve, color: Any) -> None:
+    """Where numerical zeros lie, at the foot of the axes, one strip above another."""
+    level = sum(line.get_gid() == ZEROS for line in ax.lines)
+    height = 0.015 + 0.03 * level
+    start = 1 - curve.zeros / curve.total
+    ax.plot(
+        [start, 1],
+        [height, height],
+        transform=ax.get_xaxis_transform(),
+        color=color,
+        linestyle=(0, (0.6, 0.6)),
+        linewidth=3.5,
+        marker="|",
+        markersize=6,
+        gid=ZEROS,
+        clip_on=False,
+        label="_zeros",
+    )
+
+
+def _said(spec: Spectral) -> str:
+    """Rank and condition number, in a line of their own."""
+    if isinstance(spec, Spectrum) and spec.complete:
+        words = f"rank {spec.rank():,} of {min(spec.shape):,}"
+        return f"\n{words}, condition {spec.condition_number:.3g}"
+    if isinstance(spec, Envelope):
+        low, high = spec.rank()
+        rank = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        least, most = spec.condition_number
+        return f"\nrank {rank} of {len(spec):,}, condition {least:.3g} to {most:.3g}"
+    return ""
+
+
+def _frame(ax: Axes, total: str) -> None:
+    if any(_positive(line) for line in ax.lines):
+        # a logarithmic axis has no place for zeros alone
+        ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        missing = LEAST_DECADES - np.log10(high / low)
+        if missing > 0:  # more room, and the axis stays free to grow with other curves
+            step = 10 ** (missing / 2)
+            ax.update_datalim([(0.5, low / step), (0.5, high * step)])
+            ax.autoscale_view(scalex=False)
+        plain_log_ticks(ax.yaxis, *ax.get_ylim())
+    before = ax.get_xlabel().removeprefix("index / ")
+    ax.set_xlim(0, 1)
+    ax.set_xlabel(f"index / {total if before in ('', total) else 'min(m, n)'}")
+    ax.set_ylabel("singular value")
+    finish(ax)
+
+
+def _positive(line: Line2D) -> bool:
+    """Whether a line has values, and not only a place in the axes."""
+    if line.get_gid() == ZEROS:
+        return False
+    return bool((np.asarray(line.get_ydata(), dtype=float) > 0).any())

@@ -7,15 +7,18 @@ from convspec.spectrum.density.result import Density
 from convspec.spectrum.envelope.envelope import spectral_envelope
 from convspec.spectrum.envelope.result import Envelope
 from convspec.spectrum.plan import Plan
+from convspec.spectrum.response import FrequencyResponse, frequency_response
 from convspec.spectrum.result import Spectrum
 
 __all__ = [
     "Density",
     "Envelope",
     "Estimate",
+    "FrequencyResponse",
     "Plan",
     "Spectrum",
     "explain",
+    "frequency_response",
     "spectral_density",
     "spectral_envelope",
     "spectrum",

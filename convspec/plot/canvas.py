@@ -1,0 +1,81 @@
+"""Axes to draw on, and what all pictures share: text in proportion, quiet frames."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter
+
+__all__ = ["axes_or_new", "finish", "inches", "plain_log_ticks", "points", "rounded"]
+
+# the largest ratio of a logarithmic axis's ends that has plain numbers
+PLAIN_SPAN = 500
+
+
+def axes_or_new(
+    ax: Axes | None, *, width: float = 0.0, height: float | None = None
+) -> Axes:
+    """The given axes, or those of a new figure of the user's size.
+
+    Args:
+        ax: The axes, if there are any.
+        width: Least width in inches.
+        height: Height in inches, if the data ask for one.
+    """
+    if ax is not None:
+        return ax
+    wide, high = mpl.rcParams["figure.figsize"]
+    size = max(width, wide), height or high
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def points(factor: float = 1.0) -> float:
+    """A font size, relative to the user's."""
+    return factor * float(mpl.rcParams["font.size"])
+
+
+def rounded(value: float, upward: bool, digits: int = 5) -> str:
+    """A number to so many digits, on the side that keeps a bound one in print."""
+    rounding = ROUND_CEILING if upward else ROUND_FLOOR
+    context = Context(prec=digits, rounding=rounding)
+    return f"{float(context.create_decimal_from_float(value)):.{digits}g}"
+
+
+def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Numbers for ticks of a logarithmic axis that spans little more than a decade."""
+    if not 0 < low < high or high / low > PLAIN_SPAN:
+        return
+    if low < 1e-3 or high > 1e4:
+        return
+    subs: tuple[float, ...] = (1.0,)
+    if high / low < 40:
+        subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes before layout."""
+    box = ax.get_window_extent()
+    dpi = ax.figure.dpi
+    return box.width / dpi, box.height / dpi
+
+
+def finish(ax: Axes, *, grid: str | None = "y", left: bool = True) -> None:
+    """A light grid behind the data and no frame where nothing is read off.
+
+    Args:
+        ax: The axes.
+        grid: Whose ticks have lines: ``"x"``, ``"y"``, ``"both"`` or none.
+        left: Whether the left spine stays.
+    """
+    hidden = ["top", "right"] if left else ["top", "right", "left"]
+    ax.spines[hidden].set_visible(False)
+    ax.set_axisbelow(True)
+    if grid is not None:
+        ax.grid(axis=grid, color="0.9", linewidth=0.6)  # type: ignore[arg-type]
