@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -98,7 +99,9 @@ def test_every_public_name_is_in_the_reference(
     names = [name for name in module.__all__ if not inspect.ismodule(vars(module)[name])]
     for name in names:
         where = "convspec" if name in shared and module is bounds else prefix
-        assert f"{where}.{name}" in documented
+        path = f"{where}.{name}"
+        # where a module has the name of its function, the path is the module's
+        assert (f"{path}.{name}" if find_spec(path) else path) in documented
 
 
 def test_the_gallery_has_every_figure() -> None:
