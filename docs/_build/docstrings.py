@@ -12,6 +12,7 @@ ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`~?([\w.]+)`")
 DOCTEST = re.compile(r"^>>>.*(?:\n.+)*", re.MULTILINE)
 # where names that docstrings shorten are documented
 PUBLIC = {
+    "analyze": "convspec.report.analyze.analyze",
     "spectrum": "convspec.spectrum.spectrum",
     "fantastic_four": "convspec.bounds.fantastic_four",
     "sampled_symbol": "convspec.bounds.sampled_symbol",
