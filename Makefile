@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint types bench figures docs clean
+.PHONY: demo test test-slow test-browser lint types bench figures docs clean
 
 demo: $(READY)
 	$(BIN)/convspec demo
@@ -13,6 +13,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n 2 -m slow
+
+# needs chromium and chromedriver: apt-get install chromium chromium-driver
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser
 
 lint: $(READY)
 	$(BIN)/ruff check .

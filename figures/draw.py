@@ -15,6 +15,7 @@ from PIL import Image
 from convspec import plot
 
 FOLDER = Path(__file__).parent
+MAPS = ("operator", "singular_vectors", "frequency_response")
 
 
 def main() -> None:
@@ -37,13 +38,13 @@ def main() -> None:
 
 
 def small_png(figure: Figure, path: Path, dpi: int) -> None:
-    """Write at most 256 colours, which is all that these figures need."""
+    """Write at most 256 colours, unless the figure is a map of more than these."""
     stream = io.BytesIO()
     figure.savefig(stream, dpi=dpi)
     picture = Image.open(stream).convert("RGB")
-    picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-        path, optimize=True
-    )
+    if path.stem not in MAPS:
+        picture = picture.quantize(256, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -37,12 +37,6 @@ def stem(size: int = CROP) -> cs.ConvOperator:
     return cs.ConvOperator.from_layer(layer, size)
 
 
-def wide() -> cs.ConvOperator:
-    """A layer of ResNet-18's first stage, random: 200,704 rows and columns."""
-    weight = gaussian(64, 64, 3, 3) / 24
-    return cs.ConvOperator(weight, (56, 56), padding=1)
-
-
 def gaussian(*shape: int) -> torch.Tensor:
     """The same numbers every time."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))

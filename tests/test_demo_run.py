@@ -24,7 +24,14 @@ from convspec.demo.run import Network, choose_network, run_demo
 from convspec.errors import UnreadableModel
 from tests.oracles import onehot_matrix, singular_values, svd_tolerance
 
-FILES = ["report.json", "layers.csv", "layers.png", "operator.png", "padding.png"]
+FILES = [
+    "report.json",
+    "layers.csv",
+    "report.html",
+    "layers.png",
+    "operator.png",
+    "padding.png",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +77,8 @@ def test_files_are_written_and_returned_in_order(
     assert [row.name for row in report] == ["0", "1"]
     assert json.loads(files[0].read_text())["layers"] == report.to_dict()["layers"]
     assert files[1].read_text().count("\n") == 3
-    for picture in files[2:]:
+    assert "<h1>small</h1>" in files[2].read_text(encoding="utf-8")
+    for picture in files[3:]:
         assert picture.read_bytes().startswith(b"\x89PNG\r\n")
 
 
@@ -128,7 +136,7 @@ def test_padding_compares_the_layer_with_its_torus(
     run_demo(network, tmp_path)
     ax = axes(figures["padding.png"])
     entries = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert entries == ["zero padding, dense", "circular padding, Fourier"]
+    assert entries == ["zero padding, dense: exact", "circular padding, Fourier: exact"]
     circular = nn.Conv2d(1, 2, 3, stride=2, padding=1, padding_mode="circular").double()
     circular.load_state_dict(network.model[0].state_dict())
     for layer, line in zip((network.model[0], circular), ax.lines, strict=True):
@@ -150,7 +158,7 @@ def test_other_padding_is_named(
     network.model[0] = nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect").double()
     run_demo(network, tmp_path)
     first, _ = axes(figures["padding.png"]).get_legend().get_texts()
-    assert first.get_text() == "reflect padding, dense"
+    assert first.get_text() == "reflect padding, dense: exact"
 
 
 # -- the choice -------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import io
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -17,6 +19,8 @@ from torch import nn
 
 import convspec as cs
 from convspec import plot
+
+STYLE = {"svg.fonttype": "none", "pdf.fonttype": 42}
 
 
 @pytest.fixture(autouse=True)
@@ -33,19 +37,31 @@ def report() -> cs.ModelReport:
     return cs.analyze(model, (2, 4, 5))
 
 
+@pytest.fixture(scope="module")
+def data(report: cs.ModelReport) -> dict[str, Any]:
+    """What each function draws."""
+    first, second = report
+    op = first.operator
+    return {
+        "bounds": cs.bounds.table(op),
+        "compare": {"one": first.spectrum, "two": second.spectrum},
+        "density": cs.spectral_density(op, probes=2, steps=5),
+        "envelope": cs.spectral_envelope(op),
+        "frequency_response": cs.frequency_response(op, 8),
+        "layers": report,
+        "operator": op,
+        "singular_vectors": cs.spectrum(op, vectors=True),
+        "spectrum": first.spectrum,
+        "training": [report, report],
+    }
+
+
 Draw = Callable[..., Axes]
 
 
 @pytest.fixture(params=plot.__all__)
-def draw(request: pytest.FixtureRequest, report: cs.ModelReport) -> Draw:
+def draw(request: pytest.FixtureRequest, data: dict[str, Any]) -> Draw:
     """The function with its data."""
-    first, second = report
-    data: dict[str, Any] = {
-        "spectrum": first.spectrum,
-        "compare": {"one": first.spectrum, "two": second.spectrum},
-        "operator": first.operator,
-        "layers": report,
-    }
     function = getattr(plot, request.param)
     return lambda **options: function(data[request.param], **options)
 
@@ -57,7 +73,18 @@ def figure() -> Figure:
 
 
 def test_these_are_all_the_functions() -> None:
-    assert sorted(plot.__all__) == ["compare", "layers", "operator", "spectrum"]
+    assert sorted(plot.__all__) == [
+        "bounds",
+        "compare",
+        "density",
+        "envelope",
+        "frequency_response",
+        "layers",
+        "operator",
+        "singular_vectors",
+        "spectrum",
+        "training",
+    ]
 
 
 @pytest.mark.parametrize("name", plot.__all__)
@@ -136,10 +163,55 @@ def test_computes_no_spectrum(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> No
     assert draw().has_data()
 
 
-def test_leaves_its_data_alone(draw: Draw, report: cs.ModelReport) -> None:
-    values = [row.spectrum.values.copy() for row in report]
-    weights = [row.operator.weight.detach().clone() for row in report]
+def test_leaves_its_data_alone(draw: Draw, data: dict[str, Any]) -> None:
+    before = pickle.dumps(data)
     draw()
-    for row, before, weight in zip(report, values, weights, strict=True):
-        assert np.array_equal(row.spectrum.values, before)
-        assert torch.equal(row.operator.weight, weight)
+    assert pickle.dumps(data) == before
+
+
+@pytest.mark.parametrize("extension", ["svg", "pdf"])
+def test_vector_output_is_clean(draw: Draw, figure: Figure, extension: str) -> None:
+    """Text stays text, and no picture becomes thousands of paths."""
+    with mpl.rc_context(STYLE):
+        draw(ax=figure.add_subplot())
+        stream = io.BytesIO()
+        figure.savefig(stream, format=extension)
+    content = stream.getvalue()
+    assert len(content) < 300_000
+    if extension == "svg":
+        text = content.decode()
+        assert text.count("<path") + text.count("<use") < 600
+        assert "<text" in text
+
+
+def test_the_style_is_packaged_and_applies_where_it_is_asked_for(
+    draw: Draw, figure: Figure
+) -> None:
+    before = dict(mpl.rcParams)
+    with plt.style.context("convspec.convspec"):
+        assert mpl.rcParams["figure.figsize"] == [3.3, 2.4]
+        assert mpl.rcParams["font.size"] == 8
+        draw().get_figure().canvas.draw()
+        draw(ax=figure.add_subplot())
+    assert dict(mpl.rcParams) == before
+
+
+def test_text_grows_with_the_font(draw: Draw) -> None:
+    """No size is fixed in points, but for the names of many layers."""
+    largest = []
+    for size in (6, 12):
+        with mpl.rc_context({"font.size": size}):
+            ax = draw()
+            ax.get_figure().canvas.draw()
+            texts = [*ax.texts, ax.xaxis.label, *ax.get_xticklabels()]
+            largest.append(max(text.get_fontsize() for text in texts))
+    assert largest[1] == pytest.approx(2 * largest[0])
+
+
+@pytest.mark.parametrize("name", plot.__all__)
+def test_its_docstring_tells_every_argument(name: str) -> None:
+    function = getattr(plot, name)
+    words = inspect.getdoc(function) or ""
+    for parameter in inspect.signature(function).parameters.values():
+        stars = "**" * (parameter.kind is inspect.Parameter.VAR_KEYWORD)
+        assert f"\n    {stars}{parameter.name}: " in words, parameter.name

@@ -17,7 +17,9 @@ from matplotlib.patches import Rectangle
 
 import convspec as cs
 from convspec import plot
-from convspec.plot.palette import EXACT, STAND_IN
+from convspec.bounds import WorstCase
+from convspec.plot.palette import ENCLOSED, EXACT
+from tests.drawn import legend, made_up, made_up_band
 
 
 @pytest.fixture(autouse=True)
@@ -27,26 +29,27 @@ def headless() -> Iterator[None]:
     plt.close("all")
 
 
-def made_up(values: Sequence[float]) -> cs.Spectrum:
-    shape = len(values), len(values)
-    return cs.Spectrum(np.array(values, dtype=float), 0.0, shape, "dense")
-
-
 def row(
     name: str,
     exact: Sequence[float] | None = None,
-    circular: Sequence[float] | None = None,
+    band: cs.Envelope | None = None,
+    norm: tuple[float, float] | None = None,
+    worst: float | None = None,
 ) -> cs.LayerReport:
+    known = exact is not None or band is not None
     op = cs.ConvOperator(torch.ones(1, 1, 3, 3), 5, stride=2)
+    ends = norm or (None if band is None else band.norm)
     return cs.LayerReport(
         name=name,
         type="Conv2d",
         calls=1,
-        operator=None if exact is circular is None else op,
+        operator=op if known or norm else None,
         frobenius_norm=None,
         spectrum=None if exact is None else made_up(exact),
-        circular=None if circular is None else made_up(circular),
-        method="none" if exact is None else "dense",
+        envelope=band,
+        norm=None if ends is None else cs.Bound(*ends, "norm", "", ""),
+        worst_case=None if worst is None else WorstCase(0.0, worst, "worst", "", ""),
+        method="dense" if exact is not None else "envelope",
         reason="",
         seconds=0.0,
     )
@@ -99,24 +102,83 @@ def test_exact_row() -> None:
     assert found["."].get_xdata().tolist() == [8.0]
 
 
-def test_stand_in_row_looks_different() -> None:
-    ax = draw(row("exact", VALUES), row("stand-in", circular=[5.0, 3.0, 2.0]))
+LOWER = [7.0, 5.0, 3.0, 1.0, 0.5]
+BAND = made_up_band(LOWER, VALUES)
+
+
+def test_enclosed_row_lies_within_its_bars() -> None:
+    ax = draw(row("exact", VALUES), row("enclosed", band=BAND))
     whole, middle = bars(ax, 1)
-    assert span(whole) == pytest.approx((2, 5))
-    assert span(middle) == pytest.approx((2.5, 4))
+    assert span(whole) == pytest.approx((0.5, 8))  # from the least to the most possible
+    assert span(middle) == pytest.approx((1, 6))
     assert to_hex(whole.get_facecolor()) == to_hex(middle.get_facecolor())
-    assert to_hex(whole.get_facecolor()) == STAND_IN.lower()
+    assert to_hex(whole.get_facecolor()) == ENCLOSED.lower()
     assert whole.get_hatch()
-    assert to_hex(whole.get_edgecolor()) == STAND_IN.lower()
-    assert STAND_IN != EXACT
+    assert ENCLOSED != EXACT
+    found = markers(ax, 1)
+    assert set(found) == {"|"}  # the norm's bracket, and no median
+    assert found["|"].get_xdata().tolist() == [7.0, 8.0]
 
 
-@pytest.mark.parametrize("stand_in", [False, True], ids=["exact-only", "with-stand-in"])
-def test_legend_names_the_stand_in_where_there_is_one(stand_in: bool) -> None:
-    rows = [row("a", VALUES)] + [row("b", circular=VALUES)] * stand_in
-    entries = [text.get_text() for text in draw(*rows).get_legend().get_texts()]
-    word = ["circular kernel instead: another operator"] * stand_in
-    assert entries == ["exact", *word, "middle half", "norm"]
+@pytest.mark.parametrize("enclosed", [False, True], ids=["exact-only", "with-enclosed"])
+def test_legend_names_what_there_is(enclosed: bool) -> None:
+    rows = [row("a", VALUES)] + [row("b", band=BAND, worst=20.0)] * enclosed
+    entries = legend(draw(*rows))
+    more = ["all values lie within", "middle half lies within"] * enclosed
+    bracket = ["norm, certified ends", "worst case over sizes, certified"] * enclosed
+    exact = ["all values, exact", "middle half, exact"]
+    assert entries == [*exact, *more, "norm", *bracket]
+
+
+def test_worst_case_is_a_diamond_where_it_is_beyond_the_norm() -> None:
+    ax = draw(row("far", VALUES, worst=10.0), row("near", VALUES, worst=8.0001))
+    assert markers(ax, 0)["D"].get_xdata().tolist() == [10.0]
+    assert "D" not in markers(ax, 1)
+    assert ax.get_xlim()[1] > 10
+    ax = draw(row("far", VALUES, worst=10.0), worst_case=False)
+    assert "D" not in markers(ax, 0)
+
+
+def test_unbounded_ends_are_drawn_without_harm() -> None:
+    band = made_up_band([1.0, 0.5], [np.inf, 2.0])
+    ax = draw(row("odd", band=band, worst=np.inf), row("one", VALUES))
+    assert "D" not in markers(ax, 0)
+
+
+def test_the_largest_norms_are_written_out() -> None:
+    rows = [row(str(j), [float(j + 1), 1.0]) for j in range(6)]
+    rows.append(row("enclosed", band=BAND))
+    ax = draw(*rows, offenders=2)
+    bold = {text.get_text() for text in ax.texts if text.get_weight() == "bold"}
+    assert bold == {"7 to 8", "6"}
+    ax = draw(*rows, offenders=0)
+    assert not [text for text in ax.texts if text.get_weight() == "bold"]
+
+
+def test_norm_alone() -> None:
+    ax = draw(row("one", VALUES), row("norm", norm=(2.0, 3.0)))
+    assert bars(ax, 1) == []
+    assert markers(ax, 1)["|"].get_xdata().tolist() == [2.0, 3.0]
+    assert "norm only" in words(ax, 1)
+
+
+def test_names_are_legible_or_left_out() -> None:
+    figure = Figure(figsize=(7, 9))
+    rows = [row(f"layer {j}", VALUES) for j in range(150)]
+    rows[41] = row("layer 41", [9.0, 1.0])
+    ax = plot.layers(cs.ModelReport(tuple(rows), (1,)), ax=figure.add_subplot())
+    labels = ax.get_yticklabels()
+    assert min(label.get_fontsize() for label in labels) >= 3.5
+    figure = Figure(figsize=(7, 4))
+    ax = plot.layers(cs.ModelReport(tuple(rows), (1,)), ax=figure.add_subplot())
+    labels = ax.get_yticklabels()
+    assert 40 <= len(labels) <= 75
+    height = 72 * ax.get_window_extent().height / figure.dpi
+    places = [int(label.get_text().split()[1]) for label in labels]
+    assert min(np.diff(places)) > 1
+    assert "layer 41" in {label.get_text() for label in labels}  # a worst offender
+    sizes = sum(label.get_fontsize() for label in labels)
+    assert sizes < 1.05 * height
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 150])
@@ -141,7 +203,11 @@ def test_more_rows_make_a_higher_figure() -> None:
 
 
 def test_axis_is_logarithmic_and_holds_every_norm() -> None:
-    ax = draw(row("a", VALUES), row("b", [100.0, 0.25]), row("c", circular=[0.125]))
+    ax = draw(
+        row("a", VALUES),
+        row("b", [100.0, 0.25]),
+        row("c", band=made_up_band([0.1], [0.125])),
+    )
     assert ax.get_xscale() == "log"
     assert ax.get_xlabel() == "singular value"
     left, right = ax.get_xlim()
@@ -154,12 +220,12 @@ def test_numerical_zeros_are_counted_and_left_out_of_the_range() -> None:
     whole, middle = bars(ax, 0)
     assert span(whole) == pytest.approx((2, 4))
     assert span(middle) == pytest.approx((2.5, 3.5))
-    assert "3 numerical zeros" in words(ax, 0)
+    assert "3 zeros" in words(ax, 0)
     assert ax.get_xlim()[0] > 0.1
 
 
 def test_without_zeros_nothing_is_counted() -> None:
-    assert not any("zeros" in text.get_text() for text in draw(row("a", VALUES)).texts)
+    assert not any("zero" in text.get_text() for text in draw(row("a", VALUES)).texts)
 
 
 def test_range_that_goes_on_below_the_axis_ends_in_an_arrow() -> None:
@@ -179,13 +245,18 @@ def test_quartiles_below_the_axis_are_drawn_without_harm() -> None:
 
 
 def test_rows_end_in_the_geometry() -> None:
-    ax = draw(row("a", VALUES), row("b", circular=VALUES))
+    ax = draw(row("a", VALUES), row("b", band=BAND), offenders=0)
     assert words(ax, 0) == words(ax, 1) == ["3x3 s2"]
+    ax = draw(row("a", VALUES), offenders=0, geometry=False)
+    assert words(ax, 0) == []
 
 
-@pytest.mark.parametrize("kind", ["exact", "circular"])
+@pytest.mark.parametrize("kind", ["exact", "enclosed"])
 def test_zero_operator_is_said(kind: str) -> None:
-    ax = draw(row("zero", **{kind: [0.0, 0.0]}), row("one", VALUES))
+    zero = row("zero", [0.0, 0.0])
+    if kind == "enclosed":
+        zero = row("zero", band=made_up_band([0.0], [0.0]))
+    ax = draw(zero, row("one", VALUES))
     assert bars(ax, 0) == []
     assert markers(ax, 0) == {}
     assert "zero operator" in words(ax, 0)
@@ -195,7 +266,7 @@ def test_zero_operator_is_said(kind: str) -> None:
 def test_nothing_known_is_said() -> None:
     ax = draw(row("one", VALUES), row("unknown"))
     assert bars(ax, 1) == []
-    assert words(ax, 1) == ["no exact spectrum"]
+    assert words(ax, 1) == ["nothing known"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "unknown"]
 
 
@@ -214,9 +285,23 @@ def test_single_value() -> None:
 
 
 def test_plot_of_a_report_is_this_picture() -> None:
-    report = cs.ModelReport((row("a", VALUES), row("b", circular=VALUES)), (1, 5, 5))
+    report = cs.ModelReport((row("a", VALUES), row("b", band=BAND)), (1, 5, 5))
     ax = Figure().add_subplot()
     assert report.plot(ax=ax) is ax
     other = plot.layers(report)
     assert [span(bar) for bar in bars(ax, 0)] == [span(bar) for bar in bars(other, 0)]
     assert len(report.plot().patches) == len(other.patches) == 4
+
+
+def test_report_of_a_model_with_enclosed_layers() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(2, 3, 3, padding=1)
+    report = cs.analyze(layer, (2, 9, 9), max_flops=3e5, worst_case_seconds=0.5)
+    (found,) = report
+    assert found.spectrum is None
+    ax = draw(*report)
+    assert found.envelope is not None
+    whole, middle = bars(ax, 0)
+    assert span(whole)[1] == pytest.approx(found.envelope.upper[0])
+    quartiles = np.quantile(found.envelope.upper, 0.75)
+    assert span(middle)[1] == pytest.approx(quartiles)

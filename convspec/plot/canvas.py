@@ -12,8 +12,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 __all__ = ["axes_or_new", "finish", "inches", "plain_log_ticks", "points", "rounded"]
 
-# the largest ratio of a logarithmic axis' ends that has plain numbers
-PLAIN_SPAN = 40
+# the largest ratio of a logarithmic axis's ends that has plain numbers
+PLAIN_SPAN = 500
 
 
 def axes_or_new(
@@ -49,7 +49,11 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
     """Numbers for ticks of a logarithmic axis that spans little more than a decade."""
     if not 0 < low < high or high / low > PLAIN_SPAN:
         return
-    subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0)
+    if low < 1e-3 or high > 1e4:
+        return
+    subs: tuple[float, ...] = (1.0,)
+    if high / low < 40:
+        subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())

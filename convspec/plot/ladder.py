@@ -201,9 +201,10 @@ def _legend(
 
 def _enclosure(ends: tuple[float, float], source: str) -> str:
     gap = (ends[1] - ends[0]) / ends[0] if ends[0] > 0 else math.inf
+    least, most = rounded(ends[0], False), rounded(ends[1], True)
     if gap < 0.01:
-        return f"{source}: \u03c3\u2081 \u2264 {rounded(ends[1], True)}, gap {gap:.0e}"
-    return f"{source}: {rounded(ends[0], False)} \u2264 \u03c3\u2081 \u2264 {rounded(ends[1], True)}"
+        return f"{source}: \u03c3\u2081 \u2264 {most}, gap {gap:.0e}"
+    return f"{source}: {least} \u2264 \u03c3\u2081 \u2264 {most}"
 
 
 def _shortened(words: str) -> str:

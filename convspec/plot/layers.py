@@ -80,15 +80,13 @@ def layers(
     size = min(points(0.8), 0.95 * POINTS_PER_INCH * inches(ax)[1] / max(1, len(rows)))
     every = max(1, math.ceil(LEAST_POINTS / size))
     size = max(size, LEAST_POINTS)
-    named = [(place, row) for place, row in enumerate(rows) if place % every == 0]
-    ax.set_yticks(
-        [place for place, _ in named], [row.name for _, row in named], fontsize=size
-    )
     worst = _largest(rows, offenders)
+    named = _named(len(rows), every, worst)
+    ax.set_yticks(named, [rows[place].name for place in named], fontsize=size)
     for place, (layer, known) in enumerate(zip(rows, bands, strict=True)):
         _row(ax, place, layer, known, low, size)
         _norm(ax, place, layer, size, place in worst, worst_case)
-        if geometry and place % every == 0:
+        if geometry and place in named:
             _beside(ax, 1.01, place, layer.geometry, min(size, points(0.7)))
     ax.tick_params(axis="y", length=0, pad=2)
     ax.set_xlabel("singular value")
@@ -154,6 +152,15 @@ def _largest(rows: list[LayerReport], count: int) -> set[int]:
     ]
     known.sort(key=lambda pair: (-pair[0], pair[1]))
     return {place for _, place in known[:count]}
+
+
+def _named(count: int, every: int, worst: set[int]) -> list[int]:
+    """Rows with room for their names: the worst offenders, then about every so many."""
+    chosen: list[int] = []
+    for place in (*sorted(worst), *range(0, count, every)):
+        if all(abs(place - other) >= every for other in chosen):
+            chosen.append(place)
+    return sorted(chosen)
 
 
 def _row(

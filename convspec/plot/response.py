@@ -50,7 +50,7 @@ def frequency_response(
         index: 0 for sigma_1, 1 for sigma_2, ...
         worst_case: ``worst_case_norm`` of the same layer; belongs to ``index`` 0.
         slice: For three axes: the frequency of the last one, in radians; the nearest
-            sample is taken. That of the maximiser unless told.
+            sample is taken. Unless told, that of the worst case or else the maximiser.
         colorbar: Whether a map has a colour bar.
         **kwargs: For ``Axes.plot`` or ``Axes.imshow``.
 
@@ -66,7 +66,7 @@ def frequency_response(
     values = response.values[..., index]
     place = response.maximiser(index)
     if response.dim == 3:
-        values, place = _sliced(ax, response, index, slice)
+        values, place = _sliced(ax, response, index, worst_case, slice)
     if response.dim == 1:
         _curve(ax, response, values, place, index, worst_case, kwargs)
     else:
@@ -97,11 +97,18 @@ def _require(response: Any, index: int, worst: WorstCase | None, at: Any) -> Non
 
 
 def _sliced(
-    ax: Axes, response: FrequencyResponse, index: int, at: float | None
+    ax: Axes,
+    response: FrequencyResponse,
+    index: int,
+    worst: WorstCase | None,
+    at: float | None,
 ) -> tuple[Any, tuple[float, ...]]:
     """The samples of one frequency of the last axis, and where they are largest."""
     last = response.frequencies[2]
-    wanted = response.maximiser(index)[2] if at is None else at
+    best = response.maximiser(index)
+    wanted = best[2] if worst is None else response.place(worst, best)[2]
+    if at is not None:
+        wanted = at
     place = int(np.abs(last - wanted).argmin())
     values = response.values[:, :, place, index]
     i, j = np.unravel_index(int(values.argmax()), values.shape)
@@ -128,7 +135,13 @@ def _curve(
     ax.plot(x, y, **{"color": EXACT, "linestyle": "-", "label": _name(index), **look})
     top = float(values.max())
     ax.plot(
-        [*place], [top], "o", color="black", label=_largest(top), clip_on=False, zorder=3
+        [*place],
+        [top],
+        "o",
+        color="black",
+        label=_largest(top, response.dim),
+        clip_on=False,
+        zorder=3,
     )
     if worst is not None:
         ax.axhline(worst.upper, color="black", linestyle="--", linewidth=0.8)
@@ -219,7 +232,12 @@ def _marks(
     halo = [patheffects.withStroke(linewidth=2.0, foreground="white")]
     look: dict[str, Any] = {"linestyle": "", "path_effects": halo}
     ax.plot(
-        [place[1]], [place[0]], marker="o", color="black", label=_largest(top), **look
+        [place[1]],
+        [place[0]],
+        marker="o",
+        color="black",
+        label=_largest(top, response.dim),
+        **look,
     )
     if worst is None:
         return
@@ -237,13 +255,14 @@ def _name(index: int) -> str:
     return f"\u03c3{index + 1}".translate(SUBSCRIPT)
 
 
-def _largest(top: float) -> str:
-    return f"largest sample {top:.4g}"
+def _largest(top: float, dim: int) -> str:
+    return f"largest sample {top:.4g}" + " in this slice" * (dim == 3)
 
 
 def _certified(worst: WorstCase) -> str:
+    least, most = rounded(worst.lower, False), rounded(worst.upper, True)
     if worst.supremum_gap < worst.gap and worst.gap > 1e-3:
-        return f"certified: {rounded(worst.lower, False)} to {rounded(worst.upper, True)}, with padding"
+        return f"certified: {least} to {most}, with padding"
     if worst.gap < 1e-4:
-        return f"certified supremum \u2264 {rounded(worst.upper, True)} (gap {worst.gap:.0e})"
-    return f"certified supremum: {rounded(worst.lower, False)} to {rounded(worst.upper, True)}"
+        return f"certified supremum \u2264 {most} (gap {worst.gap:.0e})"
+    return f"certified supremum: {least} to {most}"

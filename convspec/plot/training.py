@@ -175,7 +175,7 @@ def _distribution(
     exact = all(row.spectrum is not None for row in rows)
     color = EXACT if exact else ENCLOSED
     floor = _floor(rows)
-    words = "" if exact else " lies within"
+    words, plural = ("", "") if exact else (" lies within", " lie within")
     for first, last, shade in QUANTILE_BANDS:
         share = f"{last - first:.0%}".replace("%", " %")
         ax.fill_between(
@@ -186,7 +186,7 @@ def _distribution(
             edgecolor=color,
             hatch=None if exact or first else "//////",
             linewidth=0.0,
-            label=f"middle {share}{words}" if first else f"all values{words}",
+            label=f"middle {share}{words}" if first else f"all values{plural}",
         )
     medians = [(_quantile(row, 0.5, False), _quantile(row, 0.5, True)) for row in rows]
     for end, label in ((1, "median"), (0, "_median")):
