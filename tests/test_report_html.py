@@ -336,19 +336,23 @@ def test_what_is_unknown_says_so(report: cs.ModelReport) -> None:
 
 def test_figures_are_described_and_there(tree: Element) -> None:
     counts = [len(section.all("img")) for section in sections(tree)]
-    assert counts == [2, 2, 2, 2, 2, 0]
+    assert counts == [2, 2, 1, 2, 2, 0]
     for image in tree.all("img"):
         assert image.attributes["alt"]
         assert int(str(image.attributes["width"])) > 300
         assert _svg(image).tag.endswith("svg")
 
 
-def test_large_operators_are_not_drawn() -> None:
+@pytest.mark.parametrize(("kernel", "pictures"), [(1, 1), (3, 2)])
+def test_the_matrix_is_drawn_unless_the_kernel_is_one_tap(
+    kernel: int, pictures: int
+) -> None:
     torch.manual_seed(0)
-    report = cs.analyze(nn.Conv2d(1, 2, 1), (1, 40, 40))
-    page = read_page(html.page(report))
-    assert len(sections(page)[0].all("img")) == 1
-    assert "exact" in sections(page)[0].one("figcaption").text
+    report = cs.analyze(nn.Conv2d(1, 2, kernel), (1, 40, 40))
+    (section,) = sections(read_page(html.page(report)))
+    assert len(section.all("img")) == pictures
+    assert "singular value" in section.all("figcaption")[0].text
+    assert ("The matrix" in section.text) == (pictures == 2)
 
 
 def test_long_names_leave_room_in_the_figure() -> None:

@@ -20,6 +20,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from convspec import plot
+from convspec.operator import ConvOperator
 from convspec.plot.palette import EXACT
 from convspec.report.cells import printable
 from convspec.report.layer import LayerReport
@@ -28,8 +29,6 @@ from convspec.report.model import ModelReport
 __all__ = ["Picture", "of_layer", "of_report"]
 
 SIZE = 4.8, 3.2  # inches
-# a heatmap of a larger matrix shows no more than one of its symbol would
-LARGEST_SIDE = 2048
 PIXELS = 200
 LONGEST_NAME = 40
 DECIMALS = re.compile(r"(\d\.\d\d)\d+")
@@ -81,12 +80,17 @@ def of_report(report: ModelReport) -> Picture:
 
 def of_layer(layer: LayerReport) -> Iterator[Picture]:
     """What there is to see of a layer."""
-    exact, torus = layer.spectrum, layer.circular
+    exact, band, torus = layer.spectrum, layer.envelope, layer.circular
     if exact is not None:
         yield _picture(
             lambda ax: plot.spectrum(exact, ax=ax, color=EXACT, annotate=True),
             f"All singular values, exact, by {exact.method}."
             + (" Dotted: numerical zeros." if exact.rank() < len(exact) else ""),
+        )
+    elif band is not None:
+        yield _picture(
+            lambda ax: plot.envelope(band, ax=ax),
+            "Certified bounds on every singular value: all lie within the band.",
         )
     elif torus is not None:
         yield _picture(
@@ -95,13 +99,19 @@ def of_layer(layer: LayerReport) -> Iterator[Picture]:
             "exact for the layer nor a bound.",
         )
     op = layer.operator
-    if op is not None and max(op.shape) <= LARGEST_SIDE and not op.dtype.is_complex:
+    if op is not None and _spatial(op) and not op.dtype.is_complex:
         m, n = op.shape
         yield _picture(
             lambda ax: plot.operator(op, ax=ax, pixels=PIXELS),
-            f"The matrix, {m:,} x {n:,}; grey lines between channels.",
+            f"The matrix, {m:,} x {n:,}. A cell shows the entry of largest magnitude in "
+            "its part of the matrix; grey lines are between channels.",
             (4.8, 4.0),
         )
+
+
+def _spatial(op: ConvOperator) -> bool:
+    """Whether the kernel is more than one tap: else the matrix says no more than it."""
+    return op.weight[0, 0].numel() > 1
 
 
 def _label(name: str) -> str:
