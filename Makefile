@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow test-browser lint types bench figures clean
+.PHONY: demo test test-slow test-browser lint types bench figures docs clean
 
 demo: $(READY)
 	$(BIN)/convspec demo
@@ -31,6 +31,9 @@ bench: $(READY)
 figures: $(READY)
 	$(BIN)/python figures/draw.py
 
+docs: $(READY)
+	$(BIN)/python -m mkdocs build --strict
+
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
@@ -39,4 +42,4 @@ $(READY): requirements.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
