@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint types bench figures clean
+.PHONY: demo test test-slow test-browser lint types bench figures docs clean
 
 demo: $(READY)
 	$(BIN)/convspec demo
@@ -13,6 +13,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -n 2 -m slow
+
+# needs chromium and chromedriver: apt-get install chromium chromium-driver
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -27,6 +31,9 @@ bench: $(READY)
 figures: $(READY)
 	$(BIN)/python figures/draw.py
 
+docs: $(READY)
+	$(BIN)/python -m mkdocs build --strict
+
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
@@ -35,4 +42,4 @@ $(READY): requirements.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from benchmarks.kernels import kernel
 from benchmarks.krylov_solvers import LargestValues
-from benchmarks.problem import Problem, Target
-from benchmarks.zero_padded_norm import SOLVERS, solver_methods
+from benchmarks.problem import Problem
+from benchmarks.zero_padded_norm import solver_methods, solver_problem
 from convspec import ConvOperator
 
 __all__ = ["CASES", "largest_problem", "problem"]
@@ -51,15 +51,5 @@ def largest_problem(
         faster: The target.
     """
     sought = LargestValues(ConvOperator(weight, size, padding=1), count)
-    c_out, c_in = weight.shape[:2]
-    label = f"{kind}, {c_in} -> {c_out}, {size} x {size}"
-    return Problem(
-        name=name,
-        title=f"the {count} largest singular values, each to a relative 1e-6, of a "
-        f"zero-padded 3 x 3 layer, {label}, float64",
-        methods=solver_methods(sought, TOLERANCES),
-        error=sought.error,
-        target=Target(faster=faster, than=tuple(f"svds {name}" for name in SOLVERS)),
-        family=f"the {count} largest to 1e-6, zero padding, 3 x 3, float64",
-        label=label,
-    )
+    methods = solver_methods(sought, TOLERANCES)
+    return solver_problem(name, f"the {count} largest", kind, sought, methods, faster)

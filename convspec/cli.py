@@ -12,6 +12,7 @@ from convspec import __version__
 from convspec.errors import ConvSpecError
 from convspec.extras import import_extra
 from convspec.report.analyze import Progress
+from convspec.report.terminal import print_report
 
 __all__ = ["main"]
 
@@ -58,7 +59,7 @@ def _demo(options: argparse.Namespace) -> None:
             print(network.notice, file=sys.stderr)
         report, files = run_demo(network, options.out, progress)
     print(f"{network.name}\n")
-    print(report)
+    print_report(report)
     print("\nwrote " + ", ".join(map(str, files)))
 
 

@@ -91,10 +91,10 @@ def singular_vectors() -> Figure:
 
 
 def bounds() -> Figure:
-    """Every bound of a layer; of the kind for zero padding none holds for reflection."""
+    """Every bound of a layer; under zero and under reflect padding."""
     figure = Figure(figsize=(PAGE, 3.4))
     left, right = figure.subplots(1, 2)
-    weight = material.gaussian(16, 8, 3, 3).to(torch.float64) / 9
+    weight = material.gaussian(4, 3, 3, 3).to(torch.float64) / 3
     for ax, mode in ((left, "zeros"), (right, "reflect")):
         op = cs.ConvOperator(weight, (16, 16), padding=1, padding_mode=mode)
         plot.bounds(cs.bounds.table(op), ax=ax, truth=cs.spectral_norm(op))

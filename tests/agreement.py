@@ -36,7 +36,7 @@ def assert_representations_agree(
     assert_products(op.H, y, back, norm)
     assert_products(op.T, y, reference.T @ y, norm)
     outputs = torch.from_numpy(y.T.copy()).reshape(3, *op.output_shape)
-    close(op.adjoint(outputs).reshape(3, n).T, back, norm * frobenius(y))
+    assert_near(op.adjoint(outputs).reshape(3, n).T, back, norm * frobenius(y))
     assert_dot_test(op, x[:, 0], y[:, 0], norm)
     assert_scipy(op, x, y, image, back, norm)
 
@@ -49,7 +49,7 @@ def random_like(rng: np.random.Generator, reference: Array, *shape: int) -> Arra
     return values
 
 
-def close(found: object, expected: Array, scale: float) -> None:
+def assert_near(found: object, expected: Array, scale: float) -> None:
     """All entries within RTOL of ``scale``."""
     array = np.asarray(found)
     assert array.shape == expected.shape
@@ -62,7 +62,7 @@ def assert_matrices(op: cs.ConvOperator, reference: Array) -> None:
     """The explicit matrices; the sparse one canonical and without stored zeros."""
     m, n = reference.shape
     dense = op.to_dense().numpy()
-    close(dense, reference, frobenius(reference))
+    assert_near(dense, reference, frobenius(reference))
     sparse = op.to_sparse()
     assert sparse.format == "csr"
     assert sparse.shape == (m, n)
@@ -82,9 +82,9 @@ def assert_products(op: cs.ConvOperator, x: Array, expected: Array, norm: float)
     images = block.T.reshape(x.shape[1], *op.input_shape)
     result = op.apply(images)
     assert result.shape == (x.shape[1], *op.output_shape)
-    close(result.reshape(x.shape[1], -1).T, expected, scale)
-    close(op @ block, expected, scale)
-    close(op @ block[:, 0], expected[:, 0], scale)
+    assert_near(result.reshape(x.shape[1], -1).T, expected, scale)
+    assert_near(op @ block, expected, scale)
+    assert_near(op @ block[:, 0], expected[:, 0], scale)
 
 
 def assert_dot_test(op: cs.ConvOperator, x: Array, y: Array, norm: float) -> None:
@@ -102,7 +102,7 @@ def assert_scipy(
     linear = op.to_scipy()
     assert linear.shape == op.shape
     assert linear.dtype == x.dtype
-    close(linear.matvec(x[:, 0]), image[:, 0], norm * frobenius(x))
-    close(linear.rmatvec(y[:, 0]), back[:, 0], norm * frobenius(y))
-    close(linear.matmat(x), image, norm * frobenius(x))
-    close(linear.rmatmat(y), back, norm * frobenius(y))
+    assert_near(linear.matvec(x[:, 0]), image[:, 0], norm * frobenius(x))
+    assert_near(linear.rmatvec(y[:, 0]), back[:, 0], norm * frobenius(y))
+    assert_near(linear.matmat(x), image, norm * frobenius(x))
+    assert_near(linear.rmatmat(y), back, norm * frobenius(y))

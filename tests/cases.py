@@ -117,7 +117,10 @@ class Case:
 
     def matrix(self) -> oracles.Array:
         """The matrix by plain loops."""
-        weight = self.weight_and_bias()[0].numpy()
+        return self.assembled(self.weight_and_bias()[0].numpy())
+
+    def assembled(self, weight: oracles.Array) -> oracles.Array:
+        """The matrix of a weight by plain loops, in the arithmetic of its entries."""
         if self.transposed:
             return oracles.scatter_matrix(
                 weight,

@@ -26,25 +26,7 @@ def extended_matrix(case: Case) -> oracles.Array:
     """The matrix of a case; sums of taps that meet in one pixel in extended precision."""
     weight = case.weight_and_bias()[0].numpy()
     wide = weight.astype(np.clongdouble if np.iscomplexobj(weight) else np.longdouble)
-    if case.transposed:
-        return oracles.scatter_matrix(
-            wide,
-            case.size,
-            case.stride,
-            case.pads,
-            case.output_padding,
-            case.dilation,
-            case.groups,
-        )
-    return oracles.loop_matrix(
-        wide,
-        case.size,
-        case.stride,
-        case.pads,
-        case.dilation,
-        case.groups,
-        case.padding_mode,
-    )
+    return case.assembled(wide)
 
 
 def norm_enclosure(matrix: oracles.Array) -> tuple[float, float]:

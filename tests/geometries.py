@@ -144,6 +144,15 @@ def any_case() -> st.SearchStrategy[Case]:
     return st.one_of(layers(), asymmetric())
 
 
+# by name, each in every number of dimensions
+KINDS = {
+    **{f"conv{d}d": convolutions(d) for d in (1, 2, 3)},
+    **{f"transposed{d}d": transposed(d) for d in (1, 2, 3)},
+    **{f"circulant{d}d": circulants(d) for d in (1, 2, 3)},
+    "asymmetric": asymmetric(),
+}
+
+
 def _most_padding(mode: str, size: int, dim: int) -> int:
     if mode == "circular":
         return min(PADDING[dim], size)

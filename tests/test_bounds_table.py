@@ -32,6 +32,7 @@ NAMES = [
     "krylov",
 ]
 PROBABLE = {"power_iteration", "krylov"}
+KERNEL_FORMULAS = {"fantastic_four", "tensor_norm", "gram_iteration_zero"}
 
 
 @pytest.fixture
@@ -136,20 +137,41 @@ def test_reasons_take_the_place_of_bounds(
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "repeats"),
     [
-        {"padding": 1, "padding_mode": "reflect"},
-        {"padding": 2, "padding_mode": "replicate", "stride": 2},
-        {"padding": 1, "padding_mode": "circular", "stride": 2, "dilation": 2},
-        {"stride": 3, "output_padding": 2, "transposed": True, "groups": 2},
+        ({"padding": 1, "padding_mode": "reflect"}, True),
+        ({"padding": 2, "padding_mode": "replicate", "stride": 2}, True),
+        ({"padding": 2, "padding_mode": "circular"}, True),
+        ({"padding": 0, "padding_mode": "reflect"}, False),
+        ({"padding": 1, "padding_mode": "circular", "stride": 2}, False),
+        ({"padding": 3}, False),
+        ({"stride": 3, "output_padding": 2, "transposed": True, "groups": 2}, False),
     ],
-    ids=["reflect", "replicate-stride", "circular-stride-dilation", "transposed-groups"],
+    ids=[
+        "reflect",
+        "replicate-stride",
+        "circular-that-grows",
+        "reflect-without-padding",
+        "circular-stride",
+        "zeros",
+        "transposed-groups",
+    ],
 )
-def test_every_bound_applies_to_every_kind(options: dict[str, Any]) -> None:
+def test_formulas_of_the_kernel_need_padding_that_repeats_no_pixel(
+    options: dict[str, Any], repeats: bool
+) -> None:
+    """All other bounds apply to every kind; the table shows why these do not."""
     weight = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(1))
     op = cs.ConvOperator(weight, 7, **options)
     table = bounds.table(op)
-    assert all(isinstance(bound, cs.Bound) for bound in table)
+    assert [bound.name for bound in table] == NAMES
+    refused = {bound.name for bound in table if isinstance(bound, cs.NotApplicable)}
+    assert refused == (KERNEL_FORMULAS if repeats else set())
+    rows = repr(table).splitlines()[2:]
+    for row, bound in zip(rows, table, strict=True):
+        if isinstance(bound, cs.NotApplicable):
+            assert row.split()[1:5] == ["-", "-", "not", "applicable"]
+            assert row.endswith(str(bound))
 
 
 def test_the_supremum_has_a_budget(

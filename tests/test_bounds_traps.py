@@ -33,6 +33,7 @@ UPPER = [
     bounds.krylov,
     bounds.power_iteration,
 ]
+KERNEL_FORMULAS = (bounds.fantastic_four, bounds.tensor_norm, bounds.gram_iteration_zero)
 
 
 def operator(weight: Array, size: int, **options: Any) -> cs.ConvOperator:
@@ -47,10 +48,18 @@ def norm(op: cs.ConvOperator) -> float:
     return float(np.linalg.norm(op.to_dense().numpy(), 2))
 
 
-def assert_all_hold(op: cs.ConvOperator) -> None:
-    """Every upper end is at least the truth, which LAPACK gives to 1e-14."""
+def assert_all_hold(op: cs.ConvOperator, repeats: bool = False) -> None:
+    """Every upper end is at least the truth, which LAPACK gives to 1e-14.
+
+    Formulas of the kernel alone are refused where padding repeats pixels or rows.
+    """
     truth = norm(op)
+    repeats |= op.geometry.axes[0].mode in ("reflect", "replicate")
     for method in UPPER:
+        if repeats and method in KERNEL_FORMULAS:
+            with pytest.raises(cs.NotApplicable):
+                method(op)
+            continue
         assert method(op).upper >= truth * (1 - 1e-14), method.__name__
     assert bounds.reshaped_kernel(op).lower <= truth * (1 + 1e-14)
 
@@ -140,7 +149,7 @@ def test_rows_that_circular_padding_repeats() -> None:
     """Padding beyond the size that is kept repeats outputs, and the norm grows."""
     op = operator(np.ones(1), 2, padding=2, padding_mode="circular")
     assert norm(op) == pytest.approx(math.sqrt(3))
-    assert_all_hold(op)
+    assert_all_hold(op, repeats=True)
 
 
 # -- the reshaped kernel ----------------------------------------------------------------

@@ -14,9 +14,10 @@ import torch
 from hypothesis import given, settings
 
 import convspec as cs
+from convspec import bounds
 from convspec.bounds.kernel import ReadTaps, ScaledKernel
 from convspec.bounds.sampling import Grid, sampling_factor
-from convspec.bounds.validity import Place, Setting
+from convspec.bounds.validity import COUNTEREXAMPLES, Place, Setting
 from convspec.bounds.validity import settings as settings_of
 from tests import geometries, oracles
 from tests.cases import Case
@@ -171,6 +172,69 @@ def test_a_stride_that_does_not_divide_the_circle_leaves_two_ways(padding: Any) 
     truth = float(torch.linalg.matrix_norm(op.to_dense(), 2))
     for setting in settings_of(ScaledKernel.of(op).axes):
         assert truth <= setting.factor * supremum(op, setting) * (1 + 1e-12)
+
+
+# -- formulas of the kernel alone -----------------------------------------------------
+
+FORMULAS = [bounds.fantastic_four, bounds.tensor_norm, bounds.gram_iteration_zero]
+COUNTED = {
+    # mode: taps, pixels, padding, the norm in closed form or by a dense SVD
+    "reflect": (3, 8, 1, 1.0292689500755388),
+    "replicate": (5, 8, 2, 1.0113511112535358),
+    "circular": (1, 3, 1, math.sqrt(2)),
+}
+
+
+def padded_box(taps: int, size: int, padding: int, mode: str) -> oracles.Array:
+    """The matrix of a box of sum 1, one row at a time."""
+    name = {"circular": "wrap", "replicate": "edge"}.get(mode, mode)
+    shown = np.pad(np.eye(size), ((padding, padding), (0, 0)), mode=name)
+    return np.array([row.mean(axis=0) for row in windows(shown, taps)])
+
+
+def windows(rows: oracles.Array, length: int) -> list[oracles.Array]:
+    return [rows[i : i + length] for i in range(len(rows) - length + 1)]
+
+
+@pytest.mark.parametrize("mode", COUNTED)
+@pytest.mark.parametrize("method", FORMULAS, ids=lambda method: method.__name__)
+def test_the_counterexamples_are_true(method: Any, mode: str) -> None:
+    """The formula gives 1 for a box of sum 1, whose norm with this padding is larger."""
+    taps, size, padding, expected = COUNTED[mode]
+    known = float(np.linalg.norm(padded_box(taps, size, padding, mode), 2))
+    assert known == pytest.approx(expected, rel=1e-14)
+    assert COUNTEREXAMPLES[mode].endswith(f"has norm {known:.3f}")
+    weight = torch.full((1, 1, taps), 1 / taps, dtype=torch.float64)
+    assert method(cs.ConvOperator(weight, size, padding=padding)).upper < 1 + 1e-11
+    op = cs.ConvOperator(weight, size, padding=padding, padding_mode=mode)
+    with pytest.raises(cs.NotApplicable) as caught:
+        method(op)
+    assert caught.value.name == method.__name__
+    for words in (
+        f"{method.__name__} needs padding that shows no pixel twice",
+        f"got {mode} padding, which shows a pixel at up to",
+        COUNTEREXAMPLES[mode],
+        "take tsuzuku, which counts overlaps exactly, or spectral_norm",
+    ):
+        assert words in str(caught.value)
+    assert bounds.tsuzuku(op).upper >= known
+
+
+@pytest.mark.parametrize("method", FORMULAS, ids=lambda method: method.__name__)
+def test_padding_that_repeats_nothing_is_no_obstacle(method: Any) -> None:
+    """Circular padding that keeps the size, and reflect padding that nothing reads."""
+    weight = torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(4)).double()
+    plain = method(cs.ConvOperator(weight, 8, padding=1)).upper
+    for options in (
+        {"padding": 1, "padding_mode": "circular"},
+        {"padding": 0, "padding_mode": "reflect"},
+    ):
+        found = method(cs.ConvOperator(weight, 8, **options))
+        assert found.upper == pytest.approx(plain, rel=1e-9)
+    skipped = {"stride": 3, "padding": ((0, 2),), "padding_mode": "replicate"}
+    op = cs.ConvOperator(weight, 6, **skipped)  # the second output would end at 7
+    assert not op.geometry.axes[0].reads_padding
+    assert method(op).upper < math.inf
 
 
 # -- the sampling factor --------------------------------------------------------------

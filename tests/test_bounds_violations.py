@@ -8,7 +8,7 @@ place of 80.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
@@ -21,18 +21,14 @@ from hypothesis import given, settings
 
 import convspec as cs
 from convspec import bounds
-from tests import geometries, oracles
+from tests import oracles
 from tests.cases import Case
 from tests.enclosures import extended_matrix, norm_enclosure
+from tests.geometries import KINDS
 from tests.test_rounding import DIGITS, exact_matrix, small_cases, to_mpmath
 
-KINDS = {
-    **{f"conv{d}d": geometries.convolutions(d) for d in (1, 2, 3)},
-    **{f"transposed{d}d": geometries.transposed(d) for d in (1, 2, 3)},
-    **{f"circulant{d}d": geometries.circulants(d) for d in (1, 2, 3)},
-    "asymmetric": geometries.asymmetric(),
-}
-CERTIFIED: list[Callable[[cs.ConvOperator], cs.Bound]] = [
+Method = Callable[[cs.ConvOperator], cs.Bound]
+CERTIFIED: list[Method] = [
     bounds.frobenius,
     bounds.one_inf,
     bounds.reshaped_kernel,
@@ -51,12 +47,25 @@ CERTIFIED: list[Callable[[cs.ConvOperator], cs.Bound]] = [
     bounds.krylov,
     bounds.power_iteration,
 ]
+# formulas of the kernel alone, which padding that repeats pixels breaks
+REFUSING = {"fantastic_four", "tensor_norm", "gram_iteration_zero"}
+
+
+def applied(
+    op: cs.ConvOperator, methods: Sequence[Method] = CERTIFIED
+) -> Iterator[tuple[Method, cs.Bound]]:
+    """Each method and its bound; only other padding than zeros may be refused."""
+    for method in methods:
+        try:
+            yield method, method(op)
+        except cs.NotApplicable as refused:
+            if refused.name not in REFUSING or op.geometry.axes[0].mode == "zeros":
+                raise
 
 
 def assert_holds(op: cs.ConvOperator, low: float, high: float) -> None:
     """Every bound that is not an estimate meets the interval of the truth."""
-    for method in CERTIFIED:
-        bound = method(op)
+    for _, bound in applied(op):
         assert bound.guarantee in ("certified", "probabilistic")
         assert bound.upper >= low, f"{bound} is below {low!r} for {op}"
         assert bound.lower <= high, f"{bound} is above {high!r} for {op}"
@@ -66,7 +75,7 @@ def assert_holds(op: cs.ConvOperator, low: float, high: float) -> None:
             assert float(bound.value) <= bound.upper
 
 
-def check(kind: st.SearchStrategy[Case], count: int) -> None:
+def assert_all_hold(kind: st.SearchStrategy[Case], count: int) -> None:
     @settings(max_examples=count)
     @given(case=kind)
     def run(case: Case) -> None:
@@ -77,13 +86,13 @@ def check(kind: st.SearchStrategy[Case], count: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_operators(kind: str) -> None:
-    check(KINDS[kind], 8)
+    assert_all_hold(KINDS[kind], 8)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_twenty_thousand_random_operators(kind: str) -> None:
-    check(KINDS[kind], 2000)
+    assert_all_hold(KINDS[kind], 2000)
 
 
 def fifty_digit_norm(case: Case, weight: torch.Tensor) -> mpmath.mpf:
@@ -102,24 +111,23 @@ def fifty_digit_norm(case: Case, weight: torch.Tensor) -> mpmath.mpf:
         return mpmath.sqrt(max(max(values), mpmath.mpf(0)))
 
 
-def fifty_digits(seed: int, count: int) -> None:
+def assert_fifty_digits(seed: int, count: int) -> None:
     """Tiny operators against mpmath, with weights that fill all 53 bits."""
     for case in islice(small_cases(seed), count):
         weight = case.weight_and_bias()[0]
         with mpmath.workdps(DIGITS):
             known = fifty_digit_norm(case, weight)
-            for method in CERTIFIED:
-                bound = method(case.operator(weight))
+            for _, bound in applied(case.operator(weight)):
                 assert mpmath.mpf(bound.lower) <= known <= mpmath.mpf(bound.upper)
 
 
 def test_fifty_digits() -> None:
-    fifty_digits(0, 20)
+    assert_fifty_digits(0, 20)
 
 
 @pytest.mark.slow
 def test_fifty_digits_of_many() -> None:
-    fifty_digits(1, 800)
+    assert_fifty_digits(1, 800)
 
 
 # -- extremes ---------------------------------------------------------------------
@@ -134,8 +142,7 @@ def test_scales(exponent: int, mode: str) -> None:
     near = cs.ConvOperator(small, 6, padding=1, padding_mode=mode)
     far = cs.ConvOperator(weight, 6, padding=1, padding_mode=mode)
     low, high = norm_enclosure(near.to_dense().numpy().astype(np.longdouble))
-    for method in CERTIFIED:
-        bound = method(far)
+    for method, bound in applied(far):
         with mpmath.workdps(DIGITS):
             scale = mpmath.mpf(2) ** exponent
             assert mpmath.mpf(bound.upper) >= low * scale
@@ -172,8 +179,7 @@ def test_zero_kernels(padding_mode: str) -> None:
     """Zero is its own bound; no logarithm of 0, no division by 0."""
     weight = torch.zeros(2, 3, 3, 3, requires_grad=True)
     op = cs.ConvOperator(weight, 4, padding=1, padding_mode=padding_mode)
-    for method in [*CERTIFIED, bounds.tensor_norm]:
-        bound = method(op)
+    for _, bound in applied(op, [*CERTIFIED, bounds.tensor_norm]):
         assert bound.lower == 0
         assert bound.upper in (0, math.inf)
         (gradient,) = torch.autograd.grad(bound.value, weight)
@@ -191,8 +197,7 @@ def test_nearly_coinciding_taps_that_cancel() -> None:
     """Replicate padding of one pixel adds all taps: 1 + 1e-200 - 1 is not 0."""
     weight = torch.tensor([[[1.0, 1e-200, -1.0]]], dtype=torch.float64)
     op = cs.ConvOperator(weight, 1, padding=1, padding_mode="replicate")
-    for method in CERTIFIED:
-        bound = method(op)
+    for _, bound in applied(op):
         assert bound.lower <= 1e-200 <= bound.upper
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import convspec as cs
 from tests import geometries, oracles
-from tests.agreement import RTOL, close
+from tests.agreement import RTOL, assert_near
 from tests.cases import Case
 
 pytestmark = pytest.mark.filterwarnings(
@@ -146,7 +146,7 @@ def test_im2col_over_geometries(case: Case) -> None:
     assert y.shape == (2, *op.output_shape)
     flat = x.reshape(2, -1).numpy()
     scale = oracles.frobenius(reference) * oracles.frobenius(flat)
-    close(y.reshape(2, -1).numpy(), flat @ reference.T, scale)
+    assert_near(y.reshape(2, -1).numpy(), flat @ reference.T, scale)
 
 
 @pytest.mark.parametrize("lead", [(), (0,), (2, 3)], ids=str)

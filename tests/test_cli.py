@@ -22,7 +22,14 @@ from convspec.demo.mobilenet import MobileNetV2
 from convspec.errors import ConvSpecError, UnreadableModel
 from convspec.extras import MissingExtra
 
-FILES = ["report.json", "layers.csv", "layers.png", "operator.png", "padding.png"]
+FILES = [
+    "report.json",
+    "layers.csv",
+    "report.html",
+    "layers.png",
+    "operator.png",
+    "padding.png",
+]
 LAYERS = ["dense", "depthwise", "pointwise", "dilated", "strided", "transposed"]
 
 

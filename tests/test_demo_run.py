@@ -24,7 +24,14 @@ from convspec.demo.run import Network, choose_network, run_demo
 from convspec.errors import UnreadableModel
 from tests.oracles import onehot_matrix, singular_values, svd_tolerance
 
-FILES = ["report.json", "layers.csv", "layers.png", "operator.png", "padding.png"]
+FILES = [
+    "report.json",
+    "layers.csv",
+    "report.html",
+    "layers.png",
+    "operator.png",
+    "padding.png",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +77,8 @@ def test_files_are_written_and_returned_in_order(
     assert [row.name for row in report] == ["0", "1"]
     assert json.loads(files[0].read_text())["layers"] == report.to_dict()["layers"]
     assert files[1].read_text().count("\n") == 3
-    for picture in files[2:]:
+    assert "<h1>small</h1>" in files[2].read_text(encoding="utf-8")
+    for picture in files[3:]:
         assert picture.read_bytes().startswith(b"\x89PNG\r\n")
 
 

@@ -129,7 +129,7 @@ def assert_relation(tables: AxisTables, relation: Relation, turn: Fraction) -> N
     assert rows.torus == relation.frequencies
 
 
-def check_axis(axis: Axis) -> None:
+def assert_axis_relations(axis: Axis) -> None:
     read = ReadAxis.of(axis)
     tables = AxisTables.of(axis, read)
     found = relations(axis, read)
@@ -140,14 +140,14 @@ def check_axis(axis: Axis) -> None:
                 assert_relation(tables, relation, turn)
 
 
-def check_axes(mode: str, seed: int, count: int) -> None:
+def assert_axes_relations(mode: str, seed: int, count: int) -> None:
     for axis in islice(axes(mode, seed), count):
-        check_axis(axis)
+        assert_axis_relations(axis)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_relations_hold(mode: str) -> None:
-    check_axes(mode, seed=0, count=150)
+    assert_axes_relations(mode, seed=0, count=150)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_pixels_cannot_be_equated_across_a_phase(
         padding=(pads,),
         padding_mode=mode,
     ).axes[0]
-    check_axis(axis)
+    assert_axis_relations(axis)
     found = relations(axis, ReadAxis.of(axis))["perturbation"]
     kept = {
         twisted: max(r.columns.kept for r in found if r.twisted == twisted)
@@ -183,7 +183,7 @@ def test_pixels_cannot_be_equated_across_a_phase(
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_relations_hold_many(mode: str) -> None:
-    check_axes(mode, seed=1, count=1500)
+    assert_axes_relations(mode, seed=1, count=1500)
 
 
 @pytest.mark.parametrize("pads", [(1, 1), (0, 2), (2, 0), (0, 0), (2, 1)])

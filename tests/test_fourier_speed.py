@@ -17,14 +17,12 @@ from convspec import parallel
 from convspec.rounding import svd_error, symbol_error
 from convspec.spectrum import blocks
 from convspec.spectrum.blocks import block_values, gram_values, thin_values
+from convspec.spectrum.fourier import cost
 from convspec.spectrum.fourier import values as fourier
+from convspec.spectrum.fourier.cost import fourier_bytes
+from convspec.spectrum.fourier.frequencies import conjugate_half, fourier_obstacle
 from convspec.spectrum.fourier.torus import TorusBlocks
-from convspec.spectrum.fourier.values import (
-    conjugate_half,
-    fourier_bytes,
-    fourier_obstacle,
-    fourier_values,
-)
+from convspec.spectrum.fourier.values import fourier_values
 from convspec.spectrum.reduce import Reduction
 from convspec.symbol import Symbol
 from tests import geometries, oracles
@@ -90,8 +88,8 @@ def test_against_the_fft(
     shape, size = SIZES[name]
     op = torus(*shape, size=size, padding=0)
     once, _ = fourier_values(reduced(op))
-    monkeypatch.setattr(fourier, "CACHE_BYTES", chunk)
-    monkeypatch.setattr(fourier, "CHUNK_FLOPS", 1)
+    monkeypatch.setattr(cost, "CACHE_BYTES", chunk)
+    monkeypatch.setattr(cost, "CHUNK_FLOPS", 1)
     monkeypatch.setattr(parallel, "available_cores", lambda: workers)
     values, error = fourier_values(reduced(op))
     known = reference(op)
@@ -288,8 +286,8 @@ def test_bytes_do_not_grow_with_the_grid(name: str) -> None:
     small, large = (
         fourier_bytes(reduced(torus(*shape, size=[size] * dim))) for size in (64, 128)
     )
-    budget = fourier.CACHE_BYTES * fourier.available_cores()
+    budget = cost.CACHE_BYTES * cost.available_cores()
     entries = math.prod(shape)
     block = 16 * shape[0] * shape[1]
     for held in (small, large):
-        assert held <= 4 * max(budget, block * fourier.available_cores()) + 64 * entries
+        assert held <= 4 * max(budget, block * cost.available_cores()) + 64 * entries

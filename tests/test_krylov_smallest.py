@@ -15,7 +15,7 @@ SOBEL = [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
 CONV_SV = [[2.0, 7.0, -1.0], [1.0, 3.0, -8.0], [5.0, -3.0, 1.0]]
 
 
-def check(spec: cs.Spectrum, op: cs.ConvOperator, k: int) -> None:
+def assert_smallest(spec: cs.Spectrum, op: cs.ConvOperator, k: int) -> None:
     """Values, errors and vectors against a dense SVD."""
     values = truth(op)
     rounding = oracle_error(op, values)
@@ -43,7 +43,7 @@ def check(spec: cs.Spectrum, op: cs.ConvOperator, k: int) -> None:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_agrees_with_dense(name: str, k: int, dtype: torch.dtype) -> None:
     op = operator(name, dtype)
-    check(cs.spectrum(op, k, "smallest", "krylov", True), op, k)
+    assert_smallest(cs.spectrum(op, k, "smallest", "krylov", True), op, k)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_singular_and_nearly_singular(kernel: list, size: int, k: int) -> None:
     """Values of 0, of 2^-n with a gap behind them, and clusters."""
     weight = torch.tensor(kernel, dtype=torch.float64)[None, None]
     op = cs.ConvOperator(weight, size, padding=1)
-    check(cs.spectrum(op, k, "smallest", "krylov", True), op, k)
+    assert_smallest(cs.spectrum(op, k, "smallest", "krylov", True), op, k)
 
 
 def test_a_dead_channel_gives_zeros() -> None:

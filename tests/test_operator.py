@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 import convspec as cs
 from tests import geometries, oracles
-from tests.agreement import assert_representations_agree, close
+from tests.agreement import assert_near, assert_representations_agree
 from tests.cases import Case
 
 pytestmark = pytest.mark.filterwarnings(
@@ -36,7 +36,7 @@ def assert_case_agrees(case: Case) -> None:
 
     norm, offset = oracles.frobenius(reference), op.offset.numpy()
     ceiling = norm + oracles.frobenius(offset)  # one-hot images go through the bias
-    close(oracles.onehot_matrix(layer, case.size), reference, ceiling)
+    assert_near(oracles.onehot_matrix(layer, case.size), reference, ceiling)
 
     generator = torch.Generator().manual_seed(case.seed)
     x = torch.randn(2, *op.input_shape, dtype=case.dtype, generator=generator)
@@ -44,8 +44,8 @@ def assert_case_agrees(case: Case) -> None:
     assert y.shape[1:] == op.output_shape
     flat, expected = x.reshape(2, -1).T, y.reshape(2, -1).T.numpy()
     scale = norm * oracles.frobenius(x.numpy()) + oracles.frobenius(offset)
-    close(op @ flat + op.offset[:, None], expected, scale)
-    close(op.to_dense() @ flat + op.offset[:, None], expected, scale)
+    assert_near(op @ flat + op.offset[:, None], expected, scale)
+    assert_near(op.to_dense() @ flat + op.offset[:, None], expected, scale)
 
 
 @settings(max_examples=500)

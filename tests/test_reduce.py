@@ -12,7 +12,7 @@ from hypothesis import given, settings
 import convspec as cs
 from convspec.geometry import Axis, ConvGeometry
 from convspec.spectrum.dense import dense_groups
-from convspec.spectrum.fourier.values import fourier_obstacle
+from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.reduce import ReadAxis, Reduction
 from tests import geometries, oracles
 from tests.cases import Case

@@ -33,26 +33,7 @@ TINIEST = float(np.nextafter(0, 1))  # 2^-1074
 
 def exact_matrix(case: Case, weight: oracles.Array) -> oracles.Array:
     """The matrix of fractions for a real weight: sums of coinciding taps are exact."""
-    fractions = np.vectorize(Fraction, otypes=[object])(weight)
-    if case.transposed:
-        return oracles.scatter_matrix(
-            fractions,
-            case.size,
-            case.stride,
-            case.pads,
-            case.output_padding,
-            case.dilation,
-            case.groups,
-        )
-    return oracles.loop_matrix(
-        fractions,
-        case.size,
-        case.stride,
-        case.pads,
-        case.dilation,
-        case.groups,
-        case.padding_mode,
-    )
+    return case.assembled(np.vectorize(Fraction, otypes=[object])(weight))
 
 
 def to_mpmath(fractions: oracles.Array) -> oracles.Array:

@@ -16,17 +16,11 @@ import torch
 from hypothesis import given, settings
 
 import convspec as cs
-from tests import geometries
 from tests.cases import Case
 from tests.closed_forms import CLOSED_FORMS, ClosedForm
 from tests.enclosures import extended_matrix, norm_enclosure
+from tests.geometries import KINDS
 
-KINDS = {
-    **{f"conv{d}d": geometries.convolutions(d) for d in (1, 2, 3)},
-    **{f"transposed{d}d": geometries.transposed(d) for d in (1, 2, 3)},
-    **{f"circulant{d}d": geometries.circulants(d) for d in (1, 2, 3)},
-    "asymmetric": geometries.asymmetric(),
-}
 # so little that only tori, pieces and counting are left
 LITTLE = 3e6
 
@@ -42,7 +36,7 @@ def assert_holds(case: Case, rtol: float, max_flops: float) -> cs.Bound:
     return bound
 
 
-def check(kind: st.SearchStrategy[Case], count: int) -> None:
+def assert_all_hold(kind: st.SearchStrategy[Case], count: int) -> None:
     @settings(max_examples=count)
     @given(
         case=kind,
@@ -59,13 +53,13 @@ def check(kind: st.SearchStrategy[Case], count: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_operators(kind: str) -> None:
-    check(KINDS[kind], 12)
+    assert_all_hold(KINDS[kind], 12)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_thousands_of_random_operators(kind: str) -> None:
-    check(KINDS[kind], 300)
+    assert_all_hold(KINDS[kind], 300)
 
 
 def operator(weight: Any, size: Any, **options: Any) -> cs.ConvOperator:

@@ -14,7 +14,7 @@ import torch
 
 import convspec as cs
 from convspec.rounding import symbol_error
-from convspec.spectrum.fourier.values import conjugate_half
+from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.symbol import Symbol
 from tests import oracles
 
@@ -228,6 +228,17 @@ def test_complex_kernels_have_no_symmetry() -> None:
 
 
 # -- rounding -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, 0, 600, 1000])
+def test_symbol_error_scales_with_the_weight(exponent: int) -> None:
+    """Squares of weights below 1e-160 underflow, and above 1e160 overflow."""
+    weight = torch.tensor([[[3.0, -4.0]], [[0.0, 12.0]]], dtype=torch.float64)
+    known = symbol_error(weight, 2.0**-52)
+    found = symbol_error(weight * 2.0**exponent, 2.0**-52)
+    assert found == pytest.approx(known * 2.0**exponent, rel=1e-14)
+    assert found > 0
+    assert symbol_error(0 * weight, 2.0**-52) == 0
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -27,7 +27,7 @@ def gaussian(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> torc
     return torch.randn(shape, dtype=dtype, generator=generator)
 
 
-def close(found: torch.Tensor, expected: Any, scale: float) -> None:
+def assert_near(found: torch.Tensor, expected: Any, scale: float) -> None:
     expected = torch.as_tensor(expected)
     assert found.shape == expected.shape
     assert float((found - expected).abs().max()) <= 256 * EPS * scale
@@ -73,7 +73,7 @@ def test_at_is_the_sum_over_taps(shape, size, options, dtype) -> None:
         expected += wave[:, None, None, None] * K[(..., *tap)]
     found = symbol.at(frequencies)
     assert found.dtype == torch.complex128
-    close(found, expected, float(weight.abs().sum()))
+    assert_near(found, expected, float(weight.abs().sum()))
     assert symbol.dim == dim
     assert symbol.groups == groups
     assert symbol.block_shape == K.shape[1:3]
@@ -89,7 +89,7 @@ def test_grid_is_at(shape, size, options) -> None:
         index = np.indices(points).reshape(len(points), -1).T
         plain = symbol.at(2 * math.pi * index / np.array(points))
         assert grid.shape == (*points, symbol.groups, *symbol.block_shape)
-        close(grid.reshape(plain.shape), plain, float(weight.abs().sum()))
+        assert_near(grid.reshape(plain.shape), plain, float(weight.abs().sum()))
     assert torch.equal(symbol.grid(4), symbol.grid((4,) * len(size)))
 
 
@@ -112,7 +112,7 @@ def test_plane_waves_are_eigenfunctions(stride: int, groups: int) -> None:
         x = torch.einsum("pq,cab->cpaqb", wave, v).reshape(op.input_shape)
         image = blocks[j] @ v.reshape(groups, -1, 1)
         expected = image.reshape(-1, 1, 1) * wave
-        close(op.apply(x), expected, float(weight.abs().sum() * v.abs().max()))
+        assert_near(op.apply(x), expected, float(weight.abs().sum() * v.abs().max()))
 
 
 @settings(max_examples=200)
@@ -172,19 +172,19 @@ class TestAlgebra:
         symbol, scale = self.symbol(shape, size, options, dtype)
         F = symbol.at(FREQUENCIES[len(size)])
         gram = symbol.gram().at(FREQUENCIES[len(size)])
-        close(gram, F.mH @ F, scale**2)
-        close(gram, gram.mH, scale**2)
+        assert_near(gram, F.mH @ F, scale**2)
+        assert_near(gram, gram.mH, scale**2)
 
     def test_transpose(self, shape, size, options, dtype) -> None:
         """transpose() is F(-w)^T, and the symbol of op.T."""
         symbol, scale = self.symbol(shape, size, options, dtype)
         frequencies = np.array(FREQUENCIES[len(size)])
         swapped = symbol.transpose()
-        close(swapped.at(frequencies), symbol.at(-frequencies).mT, scale)
-        close(swapped.transpose().at(frequencies), symbol.at(frequencies), scale)
+        assert_near(swapped.at(frequencies), symbol.at(-frequencies).mT, scale)
+        assert_near(swapped.transpose().at(frequencies), symbol.at(frequencies), scale)
         weight = gaussian(4, *shape, dtype=dtype)
         of_transpose = cs.ConvOperator(weight, size, **options).T.symbol()
-        close(of_transpose.at(frequencies), swapped.at(frequencies), scale)
+        assert_near(of_transpose.at(frequencies), swapped.at(frequencies), scale)
 
     def test_conjugate_symmetry(self, shape, size, options, dtype) -> None:
         """F(-w) = conj F(w) for real kernels, and only for those."""
@@ -192,7 +192,7 @@ class TestAlgebra:
         frequencies = np.array(FREQUENCIES[len(size)])[1:]
         F, mirrored = symbol.at(frequencies), symbol.at(-frequencies)
         if dtype == torch.float64:
-            close(mirrored, F.conj(), scale)
+            assert_near(mirrored, F.conj(), scale)
         else:
             assert float((mirrored - F.conj()).abs().max()) > 0.1
 
@@ -212,7 +212,7 @@ def test_transposed_layer() -> None:
     gather = cs.ConvOperator(weight, 9, stride=2)
     frequencies = FREQUENCIES[1]
     expected = gather.symbol().transpose().at(frequencies)
-    close(scatter.symbol().at(frequencies), expected, float(weight.abs().sum()))
+    assert_near(scatter.symbol().at(frequencies), expected, float(weight.abs().sum()))
 
 
 def test_groups_are_blocks() -> None:
@@ -223,7 +223,7 @@ def test_groups_are_blocks() -> None:
         alone = cs.ConvOperator(weight[2 * group : 2 * group + 2], 5, padding=1)
         # BLAS may add up the taps of a wider table in another order
         scale = float(alone.weight.abs().sum())
-        close(together[:, group], alone.symbol().grid(7)[:, 0], scale)
+        assert_near(together[:, group], alone.symbol().grid(7)[:, 0], scale)
 
 
 def test_differentiable_in_the_weight() -> None:

@@ -78,6 +78,7 @@ class Parts:
         lags: (lags, wrapped axes).
         index: Places of the frequencies on the grid; (j, wrapped axes).
         grid: The grid.
+        multiplicity: How many frequencies of the torus each place stands for; (j,).
         square: ``||A||^2`` is at most so many times theirs.
         exact: The exact axes.
     """
@@ -86,6 +87,7 @@ class Parts:
     lags: IntArray
     index: IntArray
     grid: tuple[int, ...]
+    multiplicity: IntArray
     square: int
     exact: tuple[Exact, ...]
 
@@ -111,16 +113,18 @@ class Parts:
             symbol = torus.symbol(moved, 1)
             coefficients, lags = symbol.coefficients[0], symbol.lags
             turns = tuple(wrap.turn for wrap in wraps)
-            index, grid, _ = torus_frequencies(torus, turns, weight.is_complex())
+            index, grid, times = torus_frequencies(torus, turns, weight.is_complex())
         else:
             coefficients, lags = moved[..., None], np.zeros((1, 0), dtype=np.int64)
             index, grid = np.zeros((1, 0), dtype=np.int64), ()
+            times = np.ones(1, dtype=np.int64)
         shape = groups, rows, taps, coefficients.shape[-2], len(lags)
         return cls(
             coefficients.reshape(shape).transpose(1, 2),
             lags,
             index,
             grid,
+            times,
             math.prod(wrap.square for wrap in wraps),
             tuple(axis for axis in axes if isinstance(axis, Exact)),
         )

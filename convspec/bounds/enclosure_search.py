@@ -93,12 +93,20 @@ class Search:
             self.include(group, upper, words)
         return found
 
-    def wraps(self, vector: Leading, kinds: Sequence[Relation]) -> list[Wrap]:
+    def wraps(
+        self, vector: Leading, kinds: Sequence[Relation], *, between: bool = True
+    ) -> list[Wrap]:
         """Tori of all axes, with phases chosen for the leading vector."""
         frequencies = tuple(relation.frequencies for relation in kinds)
+        strides = tuple(relation.stride for relation in kinds)
         free = tuple(relation.twisted for relation in kinds)
-        turns = vector.turns(frequencies, free)
+        turns = vector.turns(frequencies, strides, free, between=between)
         return [Wrap(*pair) for pair in zip(kinds, turns, strict=True)]
+
+    def cost(self, parts: Parts, caps: Tensor) -> float:
+        """Estimated operations of testing what is not known yet; caps (groups, j)."""
+        open_ = caps[self.open] > down(self.target / parts.factor)
+        return parts.flops() * int(open_.sum()) / len(parts.index)
 
     def half_wrapped(self, wraps: Sequence[Wrap], full: Parts, known: Tensor) -> None:
         """Leave one axis as it is, and wrap the others onto the same torus.
@@ -116,17 +124,12 @@ class Search:
                 parts = self.parts(axes)
                 left_out = math.prod(wraps[j].square for j in exact)
                 caps = _caps(full, known, parts, exact, left_out)
-                choices.append((_cost(self, parts, caps), parts, caps))
+                choices.append((self.cost(parts, caps), parts, caps))
         for cost, parts, caps in sorted(choices, key=lambda choice: choice[0]):
             fits = parts.layout.bytes(parts.is_complex) <= self.max_bytes
             if self.done or not fits or cost > self.flops:
                 continue
             self.run(parts, "some axes on a phase-shifted torus", caps)
-
-
-def _cost(search: Search, parts: Parts, caps: Tensor) -> float:
-    open_ = caps[search.open] > down(search.target / parts.factor)
-    return parts.flops() * int(open_.sum()) / len(parts.index)
 
 
 def _caps(

@@ -18,7 +18,7 @@ from torch import Tensor
 from convspec.geometry import IntArray
 from convspec.rounding import gamma, up
 
-__all__ = ["rational_waves", "waves_error"]
+__all__ = ["WAVE", "rational_waves", "waves_error"]
 
 # the error of a cosine or sine, in units of 2^-53
 WAVE = 16

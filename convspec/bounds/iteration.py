@@ -15,9 +15,9 @@ from convspec.bounds.schur import absolute_norm
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
-from convspec.rounding import down, gamma, up
+from convspec.rounding import convolution_error, down, down_nonnegative, gamma, up
 
-__all__ = ["krylov", "power_iteration", "product_noise", "rayleigh", "small_side"]
+__all__ = ["krylov", "power_iteration", "rayleigh", "small_side"]
 
 TINY = 1e-300
 
@@ -60,8 +60,8 @@ def power_iteration(
     """
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
-    noise = product_noise(kernel)
     side = small_side(kernel.detached().operator)
+    noise = convolution_error(side)
     rows = _random_rows(side, starts, seed)
     logarithms = torch.zeros(starts, dtype=torch.float64)  # of ||B^j x||
     for _ in range(steps):
@@ -81,14 +81,8 @@ def power_iteration(
     if theta < math.inf:
         found = math.sqrt(theta) * math.exp(float((logarithms + images.log()).max()) / q)
         upper = found * (1 + 1e-12) * (1 + gamma(4 * side.shape[0] + 64))
-    return kernel.bound(
-        "power_iteration",
-        lower=lower,
-        upper=max(lower, upper),
-        value=torch.linalg.vector_norm(_product(small_side(kernel.operator), best[None])),
-        assumptions=f"upper end with probability 1 - {failure:g} over the starts",
-        reference="Dixon 1983",
-        guarantee="probabilistic",
+    return _probable(
+        kernel, best, (lower, upper), failure, "power_iteration", "Dixon 1983"
     )
 
 
@@ -144,7 +138,7 @@ def krylov(
     needed = (starts * steps + 4 * starts) * order * kernel.weight.element_size()
     what = f"{starts} Krylov bases of {steps} vectors"
     require_bytes(what, needed, max_bytes, "take fewer starts or steps")
-    noise = product_noise(kernel)
+    noise = convolution_error(side)
     found = Lanczos.of(
         lambda rows: _gram(side, rows), _random_rows(side, starts, seed), steps, seed
     )
@@ -158,13 +152,28 @@ def krylov(
         share = failure ** (1 / starts)
         excess = lanczos_excess(order, steps, share, rounding) if steps < order else 1.0
         upper = max(upper, up(math.sqrt(excess * value) * (1 + 1e-12), 2))
+    source = "Kuczynski and Wozniakowski 1992"
+    return _probable(kernel, best, (lower, upper), failure, "krylov", source)
+
+
+def _probable(
+    kernel: ScaledKernel,
+    vector: Tensor,
+    ends: tuple[float, float],
+    failure: float,
+    name: str,
+    reference: str,
+) -> Bound:
+    """The bound, differentiable at the vector that the iteration found."""
+    lower, upper = ends
+    image = _product(small_side(kernel.operator), vector[None])
     return kernel.bound(
-        "krylov",
+        name,
         lower=lower,
         upper=max(lower, upper),
-        value=torch.linalg.vector_norm(_product(small_side(kernel.operator), best[None])),
+        value=torch.linalg.vector_norm(image),
         assumptions=f"upper end with probability 1 - {failure:g} over the starts",
-        reference="Kuczynski and Wozniakowski 1992",
+        reference=reference,
         guarantee="probabilistic",
     )
 
@@ -221,19 +230,4 @@ def rayleigh(side: ConvOperator, row: Tensor, noise: float) -> float:
     length = float(torch.linalg.vector_norm(row))
     above = up(length * (1 + gamma(4 * row.numel() + 8)))
     below = float(torch.linalg.vector_norm(image)) * (1 - gamma(4 * image.numel() + 8))
-    return max(0.0, down(down(below - up(noise * above)) / above, 2)) if above else 0.0
-
-
-def product_noise(kernel: ScaledKernel) -> float:
-    """Bound on the error of a product with A or its adjoint, for a unit vector.
-
-    ``|fl(A x) - A x| <= gamma_k |A| |x|`` for sums of k terms in any order (Higham 2002,
-    section 3.5): channels and taps, and in the adjoint the positions that show one pixel.
-    Doubled; torch forms complex products from three real ones, which errs up to six times
-    as much.
-    """
-    rows, columns = kernel.blocks.shape[1:3]
-    padding = sum(read.axis.before + read.axis.after for read in kernel.axes)
-    terms = max(rows, columns) * math.prod(kernel.taps) + padding + 8
-    factor = 16 if kernel.weight.is_complex() else 2
-    return up(gamma(factor * terms) * absolute_norm(kernel))
+    return down_nonnegative(down(below - up(noise * above)) / above, 2) if above else 0.0

@@ -1,9 +1,9 @@
-"""The largest singular value of given matrices, rounded up and rounded down.
+"""The largest singular value among many matrices, rounded up.
 
-Above: a level t for which a Cholesky factorisation of ``t I - M M^H`` completes in
+That is a level t for which a Cholesky factorisation of ``t I - M M^H`` completes in
 floating point. Source: Rump, "Verification of positive definiteness", BIT 46, 2006;
 Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., theorems 10.3 and 10.5.
-Below: ``||M^H w||`` of a computed vector.
+One matrix alone, or each of several: :func:`convspec.rounding.norm_enclosure`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.kernel import root
-from convspec.rounding import down, gamma, up
+from convspec.rounding import gamma, up
 
-__all__ = ["Largest", "frobenius_above", "norm", "norm_below", "product_error"]
+__all__ = ["Largest", "norm", "product_error"]
 
 # steps of the power method that picks the matrix to decompose first
 PICKING = 6
@@ -85,23 +85,6 @@ def norm(matrix: Tensor) -> Tensor:
     """
     matrix = matrix.mH if matrix.shape[-2] > matrix.shape[-1] else matrix
     return root(torch.linalg.eigvalsh(matrix @ matrix.mH)[..., -1])
-
-
-def norm_below(matrix: Tensor) -> float:
-    """At most ``sigma_1``: ``||M^H w|| / ||w||`` for a computed w, rounded down."""
-    matrix = matrix.mH if matrix.shape[0] > matrix.shape[1] else matrix
-    w = torch.linalg.eigh(matrix @ matrix.mH)[1][:, -1]
-    image = matrix.mH @ w
-    lost = product_error(matrix) * frobenius_above(matrix) * frobenius_above(w)
-    count = gamma(2 * image.numel() + 4)
-    length = float(torch.linalg.vector_norm(image)) / (1 + count)
-    return max(0.0, down(down(length - lost, 2) / frobenius_above(w), 2))
-
-
-def frobenius_above(values: Tensor) -> float:
-    """At least the Euclidean norm of all entries."""
-    computed = float(torch.linalg.vector_norm(values))
-    return up(computed * (1 + gamma(2 * values.numel() + 4)), 2)
 
 
 def product_error(matrix: Tensor, unit: float = 2.0**-53) -> float:

@@ -79,6 +79,30 @@ class Cells:
         steps = [2 * math.pi * degree * span for degree, span in pairs]
         return up(max(steps[:2]) + sum(steps[2:]), 8)
 
+    @property
+    def volume(self) -> float:
+        """Of one cell, in turns to the power d."""
+        corners = 2.0 if len(self.spans) >= 2 else 1.0  # diamonds are half as large
+        return math.prod(2 * span for span in self.spans) / corners
+
+    def hold(self, turns: Tensor, slack: float) -> Tensor:
+        """Which points, or their mirror images for real weights, lie in a cell.
+
+        Args:
+            turns: (j, d).
+            slack: By how much to enlarge the cells, relative.
+        """
+        spans = torch.tensor(self.spans, dtype=torch.float64)
+        held = torch.zeros(len(turns), dtype=torch.bool)
+        for sign in (1, -1) if self.real else (1,):
+            for j in range(0, len(turns), 1024):
+                gaps = sign * turns[j : j + 1024, None] - self.centres
+                shares = (gaps - gaps.round()).abs() / spans
+                first = shares[..., :2].sum(-1)
+                most = torch.maximum(first, shares[..., 2:].sum(-1))
+                held[j : j + 1024] |= (most <= 1 + slack).any(-1)
+        return held
+
     def take(self, which: Tensor | slice) -> Cells:
         """The cells that a mask, an index or a slice picks."""
         return replace(self, groups=self.groups[which], centres=self.centres[which])

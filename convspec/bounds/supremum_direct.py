@@ -8,14 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from convspec.bounds.enclosure_waves import WAVE, rational_waves
 from convspec.bounds.supremum_gram import GramPolynomial, group_runs
 from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.geometry import IntArray
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.rounding.directed import UNIT, gamma, up
 from convspec.rounding.norms import above
 from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW
-from convspec.rounding.waves import symbol_values, wave_error
+from convspec.rounding.waves import wave_error, wave_sums, waves
 
 __all__ = ["DirectGram", "Gram", "gram_of"]
 
@@ -36,7 +38,8 @@ class DirectGram:
         columns, count = symbol.coefficients.shape[2:]
         terms = (2 if symbol.is_complex else 1) * count
         # of F, see symbol_ball, and of the product: 2 ||F|| dF + dF^2 + g ||F||_F^2
-        first = up(up(math.sqrt(2)) * gamma(terms + wave_error(symbol.lags) + 4))
+        wave = max(wave_error(symbol.lags), WAVE)
+        first = up(up(math.sqrt(2)) * gamma(terms + wave + 4))
         factor = up(2 * first + 2 * product_error(columns, True), 4)
         self.error = above(factor * above(symbol.spread**2), 8 * UNIT) + UNDERFLOW
 
@@ -55,10 +58,16 @@ class DirectGram:
 
         The groups must be in ascending order.
         """
-        C, lags = self._symbol.coefficients, self._symbol.lags
+        return self._of_waves(groups, torch.complex(*waves(turns, self._symbol.lags)))
+
+    def at_grid(self, groups: Tensor, index: IntArray, grid: Sequence[int]) -> Tensor:
+        """G of ``groups[k]`` at ``w = 2 pi index[k] / grid``; (k, n, n)."""
+        return self._of_waves(groups, rational_waves(self._symbol.lags, index, grid))
+
+    def _of_waves(self, groups: Tensor, wave: Tensor) -> Tensor:
         found = []
         for group, run in group_runs(groups):
-            F = symbol_values(C[group], lags, turns[run])
+            F = wave_sums(self._symbol.coefficients[group], wave[run])
             found.append(F @ F.mH)
         return torch.cat(found)
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convspec.bounds.enclosure_waves import WAVE, rational_waves
 from convspec.bounds.supremum_symbol import ReducedSymbol
 from convspec.geometry import IntArray
 from convspec.rounding.directed import UNIT, gamma, up
@@ -54,7 +55,7 @@ class GramPolynomial:
         count = C.shape[-1]
         # a real sum over pairs of lags and columns, then one over lags; see symbol_ball
         inner = (1 if self.real else 2) * C.shape[2] * count
-        terms = inner + 2 * len(self.lags) + wave_error(self.lags) + 8
+        terms = inner + 2 * len(self.lags) + max(wave_error(self.lags), WAVE) + 8
         factor = up(up(math.sqrt(2)) * gamma(terms))
         self.error = above(factor * above(symbol.spread**2), 4 * UNIT) + UNDERFLOW
 
@@ -97,7 +98,14 @@ class GramPolynomial:
 
         The groups must be in ascending order.
         """
-        cosines, sines = waves(turns, self.lags)
+        return self._of_waves(groups, *waves(turns, self.lags))
+
+    def at_grid(self, groups: Tensor, index: IntArray, grid: Sequence[int]) -> Tensor:
+        """G of ``groups[k]`` at ``w = 2 pi index[k] / grid``; (k, n, n)."""
+        wave = rational_waves(self.lags, index, grid)
+        return self._of_waves(groups, wave.real, wave.imag)
+
+    def _of_waves(self, groups: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         cosines = torch.cat([cosines.new_ones((len(groups), 1)), cosines], 1)
         even = self._combine(groups, cosines, self._even)
         odd = self._combine(groups, sines, self._odd)

@@ -12,7 +12,7 @@ from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.matrix_norm import Largest
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid
-from convspec.bounds.validity import Setting, settings
+from convspec.bounds.validity import Setting, unrepeated_settings
 from convspec.operator import ConvOperator
 
 __all__ = ["tensor_norm"]
@@ -43,6 +43,7 @@ def tensor_norm(op: ConvOperator, restarts: int = 8, seed: int = 0) -> Bound:
     norm of convolutional layers", ECCV 2024.
 
     Raises:
+        NotApplicable: Where the inequality is false, as for :func:`fantastic_four`.
         ValueError: For a negative number of restarts.
 
     >>> import torch, convspec as cs
@@ -56,8 +57,8 @@ def tensor_norm(op: ConvOperator, restarts: int = 8, seed: int = 0) -> Bound:
     kernel = ScaledKernel.of(op)
     generator = torch.Generator().manual_seed(seed)
     best, value, words = math.inf, kernel.weight.real.sum(), ""
-    for setting in settings(kernel.axes):
-        factor = math.sqrt(setting.multiplicity * math.prod(setting.lags))
+    for setting in unrepeated_settings(kernel.axes, "tensor_norm"):
+        factor = math.sqrt(math.prod(setting.lags))
         found = factor * _norm(kernel, setting, restarts, generator)
         if float(found.detach()) < best:
             best, words, value = float(found.detach()), setting.words, found

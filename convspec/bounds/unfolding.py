@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.kernel import ReadTaps, ScaledKernel
-from convspec.bounds.matrix_norm import Largest, frobenius_above, norm, norm_below
+from convspec.bounds.matrix_norm import Largest, norm
 from convspec.bounds.result import Bound
-from convspec.bounds.validity import settings
+from convspec.bounds.validity import unrepeated_settings
 from convspec.bounds.views import fans, merged, patches, seen_through
 from convspec.geometry import IntArray
 from convspec.operator import ConvOperator
-from convspec.rounding import gamma, up
+from convspec.rounding import frobenius_above, gamma, norm_enclosure, up
+from convspec.rounding.norms import sum_above
 
 __all__ = ["fantastic_four", "reshaped_kernel", "tsuzuku", "unfolding_norm"]
 
@@ -53,9 +54,10 @@ def reshaped_kernel(op: ConvOperator) -> Bound:
     ]
     largest, side, views = max(found, key=lambda candidate: candidate[0].above)
     matrix = side.matrices(kernel.blocks, views)[largest.index]
-    lower = norm_below(matrix.detach())
+    lower = float(norm_enclosure(matrix.detach())[0])
     if (terms := merged(views)) > 1:  # their sum was rounded, in each entry seen
-        size = sum(map(frobenius_above, kernel.weight.detach().flatten(2).unbind(2)))
+        taps = kernel.weight.detach().flatten(2).movedim(2, 0)
+        size = float(sum_above(frobenius_above(taps), 0))
         lower -= gamma(2 * terms) * math.prod(map(len, views)) * size
     return kernel.bound(
         "reshaped_kernel",
@@ -106,14 +108,18 @@ def fantastic_four(op: ConvOperator) -> Bound:
     s)`` taps whose phases are channels (a dilation coprime to the stride changes
     nothing). It bounds the supremum of the symbol: ``u^H F(w) v = <K, u (x) v (x) a_1 (x)
     ... (x) a_d>`` with ``||a_j|| = sqrt(k_j)``. Padding that shows pixels more than once
-    enlarges it by the square root of how often: without that it is false for reflect
-    padding.
+    breaks it: the norm of [1, 1, 1] / 3 on 8 pixels with reflect padding is 1.029, and
+    the formula gives 1. :func:`tsuzuku` counts how often each pixel is read.
 
     Each norm is bounded from above; the power method, which training uses, approaches it
     from below.
 
     Source: Singla and Feizi, "Fantastic Four: differentiable bounds on singular values of
     convolution layers", ICLR 2021.
+
+    Raises:
+        NotApplicable: For reflect and replicate padding that is read, and for circular
+            padding that repeats outputs.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.ones(1, 1, 3), 50, padding=1)
@@ -122,16 +128,15 @@ def fantastic_four(op: ConvOperator) -> Bound:
     """
     kernel = ScaledKernel.of(op)
     best, value, words = math.inf, kernel.weight.sum(), ""
-    for setting in settings(kernel.axes):
+    for setting in unrepeated_settings(kernel.axes, "fantastic_four"):
         lags = math.prod(setting.lags)
         folded = kernel.symbol(setting.strides).coefficients
         tensor = folded.reshape(*folded.shape[:3], *setting.lags)
         for matrices in _unfoldings(tensor):
             found = Largest.of([matrices.detach()])
-            upper = up(up(math.sqrt(lags)) * up(setting.factor * found.above))
+            upper = up(up(math.sqrt(lags)) * found.above)
             if upper < best:
-                factor = math.sqrt(lags * setting.multiplicity)
-                best, value = upper, factor * norm(matrices[found.index])
+                best, value = upper, math.sqrt(lags) * norm(matrices[found.index])
                 words = setting.words
     return kernel.bound(
         "fantastic_four",

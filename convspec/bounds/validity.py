@@ -32,10 +32,18 @@ from itertools import product
 import numpy as np
 
 from convspec.bounds.kernel import ReadTaps
+from convspec.errors import NotApplicable
 from convspec.geometry import IntArray
 from convspec.rounding import up
 
-__all__ = ["Place", "Setting", "settings"]
+__all__ = ["Place", "Setting", "settings", "unrepeated_settings"]
+
+# kernels whose symbol is 1 at most, whose formulas all give 1, and whose norm is larger
+COUNTEREXAMPLES = {
+    "reflect": "[1, 1, 1] / 3 on 8 pixels with reflect padding 1 has norm 1.029",
+    "replicate": "[1, ..., 1] / 5 on 8 pixels with replicate padding 2 has norm 1.011",
+    "circular": "[1] on 3 pixels with circular padding 1 has norm 1.414",
+}
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,35 @@ class Setting:
 def settings(axes: Sequence[ReadTaps]) -> list[Setting]:
     """Every combination of places that may give the least bound: one to 2^d."""
     return [Setting(places) for places in product(*map(_places, axes))]
+
+
+def unrepeated_settings(axes: Sequence[ReadTaps], name: str) -> list[Setting]:
+    """The settings in which the supremum itself bounds the operator, with factor 1.
+
+    Formulas of the kernel alone, as they were published, bound the supremum and hold for
+    those operators only.
+
+    Args:
+        axes: What each axis reads.
+        name: The bound that needs it.
+
+    Raises:
+        NotApplicable: If there is none, as padding shows pixels more than once.
+    """
+    found = [setting for setting in settings(axes) if setting.multiplicity == 1]
+    if found:
+        return found
+    mode = axes[0].axis.mode
+    worst = max(axes, key=lambda read: Place.on_line(read).multiplicity)
+    times = Place.on_line(worst).multiplicity
+    raise NotApplicable(
+        f"{name} needs padding that shows no pixel twice, zeros or circular padding "
+        f"that keeps the size; got {mode} padding, which shows a pixel at up to {times} "
+        f"positions of an axis, where a formula of the kernel alone is no bound: "
+        f"{COUNTEREXAMPLES[mode]}, and the formula gives 1; take tsuzuku, which counts "
+        "overlaps exactly, or spectral_norm",
+        name,
+    )
 
 
 def _places(read: ReadTaps) -> list[Place]:

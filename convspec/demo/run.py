@@ -75,16 +75,17 @@ def choose_network(offline: bool, cache: Path | None = None) -> Network:
 def run_demo(
     network: Network, folder: Path, progress: Progress | None = None
 ) -> tuple[ModelReport, list[Path]]:
-    """Analyse the network; write ``report.json``, ``layers.csv`` and figures.
+    """Analyse the network; write it as JSON, CSV and HTML, and figures.
 
     Returns:
         The report and the files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = analyze(network.model, network.input_shape, progress=progress)
-    files = [folder / "report.json", folder / "layers.csv"]
+    files = [folder / "report.json", folder / "layers.csv", folder / "report.html"]
     report.to_json(files[0])
     report.to_csv(files[1])
+    report.to_html(files[2], title=network.name)
     op = closer_operator(network)
     figures: list[tuple[str, tuple[float, float], Draw, Any]] = [
         ("layers.png", (7.2, 1.4 + 0.16 * max(6, len(report))), draw_layers, report),

@@ -78,8 +78,10 @@ def operator(
     ax.set_ylim(m, 0)
     if blocks:
         _block_lines(ax, op)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(5, integer=True))
+    # a matrix much taller than wide has no room for as many labels below it
+    across = 5 if look["aspect"] == "auto" else min(5, max(2, round(5 * n / m)))
+    for axis, most in ((ax.xaxis, across), (ax.yaxis, 5)):
+        axis.set_major_locator(MaxNLocator(most, integer=True))
         axis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel(f"input, {_shape(op.input_shape)}")
     ax.set_ylabel(f"output, {_shape(op.output_shape)}")

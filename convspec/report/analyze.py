@@ -23,6 +23,7 @@ from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
+from convspec.report.provenance import provenance
 from convspec.rounding import down, up
 from convspec.spectrum import Spectrum, explain, spectrum
 from convspec.spectrum.envelope.jobs import phase_count
@@ -95,6 +96,9 @@ def analyze(
     limits = Limits(
         max_flops, max_bytes, phase_count(phases), envelope_flops, worst_case_seconds
     )
+    shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
+    argument = "inputs=..." if input_shape is None else _written(input_shape)
+    origin = provenance(model, argument, limits)
     trace = trace_calls(model, inputs)
     sizes = Counter(call.name for call in trace.calls)
     rows: list[LayerReport] = []
@@ -109,8 +113,8 @@ def analyze(
     if progress is not None:
         progress(len(rows), len(rows), "")
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
-    shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
-    return ModelReport(tuple(rows), shown, tuple(trace.unused), (*trace.notes, *refused))
+    notes = *trace.notes, *refused
+    return ModelReport(tuple(rows), shown, tuple(trace.unused), notes, origin)
 
 
 def _layer(
@@ -143,29 +147,34 @@ def _layer(
         worst_case=kernel.worst_case,
         reshaped=kernel.reshaped,
     )
+    known = _spectral(op, limits)
+    left_out = (*known.pop("left_out"), *kernel.left_out)
+    return row(**known, left_out=left_out, seconds=time.perf_counter() - start)
+
+
+def _spectral(op: ConvOperator, limits: Limits) -> dict[str, Any]:
+    """What is found of the singular values: all of them, or bounds; fields of a row."""
     plan = explain(op, max_bytes=limits.max_bytes)
     reason = too_costly(plan, limits)
     if reason is None:
         exact = spectrum(op, max_bytes=limits.max_bytes)
-        return row(
-            spectrum=exact,
-            norm=_exact_norm(exact),
-            method=exact.method,
-            reason=plan.reason,
-            left_out=kernel.left_out,
-            seconds=time.perf_counter() - start,
-        )
+        return {
+            "spectrum": exact,
+            "norm": _exact_norm(exact),
+            "method": exact.method,
+            "reason": plan.reason,
+            "left_out": (),
+        }
     known = bounds_of(op, limits)
-    return row(
-        leading=known.leading,
-        envelope=known.envelope,
-        norm=known.norm,
-        circular=known.circular,
-        method=known.method,
-        reason=reason,
-        left_out=(*known.left_out, *kernel.left_out),
-        seconds=time.perf_counter() - start,
-    )
+    return {
+        "leading": known.leading,
+        "envelope": known.envelope,
+        "norm": known.norm,
+        "circular": known.circular,
+        "method": known.method,
+        "reason": reason,
+        "left_out": known.left_out,
+    }
 
 
 def _exact_norm(exact: Spectrum) -> Bound:
@@ -178,6 +187,11 @@ def _exact_norm(exact: Spectrum) -> Bound:
         "any operator" if exact.method == "dense" else "block circulant",
         "convspec.spectrum",
     )
+
+
+def _written(shape: Sequence[Any]) -> str:
+    """A shape, or several, as a tuple in Python."""
+    return repr(tuple(tuple(x) if isinstance(x, Sequence) else x for x in shape))
 
 
 def _shown(x: Any) -> Any:

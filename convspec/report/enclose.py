@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from convspec.bounds import Bound
+from convspec.bounds import Bound, spectral_norm
 from convspec.errors import GeometryError, NotConverged, TooLargeError
 from convspec.limits import readable_bytes
 from convspec.operator import ConvOperator
@@ -65,10 +65,13 @@ def bounds_of(op: ConvOperator, limits: Limits) -> Bounds:
     """Everything short of the spectrum that is within the limits."""
     leading, no_leading = _leading(op, limits)
     envelope, no_envelope = _envelope(op, leading, limits)
+    closed = _closed(op, leading, envelope, limits)
+    if envelope is not None and closed is not None:
+        envelope = envelope.tightened(lower=[closed.lower], upper=[closed.upper])
     return Bounds(
         leading=None if leading is None else replace(leading, left=None, right=None),
         envelope=envelope,
-        norm=_norm(op, leading, envelope),
+        norm=_norm(op, leading, envelope, closed),
         circular=_circular(op, limits),
         left_out=(*no_leading, *no_envelope),
     )
@@ -117,7 +120,28 @@ def _envelope(
     )
 
 
-def _norm(op: ConvOperator, leading: Spectrum | None, envelope: Envelope | None) -> Bound:
+def _closed(
+    op: ConvOperator, leading: Spectrum | None, envelope: Envelope | None, limits: Limits
+) -> Bound | None:
+    """The norm by :func:`convspec.spectral_norm`, where the envelope leaves a gap.
+
+    None where it does not, or where Krylov or tori are beyond the limits.
+    """
+    if leading is None or envelope is None or not envelope.tori[0]:
+        return None
+    lower, upper = envelope.norm
+    if upper <= (1 + NORM_RTOL) * lower:
+        return None
+    budget = min(limits.envelope_flops, limits.max_flops)
+    return spectral_norm(op, NORM_RTOL, max_flops=budget, max_bytes=limits.max_bytes)
+
+
+def _norm(
+    op: ConvOperator,
+    leading: Spectrum | None,
+    envelope: Envelope | None,
+    closed: Bound | None,
+) -> Bound:
     """Between what the Krylov vector attains and what the envelope allows.
 
     Without an envelope, the Frobenius norm is above.
@@ -129,9 +153,9 @@ def _norm(op: ConvOperator, leading: Spectrum | None, envelope: Envelope | None)
     return Bound(
         lower,
         upper,
-        "krylov and envelope",
-        "any operator",
-        "convspec.spectral_envelope",
+        "krylov and envelope" if closed is None else "spectral_norm and envelope",
+        "any operator" if closed is None else closed.assumptions,
+        "convspec.spectral_envelope" if closed is None else "convspec.spectral_norm",
     )
 
 

@@ -9,29 +9,33 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from convspec.extras import import_extra
+from convspec.report.cells import printable
 from convspec.report.files import write_text
 from convspec.report.latex import DEFAULT_COLUMNS, latex_table
 from convspec.report.layer import LayerReport
+from convspec.report.provenance import Provenance
 from convspec.report.text import layer_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ModelReport"]
+__all__ = ["LEGEND", "ModelReport"]
 
 LEGEND = (
     "By fourier or dense, numbers are exact for the layer as it is, up to rounding.",
-    "a..b, >= a, <= b: certified bounds on that number, rounding included, by envelope",
+    "a..b, >= a, <= b: certified bounds on that number, rounding included, by envelope "
     "(tori around the layer, and a Krylov vector for sigma_1) or by krylov (no torus).",
     "worst case: certified upper end of the supremum of sigma_1 over input sizes.",
-    "reshaped: what torch.nn.utils.spectral_norm takes for sigma_1, the norm of the",
+    "reshaped: what torch.nn.utils.spectral_norm takes for sigma_1, the norm of the "
     "kernel as a matrix; below the worst case, with groups on either side.",
-    "circular: sigma_1 of the same kernel on the torus of this size, another operator:",
+    "circular: sigma_1 of the same kernel on the torus of this size, another operator: "
     "neither exact nor a bound. More columns are in to_csv, to_json and to_dataframe.",
 )
+WIDTH = 88  # of the legend in plain text
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +47,15 @@ class ModelReport:
         input_shape: What the model was run on.
         unused: Convolutions that the model did not call.
         notes: Sentences on shared modules and weights, and layers not supported.
+        provenance: What the analysis was run with; None if the report was put together
+            by hand.
     """
 
     layers: tuple[LayerReport, ...]
     input_shape: Any
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    provenance: Provenance | None = None
 
     def __getitem__(self, name: str) -> LayerReport:
         for layer in self.layers:
@@ -84,12 +91,17 @@ class ModelReport:
             f"{seconds:.1f} s"
         )
 
-    def __repr__(self) -> str:
-        unused = [f"not called: {name}" for name in self.unused]
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, what was left out of which row and why, and what was not called."""
         less = [f"{row.name}: {words}" for row in self for words in row.left_out]
-        parts = [layer_table(self.layers)] if self.layers else []
-        lines = [*parts, "", self.summary(), *self.notes, *less, *unused, "", *LEGEND]
-        return "\n".join(lines)
+        unused = [f"not called: {name}" for name in self.unused]
+        return tuple(map(printable, (*self.notes, *less, *unused)))
+
+    def __repr__(self) -> str:
+        table = [layer_table(self.layers)] if self.layers else []
+        legend = [fill(sentence, WIDTH) for sentence in LEGEND]
+        return "\n".join([*table, "", self.summary(), *self.remarks, "", *legend])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the singular values themselves, of which quantiles are kept."""
@@ -148,6 +160,24 @@ class ModelReport:
         """
         rows = self.layers if layers is None else [self[name] for name in layers]
         return latex_table(rows, columns, digits)
+
+    def to_html(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+        """Write one page that needs nothing else: the table, and a section per layer.
+
+        The table sorts and filters; each layer's section has its figures and every
+        number with its meaning and guarantee. Fonts, scripts and figures are inside, and
+        no other file or network is read.
+
+        Args:
+            path: The file to write.
+            title: Heading of the page; by default the class name of the model.
+
+        Raises:
+            MissingExtra: Without jinja2, which ``convspec[html]`` installs.
+        """
+        from convspec.report.html import page  # which draws, with convspec.plot
+
+        write_text(path, page(self, title))
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The layers' singular values at a glance, :func:`convspec.plot.layers`."""

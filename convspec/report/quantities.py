@@ -1,7 +1,7 @@
 """What a report says of a layer's spectrum: each quantity, exact or enclosed.
 
-To report another one, add it here: dictionaries, JSON, CSV and data frames follow. The
-columns of the printed table are chosen in :mod:`convspec.report.text`.
+To report another one, add it here: dictionaries, JSON, CSV, data frames and the pages of
+the HTML report follow. The columns of the table are in :mod:`convspec.report.columns`.
 """
 
 from __future__ import annotations
@@ -22,31 +22,95 @@ class Quantity:
 
     Attributes:
         name: Its key.
+        title: What it is called where there is room.
+        meaning: What it is, by formula.
         exact: The number, from all singular values.
         enclosed: Lower and upper bound, from bounds on all of them.
     """
 
     name: str
+    title: str
+    meaning: str
     exact: Callable[[Spectrum], float]
     enclosed: Callable[[Envelope], tuple[float, float]]
 
 
 QUANTITIES = (
-    Quantity(NORM, lambda s: s.norm, lambda e: e.norm),
-    Quantity("smallest", lambda s: float(s.values[-1]), lambda e: e.smallest),
-    Quantity("rank", lambda s: s.rank(), lambda e: e.rank()),
-    Quantity("nullity", lambda s: s.nullity(), lambda e: e.nullity()),
     Quantity(
-        "condition_number", lambda s: s.condition_number, lambda e: e.condition_number
+        NORM,
+        "norm sigma_1",
+        "largest singular value: how much the layer amplifies at most, in l2",
+        lambda s: s.norm,
+        lambda e: e.norm,
     ),
-    Quantity("stable_rank", lambda s: s.stable_rank, lambda e: e.stable_rank),
-    Quantity("effective_rank", lambda s: s.effective_rank, lambda e: e.effective_rank),
+    Quantity(
+        "smallest",
+        "sigma_min",
+        "smallest of the min(m, n) singular values",
+        lambda s: float(s.values[-1]),
+        lambda e: e.smallest,
+    ),
+    Quantity(
+        "rank",
+        "rank",
+        "singular values above max(m, n) eps sigma_1",
+        lambda s: s.rank(),
+        lambda e: e.rank(),
+    ),
+    Quantity(
+        "nullity",
+        "nullity",
+        "n - rank: the dimension of what the layer maps to zero",
+        lambda s: s.nullity(),
+        lambda e: e.nullity(),
+    ),
+    Quantity(
+        "condition_number",
+        "condition number",
+        "sigma_1 / sigma_min, inf below full rank",
+        lambda s: s.condition_number,
+        lambda e: e.condition_number,
+    ),
+    Quantity(
+        "stable_rank",
+        "stable rank",
+        "||A||_F^2 / sigma_1^2",
+        lambda s: s.stable_rank,
+        lambda e: e.stable_rank,
+    ),
+    Quantity(
+        "effective_rank",
+        "effective rank",
+        "exp of the entropy of sigma_i / sum sigma (Roy and Vetterli, 2007)",
+        lambda s: s.effective_rank,
+        lambda e: e.effective_rank,
+    ),
     Quantity(
         "participation_ratio",
+        "participation ratio",
+        "(sum sigma_i^2)^2 / sum sigma_i^4",
         lambda s: s.participation_ratio,
         lambda e: e.participation_ratio,
     ),
-    Quantity("nuclear_norm", lambda s: s.nuclear_norm, lambda e: e.nuclear_norm),
-    Quantity("schatten_4", lambda s: s.schatten(4), lambda e: e.schatten(4)),
-    Quantity("log_volume", lambda s: s.log_volume, lambda e: e.log_volume),
+    Quantity(
+        "nuclear_norm",
+        "nuclear norm",
+        "sum sigma_i",
+        lambda s: s.nuclear_norm,
+        lambda e: e.nuclear_norm,
+    ),
+    Quantity(
+        "schatten_4",
+        "Schatten 4-norm",
+        "(sum sigma_i^4)^(1/4)",
+        lambda s: s.schatten(4),
+        lambda e: e.schatten(4),
+    ),
+    Quantity(
+        "log_volume",
+        "log volume",
+        "sum ln sigma_i, -inf below full rank",
+        lambda s: s.log_volume,
+        lambda e: e.log_volume,
+    ),
 )

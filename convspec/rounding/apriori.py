@@ -50,4 +50,10 @@ def symbol_error(weight: Tensor, eps: float) -> float:
     taps = math.prod(weight.shape[2:])
     spread = weight.detach().abs().reshape(*weight.shape[:2], taps).sum(dim=2)
     phase = 2 * math.pi * max(dim, 1) * (dim + 2) + 4
-    return (taps + phase) * eps * float(torch.linalg.vector_norm(spread))
+    return (taps + phase) * eps * _length(spread)
+
+
+def _length(values: Tensor) -> float:
+    """The root of the sum of squares, scaled first: those of tiny weights underflow."""
+    largest = float(values.max()) if values.numel() else 0.0
+    return largest * float(torch.linalg.vector_norm(values / largest)) if largest else 0.0

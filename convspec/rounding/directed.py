@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["UNIT", "down", "gamma", "up"]
+__all__ = ["UNIT", "down", "down_nonnegative", "gamma", "up"]
 
 # unit roundoff of float64
 UNIT = 2.0**-53
@@ -33,6 +33,15 @@ def down(value: float, steps: int = 1) -> float:
     for _ in range(steps):
         value = math.nextafter(value, -math.inf)
     return value
+
+
+def down_nonnegative(value: float, steps: int = 1) -> float:
+    """:func:`down` of a computed value whose exact one is not negative: at least 0.
+
+    >>> down_nonnegative(0.0)
+    0.0
+    """
+    return max(0.0, down(value, steps))
 
 
 def gamma(terms: float, unit: float = UNIT) -> float:

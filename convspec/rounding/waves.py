@@ -24,6 +24,7 @@ __all__ = [
     "symbol_ball",
     "symbol_values",
     "wave_error",
+    "wave_sums",
     "waves",
 ]
 
@@ -100,14 +101,18 @@ def symbol_values(coefficients: Tensor, lags: IntArray, turns: Tensor) -> Tensor
 
     Arguments are those of :func:`symbol_ball`.
     """
+    return wave_sums(coefficients, torch.complex(*waves(turns, lags)))
+
+
+def wave_sums(coefficients: Tensor, wave: Tensor) -> Tensor:
+    """``sum_q C_q wave[j, q]``: (r, c, lags), (j, lags) -> (j, r, c)."""
     rows, columns, count = coefficients.shape
-    cosines, sines = waves(turns, lags)
     flat = coefficients.reshape(rows * columns, count).T
     if coefficients.is_complex():
-        values = torch.complex(cosines, sines) @ flat
+        values = wave @ flat
     else:
-        values = torch.complex(cosines @ flat, sines @ flat)
-    return values.reshape(len(turns), rows, columns)
+        values = torch.complex(wave.real @ flat, wave.imag @ flat)
+    return values.reshape(len(wave), rows, columns)
 
 
 def symbol_ball(

@@ -9,7 +9,8 @@ from convspec.errors import NotConverged, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.dense import dense_values
-from convspec.spectrum.fourier.values import ACCURACIES, fourier_obstacle, fourier_values
+from convspec.spectrum.fourier.frequencies import fourier_obstacle
+from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
 from convspec.spectrum.fourier.vectors import fourier_vectors
 from convspec.spectrum.krylov.largest import largest_triples
 from convspec.spectrum.krylov.result import KrylovResult
@@ -106,11 +107,7 @@ def spectrum(
             (0, 1).
     """
     _check(op, k, which, method, dtype)
-    if accuracy not in ACCURACIES:
-        names = " or ".join(map(repr, ACCURACIES))
-        raise ValueError(f"accuracy must be {names}; got {accuracy!r}")
-    if not 0 < rtol < 1:
-        raise ValueError(f"rtol must be between 0 and 1; got {rtol}")
+    _check_accuracy(accuracy, rtol)
     work, exponent = normalised(op.to(device=device), dtype)
     reduced = _reduce(work)
     plan = make_plan(op, reduced, k, which, method, vectors, max_bytes)
@@ -121,24 +118,22 @@ def spectrum(
         )
     length = min(op.shape)
     count = length if k is None else k
-    part = slice(0, count) if which == "largest" else slice(length - count, length)
     if plan.method == "krylov":
         assert k is not None
         wide, exponent = normalised(op.to(device=device), torch.float64)
         triples_of = largest_triples if which == "largest" else smallest_triples
         found = triples_of(wide, k, rtol, max_products, seed)
         return _of_krylov(found, exponent, op.shape, which, vectors, rtol)
+    fourier = plan.method == "fourier"
     left = right = None
     error: float | FloatArray
     if vectors:
-        triples = fourier_vectors if plan.method == "fourier" else dense_vectors
+        triples = fourier_vectors if fourier else dense_vectors
         values, error, left, right = triples(work, count, which)
     else:
-        if plan.method == "fourier":
-            values, error = fourier_values(reduced, accuracy)
-        else:
-            values, error = dense_values(reduced)
-        values = values[part]
+        first = 0 if which == "largest" else length - count
+        every = fourier_values(reduced, accuracy) if fourier else dense_values(reduced)
+        values, error = every[0][first : first + count], every[1]
     values, error = scaled_back(values, error, exponent)
     return Spectrum(
         values=values,
@@ -196,6 +191,14 @@ def _way_on(op: ConvOperator) -> str:
 
 def _reduce(op: ConvOperator) -> Reduction:
     return Reduction.of(op.weight.detach(), op.geometry, op.transposed)
+
+
+def _check_accuracy(accuracy: str, rtol: float) -> None:
+    if accuracy not in ACCURACIES:
+        names = " or ".join(map(repr, ACCURACIES))
+        raise ValueError(f"accuracy must be {names}; got {accuracy!r}")
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol must be between 0 and 1; got {rtol}")
 
 
 def _check(

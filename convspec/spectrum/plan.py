@@ -8,11 +8,8 @@ from convspec.errors import NotApplicable
 from convspec.limits import readable_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.dense import dense_bytes, dense_flops
-from convspec.spectrum.fourier.values import (
-    fourier_bytes,
-    fourier_flops,
-    fourier_obstacle,
-)
+from convspec.spectrum.fourier.cost import fourier_bytes, fourier_flops
+from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.vectors import IMAGE_BYTES
 from convspec.spectrum.krylov.inverse import factor_bytes
 from convspec.spectrum.krylov.largest import krylov_bytes

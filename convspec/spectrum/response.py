@@ -13,7 +13,7 @@ from convspec.bounds.worst_case_result import WorstCase
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
-from convspec.spectrum.fourier.values import conjugate_half
+from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.spectrum.result import FloatArray
 from convspec.symbol import Symbol
 

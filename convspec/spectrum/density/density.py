@@ -20,7 +20,7 @@ from convspec.spectrum.blocks import CHUNK_BYTES, block_values
 from convspec.spectrum.density.boundary import boundary_fraction
 from convspec.spectrum.density.quadrature import lanczos_rules
 from convspec.spectrum.density.result import Density
-from convspec.spectrum.fourier.values import conjugate_half
+from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.spectrum.result import FloatArray
 from convspec.spectrum.scale import normalised
 from convspec.symbol import Symbol

@@ -8,7 +8,8 @@ import numpy as np
 
 from convspec import matrix
 from convspec.operator import ConvOperator
-from convspec.spectrum.envelope.outward import EPS, down, up
+from convspec.rounding import down_nonnegative, up
+from convspec.spectrum.envelope.outward import EPS
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["frobenius_bounds", "frobenius_norm"]
@@ -28,7 +29,7 @@ def frobenius_norm(op: ConvOperator) -> tuple[float, float]:
     terms = 4 * (weight.numel() + sum(weight.shape) + 32)
     error = terms * EPS * matrix.frobenius_norm(weight.abs(), overlaps) ** 2
     most = square + error
-    lower = down(math.sqrt(max(0.0, square - error)))
+    lower = down_nonnegative(math.sqrt(max(0.0, square - error)))
     return lower, up(math.sqrt(most)) if most else 0.0
 
 

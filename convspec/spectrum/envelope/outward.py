@@ -6,31 +6,20 @@ import math
 
 import numpy as np
 
+from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.result import FloatArray
 
 __all__ = [
     "EPS",
-    "down",
     "log_sum",
     "power_norm",
     "scaled",
     "scaled_ends",
     "total",
-    "up",
 ]
 
 EPS = float(np.finfo(np.float64).eps)
 LARGEST = float(np.finfo(np.float64).max)
-
-
-def up(x: float) -> float:
-    """The next float above."""
-    return math.nextafter(x, math.inf)
-
-
-def down(x: float) -> float:
-    """The next float below, not below 0 and finite."""
-    return min(max(0.0, math.nextafter(x, -math.inf)), LARGEST)
 
 
 def scaled(values: FloatArray, exponent: int, towards: float) -> FloatArray:
@@ -77,7 +66,7 @@ def power_norm(values: FloatArray, p: float, side: int) -> float:
         roots = [float(np.float64(powers) ** e) for e in exponents]
         root = max(roots) if side > 0 else min(roots)
         found = float(np.float64(root) * slack * top)
-    return up(found) if side > 0 else down(found)
+    return up(found) if side > 0 else down_nonnegative(found)
 
 
 def log_sum(values: FloatArray, side: int) -> float:

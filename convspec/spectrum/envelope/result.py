@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.geometry import IntArray
+from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.entropy import effective_rank_above, effective_rank_below
 from convspec.spectrum.envelope.extremes import concentrated, even
 from convspec.spectrum.envelope.outward import (
     EPS,
-    down,
     log_sum,
     power_norm,
     total,
-    up,
 )
 from convspec.spectrum.envelope.tighten import Sources, tighter
 from convspec.spectrum.result import FloatArray
@@ -76,7 +75,8 @@ class Envelope:
     @property
     def nuclear_norm(self) -> Enclosure:
         """``sum sigma_i``."""
-        return down(total(self._concentrated_below)), up(total(self._even_above))
+        least, most = total(self._concentrated_below), total(self._even_above)
+        return down_nonnegative(least), up(most)
 
     def schatten(self, p: float) -> Enclosure:
         """The Schatten norm ``(sum sigma_i^p)^(1/p)``, p > 0; the norm for p = inf.
@@ -104,7 +104,7 @@ class Envelope:
         least, most = self.frobenius_norm
         if high == 0:
             return 0.0, 0.0
-        lower = down(down(least / high) ** 2) if math.isfinite(high) else 0.0
+        lower = _square_below(least, high)
         upper = up(up(most / low) ** 2) if low > 0 else math.inf
         # sigma_1 <= ||A||_F <= sqrt(min(m, n)) sigma_1, unless A is zero
         return max(lower, self._one), min(upper, float(len(self)))
@@ -124,7 +124,7 @@ class Envelope:
             return 0.0, above
         least, _ = nuclear = self.nuclear_norm
         # Renyi's entropy of order 2 is the smaller one
-        below = down(down(least / self.frobenius_norm[1]) ** 2)
+        below = _square_below(least, self.frobenius_norm[1])
         return max(below, effective_rank_below(self.lower, self.upper, nuclear)), above
 
     @property
@@ -133,7 +133,7 @@ class Envelope:
         if self.norm[1] == 0:
             return 0.0, 0.0
         (low, high), (least, most) = self.schatten(4), self.frobenius_norm
-        lower = down(down(down(least / high) ** 2) ** 2) if math.isfinite(high) else 0.0
+        lower = down_nonnegative(_square_below(least, high) ** 2)
         upper = up(up(up(most / low) ** 2) ** 2) if low > 0 else math.inf
         return max(lower, self._one), min(upper, float(len(self)))
 
@@ -149,7 +149,7 @@ class Envelope:
         least, most = self.smallest
         if most == 0:
             return math.inf, math.inf
-        lower = down(low / most) if math.isfinite(most) else 1.0
+        lower = down_nonnegative(low / most) if math.isfinite(most) else 1.0
         return max(1.0, lower), up(high / least) if least > 0 else math.inf
 
     def counting(self, t: npt.ArrayLike) -> tuple[IntArray, IntArray]:
@@ -187,7 +187,7 @@ class Envelope:
                 raise ValueError(f"{name} must be at least 0; got {value}")
         low, high = self.norm
         most = max(atol, up(rtol * high) if rtol else 0.0)
-        least = max(atol, down(rtol * low) if rtol else 0.0)
+        least = max(atol, down_nonnegative(rtol * low) if rtol else 0.0)
         beyond = np.minimum(self.upper, most)  # what the rest could be at most
         needed = concentrated(beyond, self.upper, self.frobenius_norm[0], -1) > most
         fewest = max(int((self.lower > most).sum()), int(needed.sum()))
@@ -274,6 +274,11 @@ class Envelope:
             f"values, norm in [{self.lower[0]:.6g}, {self.upper[0]:.6g}], last in "
             f"[{self.lower[-1]:.6g}, {self.upper[-1]:.6g}], by {names}{tori}>"
         )
+
+
+def _square_below(numerator: float, denominator: float) -> float:
+    """At most ``(numerator / denominator)^2``."""
+    return down_nonnegative(down_nonnegative(numerator / denominator) ** 2)
 
 
 def _at_least(values: FloatArray, thresholds: FloatArray) -> IntArray:

@@ -9,10 +9,16 @@ import torch
 from torch import Tensor
 
 from convspec.operator import ConvOperator
-from convspec.rounding import down, gamma, svd_error, up
+from convspec.rounding import (
+    convolution_error,
+    down,
+    down_nonnegative,
+    gamma,
+    svd_error,
+    up,
+)
 from convspec.spectrum.envelope.frobenius import frobenius_norm
 from convspec.spectrum.envelope.outward import EPS, scaled_ends
-from convspec.spectrum.reduce import ReadAxis
 from convspec.spectrum.result import FloatArray
 from convspec.spectrum.scale import normalised
 
@@ -63,34 +69,12 @@ def ritz_bounds(op: ConvOperator, vectors: Tensor) -> FloatArray:
     mean = float(np.trace(gram).real) / count  # 1 for unit vectors
     square = mean + _up(np.linalg.norm(gram - mean * np.eye(count))) + inner
     off = svd_error(count, images.shape[1], float(values[0]), EPS)
-    off += _product_error(op) * length
+    off += convolution_error(op) * length
     norm = up(math.sqrt(square * (1 + 8 * EPS)), 2)
-    found = [max(0.0, down(down(float(s) - up(off, 4)) / norm, 2)) for s in values]
+    found = [down_nonnegative(down(float(s) - up(off, 4)) / norm, 2) for s in values]
     return np.array(found)
 
 
 def _up(norm: np.floating) -> float:
     """Above a Frobenius norm computed as a sum of up to 2^30 squares."""
     return float(norm) * (1 + 2**31 * EPS)
-
-
-def _product_error(op: ConvOperator) -> float:
-    """Bound on ``||fl(A x) - A x||`` for every unit vector x.
-
-    Entrywise ``|fl(A x) - A x| <= gamma_k |A| |x|`` for sums of k terms in any order
-    (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.5), and
-    ``|| |A| || <= sqrt(|| A ||_1 || A ||_inf)`` (Schur). Torch forms complex products
-    from three real ones, which err up to six times as much.
-    """
-    weight = op.weight.abs().detach()
-    absolute = op.with_weight(weight)
-    row = float(absolute.apply(weight.new_ones(op.input_shape)).max())
-    column = float(absolute.adjoint(weight.new_ones(op.output_shape)).max())
-    reads = [
-        max(len(read.taps), int(read.counts.max()))
-        for read in map(ReadAxis.of, op.geometry.axes)
-    ]
-    channels = max(weight.shape[0] // op.groups, weight.shape[1])
-    factor = 16 if op.weight.is_complex() else 4
-    unit = gamma(factor * channels * math.prod(reads) + 64)
-    return 1.01 * unit * math.sqrt(row * column)

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.frobenius import frobenius_bounds
-from convspec.spectrum.envelope.outward import down, scaled, up
+from convspec.spectrum.envelope.outward import scaled
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["Bounds", "Sources", "tighter"]
@@ -44,7 +45,7 @@ def tighter(
         found = frobenius_bounds(
             scaled(low[0], -exponent, 0.0),
             scaled(high[0], -exponent, math.inf),
-            (down(least * least), up(most * most) if most else 0.0),
+            (down_nonnegative(least * least), up(most * most) if most else 0.0),
         )
         low = _better(low, scaled(found[0], exponent, 0.0), norm_source, -1)
         high = _better(high, scaled(found[1], exponent, math.inf), norm_source, 1)

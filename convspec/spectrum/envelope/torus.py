@@ -19,8 +19,9 @@ from torch import Tensor
 
 from convspec.geometry import IntArray
 from convspec.rounding import svd_error, symbol_error
+from convspec.spectrum.fourier.cost import blocks_bytes, blocks_flops
 from convspec.spectrum.fourier.torus import TorusBlocks
-from convspec.spectrum.fourier.values import blocks_bytes, blocks_flops, decomposed
+from convspec.spectrum.fourier.values import decomposed
 from convspec.spectrum.result import FloatArray
 from convspec.symbol import Symbol
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 
 import numpy as np
@@ -71,11 +70,6 @@ class TorusBlocks:
     def eps(self) -> float:
         """Machine epsilon of the blocks."""
         return torch.finfo(self.dtype).eps
-
-    @property
-    def entries(self) -> int:
-        """Numbers of one frequency's blocks."""
-        return self.groups * math.prod(self.block_shape)
 
     def at(self, index: IntArray) -> Tensor:
         """At ``w = 2 pi index / shape``, index (j, d): (j, groups, rows, columns)."""

@@ -23,11 +23,8 @@ from torch import Tensor
 from convspec.geometry import IntArray
 from convspec.operator import ConvOperator
 from convspec.spectrum.fourier.axis_basis import Atoms, AxisBasis
-from convspec.spectrum.fourier.values import (
-    conjugate_half,
-    frequency_values,
-    torus_shape,
-)
+from convspec.spectrum.fourier.frequencies import conjugate_half, torus_shape
+from convspec.spectrum.fourier.values import frequency_values
 from convspec.spectrum.reduce import Reduction
 from convspec.spectrum.result import FloatArray
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from convspec.operator import ConvOperator
+from convspec.rounding import convolution_error
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
-from convspec.spectrum.krylov.result import KrylovResult, one_by_one, product_error
+from convspec.spectrum.krylov.result import KrylovResult, one_by_one
 from convspec.spectrum.krylov.start import leading_groups, symbol_start
 
 __all__ = ["krylov_bytes", "largest_triples"]
@@ -169,7 +170,7 @@ def _polished(
     right = y[:, :count].mH @ v
     back = one_by_one(side.H, u)
     residual = torch.linalg.vector_norm(back - s[:, None] * right, dim=1)
-    errors = residual + product_error(side)
+    errors = residual + convolution_error(side)
     if wide:
         left_rows, right_rows = right, u
     else:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from convspec.operator import ConvOperator
+from convspec.rounding import convolution_error
 from convspec.spectrum.krylov.inverse import InverseGram
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
-from convspec.spectrum.krylov.result import KrylovResult, one_by_one, product_error
+from convspec.spectrum.krylov.result import KrylovResult, one_by_one
 
 __all__ = ["smallest_triples"]
 
@@ -152,7 +153,7 @@ def _polished(
     shapes = (side.input_shape, side.output_shape)
     return KrylovResult(
         values=s.cpu().numpy(),
-        errors=(residual + product_error(side)).cpu().numpy(),
+        errors=(residual + convolution_error(side)).cpu().numpy(),
         left=left.reshape(len(s), *shapes[0 if wide else 1]),
         right=right.reshape(len(s), *shapes[1 if wide else 0]),
         converged=True,

@@ -1,0 +1,68 @@
+"""Where a report comes from: what it takes to repeat an analysis."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy
+import scipy
+import torch
+from torch import nn
+
+from convspec.layers import layer_type
+from convspec.report.limits import Limits
+
+__all__ = ["Provenance", "provenance"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What was analysed with what, and when.
+
+    Attributes:
+        model: Class name of the model.
+        call: The call of :func:`convspec.analyze`, settings written out.
+        versions: Of the packages that the numbers depend on, of Python and the machine.
+        date: When the analysis began, UTC, ISO 8601.
+    """
+
+    model: str
+    call: str
+    versions: Mapping[str, str]
+    date: str
+
+
+def provenance(model: nn.Module, inputs: str, limits: Limits) -> Provenance:
+    """Of an analysis that is about to begin.
+
+    Args:
+        model: The model.
+        inputs: What stands for its input in the call, ``"(3, 224, 224)"``.
+        limits: The settings.
+    """
+    from convspec import __version__  # the package imports this module
+
+    settings = [f"{name}={_short(value)}" for name, value in asdict(limits).items()]
+    return Provenance(
+        layer_type(model),
+        "convspec.analyze(" + ", ".join(["model", inputs, *settings]) + ")",
+        {
+            "convspec": __version__,
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "scipy": scipy.__version__,
+            "Python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}",
+        },
+        datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _short(value: Any) -> str:
+    """As Python reads it, ``1e+11`` rather than its twelve digits."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)

@@ -1,0 +1,201 @@
+"""What a report says of one layer, number by number: value, guarantee, how, meaning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from convspec.report.cells import EMPTY, number, quantity, rounded_up, shape
+from convspec.report.layer import Known, LayerReport
+from convspec.report.quantities import NORM, QUANTITIES, Quantity
+from convspec.spectrum import Spectrum
+
+__all__ = ["GUARANTEES", "METHODS", "Statement", "guarantee", "statements"]
+
+EXACT, ENCLOSURE, OTHER, UNKNOWN = "exact", "enclosure", "other operator", "unknown"
+
+GUARANTEES = {
+    EXACT: "the number of the layer as it is, up to the rounding error that is stated",
+    ENCLOSURE: "certified: the exact number lies between the ends, which have been moved "
+    "outward by what rounding can do; >= and <= have one end",
+    "probabilistic": "an end holds with the probability that is stated",
+    "estimate": "nothing is promised",
+    OTHER: "exact, but of the same kernel on a torus: neither exact for the layer nor a "
+    "bound on anything of it",
+    UNKNOWN: "left out, or beyond every method within the limits; the reason is stated",
+}
+
+METHODS = {
+    "fourier": "All singular values, from the frequencies of a block circulant operator.",
+    "dense": "All singular values, by dense SVD of the operator's diagonal blocks.",
+    "envelope": "Certified bounds on every singular value, from tori around the layer "
+    "and a Krylov vector for sigma_1.",
+    "krylov": "Certified bounds: a Krylov vector below, norms of the unfolded kernel and "
+    "the exact Frobenius norm above.",
+    "none": "No method is within the limits, or the layer is not supported.",
+}
+
+# of the bounds in an envelope, see convspec.spectral_envelope
+SOURCES = {
+    "trivial": "nothing",
+    "compression": "a larger torus that contains it",
+    "larger": "the next larger torus",
+    "perturbation": "the torus of its size",
+    "rows": "rows of a circulant",
+    "unfolding": "the unfolded kernel",
+    "frobenius": "||A||_F",
+    "fourier": "Fourier",
+    "krylov": "a Krylov vector",
+    "given": "a bound that was given",
+}
+
+DIGITS = 10  # of exact numbers, at most
+ENDS = 7  # digits of bounds
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One number.
+
+    Attributes:
+        title: What it is called.
+        value: Its digits; bounds are rounded outward.
+        guarantee: One of :data:`GUARANTEES`.
+        how: How sure it is, and by what.
+        meaning: What it is.
+    """
+
+    title: str
+    value: str
+    guarantee: str
+    how: str
+    meaning: str
+
+
+def guarantee(layer: LayerReport) -> str:
+    """That of a layer's numbers: ``"exact"``, ``"enclosure"`` or ``"unknown"``."""
+    if layer.spectrum is not None:
+        return EXACT
+    return UNKNOWN if layer.norm is None else ENCLOSURE
+
+
+def statements(layer: LayerReport) -> list[Statement]:
+    """All that is known of a layer, and what is not."""
+    return [*_spectral(layer), *_of_the_weight(layer), *_beside(layer)]
+
+
+def _spectral(layer: LayerReport) -> Iterator[Statement]:
+    for q in QUANTITIES:
+        known = layer.quantities[q.name]
+        if layer.spectrum is not None:
+            value, how = _exact(layer.spectrum, q, known)
+            yield Statement(q.title, value, EXACT, how, q.meaning)
+            continue
+        value = quantity(known, digits=ENDS)
+        if value == EMPTY:
+            yield Statement(q.title, value, UNKNOWN, "", q.meaning)
+        else:
+            yield Statement(q.title, value, ENCLOSURE, _sources(layer, q), q.meaning)
+
+
+def _exact(spec: Spectrum, q: Quantity, known: Known) -> tuple[str, str]:
+    """The digits that its error leaves, and that error."""
+    assert known is not None
+    assert not isinstance(known, tuple)
+    error = float(np.max(spec.error))
+    within = rounded_up(error, 2)
+    if q.name in (NORM, "smallest"):
+        how = f"error at most {within}, by {spec.method}"
+        return number(known, _digits(known, error)), how
+    if q.name == "condition_number" and math.isfinite(known):
+        how = f"from sigma_1 and sigma_min, each within {within}"
+        return number(known, _digits(float(spec.values[-1]), error)), how
+    return number(known, DIGITS), f"from all singular values, each within {within}"
+
+
+def _digits(value: float, error: float) -> int:
+    """How many of a value's digits lie above its error."""
+    if error == 0 or value == 0:
+        return DIGITS
+    return min(DIGITS, max(1, math.floor(math.log10(value / error))))
+
+
+def _sources(layer: LayerReport, q: Quantity) -> str:
+    band = layer.envelope
+    if band is None:
+        return "from below by a Krylov vector, from above by ||A||_F"
+    if q.name not in (NORM, "smallest"):
+        return "least and most that bounds on all values and ||A||_F allow"
+    place = 0 if q.name == NORM else -1
+    below = SOURCES[band.sources[band.lower_source[place]]]
+    above = SOURCES[band.sources[band.upper_source[place]]]
+    ends = ("below", below), ("above", above)
+    words = [f"from {side} by {by}" for side, by in ends if by != SOURCES["trivial"]]
+    return ", ".join(words)
+
+
+def _of_the_weight(layer: LayerReport) -> Iterator[Statement]:
+    worst = layer.worst_case
+    yield Statement(
+        "Frobenius norm",
+        number(layer.frobenius_norm, DIGITS),
+        UNKNOWN if layer.frobenius_norm is None else EXACT,
+        "" if layer.frobenius_norm is None else "from the weight, up to rounding",
+        "||A||_F = sqrt(sum sigma_i^2), the check on every spectrum",
+    )
+    yield Statement(
+        "worst case",
+        EMPTY if worst is None else quantity((worst.lower, worst.upper), digits=ENDS),
+        UNKNOWN if worst is None else _named(worst.guarantee),
+        "" if worst is None else f"{worst.assumptions}; {worst.reference}",
+        "supremum of sigma_1 over input sizes: what may be quoted without a size",
+    )
+
+
+def _beside(layer: LayerReport) -> Iterator[Statement]:
+    """Numbers for comparison, which are not of this operator's spectrum."""
+    if layer.reshaped is not None:
+        yield Statement(
+            "reshaped norm",
+            quantity(layer.reshaped, digits=ENDS),
+            ENCLOSURE,
+            "verified SVD of the kernel as a matrix",
+            "what torch.nn.utils.spectral_norm takes for sigma_1",
+        )
+    if layer.norm_over_reshaped is not None:
+        yield Statement(
+            "sigma_1 over reshaped norm",
+            quantity(layer.norm_over_reshaped, digits=ENDS),
+            ENCLOSURE,
+            "quotient of the two",
+            "what spectral_norm is off by: sigma_1 once it has made the reshaped norm 1",
+        )
+    if layer.leading is not None:
+        error = rounded_up(float(np.max(layer.leading.error)), 2)
+        yield Statement(
+            "leading value",
+            number(layer.leading.norm, DIGITS),
+            ENCLOSURE,
+            f"a singular value lies within {error}; none larger is excluded",
+            "largest singular value that Krylov found",
+        )
+    if layer.circular is not None:
+        yield Statement(
+            "circular norm",
+            number(layer.circular.norm, DIGITS),
+            OTHER,
+            f"of the same kernel on a torus, by {layer.circular.method}",
+            f"sigma_1 with circular padding, on {_torus(layer)}",
+        )
+
+
+def _torus(layer: LayerReport) -> str:
+    assert layer.operator is not None
+    return shape(layer.operator.geometry.sizes)
+
+
+def _named(bound_guarantee: str) -> str:
+    return ENCLOSURE if bound_guarantee == "certified" else bound_guarantee

@@ -1,0 +1,87 @@
+"""What the decomposition of a symbol's values costs: operations, bytes, and chunks."""
+
+from __future__ import annotations
+
+import math
+
+from convspec.parallel import MAX_WORKERS, available_cores
+from convspec.spectrum.blocks import CHUNK_BYTES
+from convspec.spectrum.fourier.frequencies import torus_shape
+from convspec.spectrum.fourier.gram import PAIRS
+from convspec.spectrum.reduce import Reduction
+from convspec.symbol import Symbol
+
+__all__ = [
+    "THIN",
+    "blocks_bytes",
+    "blocks_flops",
+    "fourier_bytes",
+    "fourier_flops",
+    "frequencies_at_once",
+    "is_thin",
+]
+
+# per thread: blocks that stay in its cache while they are decomposed
+CACHE_BYTES = 2**21
+# a chunk worth a thread, about a millisecond
+CHUNK_FLOPS = 2**22
+# from this ratio of its sides on a block's Gram matrix is worth a try
+THIN = 4
+
+
+def is_thin(block_shape: tuple[int, int]) -> bool:
+    """Whether a block's Gram matrix is much smaller than the block."""
+    small, large = sorted(block_shape)
+    return small > 1 and large >= THIN * small
+
+
+def frequencies_at_once(
+    count: int, groups: int, block_shape: tuple[int, int], alone: bool
+) -> int:
+    """As many as fit the cache, in several chunks per core if they are worth it.
+
+    Where no thread shares the work, as on a GPU, as many as fit the budget.
+    """
+    each = 16 * groups * math.prod(block_shape)
+    if alone:
+        return max(1, min(count, CHUNK_BYTES // each))
+    fitting = CACHE_BYTES // each
+    shared = count // (4 * available_cores())
+    worth = int(CHUNK_FLOPS // blocks_flops(groups, block_shape))
+    return max(1, min(fitting, max(shared, worth)))
+
+
+def _svd_flops(shape: tuple[int, int]) -> float:
+    """Operations of a complex SVD, four real ones per complex one."""
+    small, large = sorted(shape)
+    return 4 * (4 * large * small**2 - 4 * small**3 / 3)
+
+
+def fourier_flops(reduced: Reduction) -> float:
+    """Estimated operations: those of half of the frequencies' SVDs."""
+    count = math.prod(torus_shape(reduced)) / 2 + 1
+    return count * blocks_flops(reduced.groups, reduced.symbol.block_shape)
+
+
+def blocks_flops(groups: int, block_shape: tuple[int, int]) -> float:
+    """Estimated operations of decomposing the blocks of one frequency."""
+    return groups * _svd_flops(block_shape)
+
+
+def fourier_bytes(reduced: Reduction) -> int:
+    """Bytes of the frequencies held at a time, with what evaluating them takes."""
+    count = math.prod(torus_shape(reduced)) // 2 + 2
+    on_gpu = reduced.weight.device.type != "cpu"
+    return blocks_bytes(reduced.symbol, count, on_gpu)
+
+
+def blocks_bytes(symbol: Symbol, count: int, on_gpu: bool = False) -> int:
+    """Bytes of the blocks held at a time, of ``count`` frequencies decomposed."""
+    at_once = frequencies_at_once(count, symbol.groups, symbol.block_shape, on_gpu)
+    cores = 1 if on_gpu else min(available_cores(), MAX_WORKERS)
+    workers = min(cores, -(-count // at_once))
+    held = 48 * workers * at_once * symbol.groups * math.prod(symbol.block_shape)
+    copies = 4
+    if is_thin(symbol.block_shape):  # and what the Gram polynomial takes
+        held, copies = held + 16 * PAIRS, max(8, 2 ** (symbol.dim + 1))
+    return int(held + copies * symbol.coefficients.nbytes)

@@ -1,0 +1,123 @@
+"""The documentation says what is so: its examples run, its names and pages exist."""
+
+import doctest
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import griffe
+import matplotlib as mpl
+import pytest
+import yaml
+from matplotlib import pyplot as plt
+
+import convspec as cs
+from convspec import bounds, cli, plot
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)#]+)")
+LANGUAGES = {"pycon", "console", "bibtex"}
+GENERATED = {"changelog.md"}
+
+
+def page_name(path: Path) -> str:
+    return path.relative_to(DOCS).as_posix()
+
+
+def configuration() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+
+
+def nav_files(entry: Any) -> list[str]:
+    if isinstance(entry, str):
+        return [entry]
+    parts = entry.values() if isinstance(entry, dict) else entry
+    return [name for part in parts for name in nav_files(part)]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_examples_print_what_the_page_says(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = [match["text"] for match in FENCE.finditer(path.read_text(encoding="utf-8"))]
+    examples = "\n".join(block for block in blocks if block.startswith(">>>"))
+    monkeypatch.chdir(tmp_path)  # some save files
+    test = doctest.DocTestParser().get_doctest(examples, {}, path.name, str(path), 0)
+    said: list[str] = []
+    with mpl.rc_context():
+        mpl.use("Agg")
+        runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
+        runner.run(test, out=said.append)
+        plt.close("all")
+    assert runner.summarize(verbose=False).failed == 0, "".join(said)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_blocks_of_python_are_all_run(path: Path) -> None:
+    for block in FENCE.finditer(path.read_text(encoding="utf-8")):
+        assert block["language"] in LANGUAGES
+        assert (block["language"] == "pycon") == block["text"].startswith(">>>")
+
+
+def test_the_navigation_has_every_page_once() -> None:
+    names = nav_files(configuration()["nav"])
+    assert sorted(names) == sorted({page_name(path) for path in PAGES} | GENERATED)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_links_lead_to_files(path: Path) -> None:
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    for link in LINK.finditer(text):
+        target = (path.parent / link["target"]).resolve()
+        name = target.relative_to(DOCS).as_posix()
+        if name not in GENERATED and not name.startswith("figures/"):  # of the repository
+            assert target.is_file(), link["target"]
+
+
+@pytest.fixture(scope="module")
+def documented() -> set[str]:
+    """Where the objects of the reference are defined, as the builder finds them."""
+    package = griffe.load("convspec", search_paths=[str(ROOT)], allow_inspection=False)
+    texts = [path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md")]
+    names = re.findall(r"^::: convspec\.([\w.]+)$", "\n".join(texts), re.MULTILINE)
+    return {package[name].canonical_path for name in names}
+
+
+@pytest.mark.parametrize("module", [cs, bounds, plot], ids=lambda module: module.__name__)
+def test_every_public_name_is_in_the_reference(
+    module: ModuleType, documented: set[str]
+) -> None:
+    public = [vars(module)[name] for name in module.__all__]
+    for found in public:
+        if not inspect.ismodule(found):
+            assert f"{found.__module__}.{found.__qualname__}" in documented
+
+
+def test_the_gallery_has_every_figure() -> None:
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    for name in plot.__all__:
+        assert f"](figures/{name}.png)" in text
+        assert f"plot.{name}(" in text
+
+
+def test_the_command_line_page_has_every_command_and_option() -> None:
+    text = (DOCS / "command-line.md").read_text(encoding="utf-8")
+    parser = cli._parser()
+    [commands] = [a.choices for a in parser._actions if isinstance(a.choices, dict)]
+    for name, command in commands.items():
+        assert f"convspec {name}" in text
+        for action in command._actions:
+            for option in action.option_strings:
+                assert option == "-h" or option in text
+
+
+def test_the_site_asks_nothing_of_other_machines() -> None:
+    settings = configuration()
+    assert settings["theme"]["font"] is False
+    for key in ("extra_css", "extra_javascript"):
+        assert not any("//" in str(asset) for asset in settings.get(key, []))
