@@ -22,6 +22,7 @@ from convspec.bounds.tensor import tensor_norm
 from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
 from convspec.bounds.worst_case import supremum
 from convspec.errors import NotApplicable, TooLargeError
+from convspec.latex import NONE, escaped, rounded_down, rounded_up, tabular
 from convspec.operator import ConvOperator
 
 __all__ = ["BoundTable", "table"]
@@ -88,6 +89,38 @@ class BoundTable(Sequence["Bound | NotApplicable"]):
         ]
         return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
+    def to_latex(self, *, digits: int = 5, references: bool = True) -> str:
+        r"""The table as a LaTeX ``tabular`` with the rules of ``booktabs``.
+
+        Lower ends are rounded down and upper ends up, so that bounds in print are bounds
+        still. A dash is an end that the bound does not have. Times and assumptions are
+        left out; the latter belong into the caption.
+
+        Args:
+            digits: Significant digits of either end.
+            references: Whether a last column says whose the bound is.
+
+        Raises:
+            ValueError: Without a digit.
+
+        >>> import convspec as cs
+        >>> found = cs.Bound(0.0, 1.23456, "one_inf", "any operator", "Schur 1911")
+        >>> print(cs.bounds.BoundTable((found,), (0.1,)).to_latex())
+        \begin{tabular}{lrrll}
+          \toprule
+          Bound & Lower & Upper & Guarantee & Reference \\
+          \midrule
+          \texttt{one\_inf} & --- & $1.2346$ & certified & Schur 1911 \\
+          \bottomrule
+        \end{tabular}
+        """
+        if digits < 1:
+            raise ValueError(f"digits must be at least 1; got {digits}")
+        last = 5 if references else 4
+        header = ("Bound", "Lower", "Upper", "Guarantee", "Reference")[:last]
+        rows = [_latex_cells(bound, digits)[:last] for bound in self.bounds]
+        return tabular("lrrll"[:last], header, rows)
+
 
 def table(op: ConvOperator) -> BoundTable:
     """Every bound on sigma_1 of an operator, with what each took; its repr is the table.
@@ -126,6 +159,19 @@ def _cells(bound: Bound | NotApplicable, seconds: float) -> tuple[str, ...]:
         bound.guarantee,
         f"{seconds:.3f}",
         bound.assumptions,
+    )
+
+
+def _latex_cells(bound: Bound | NotApplicable, digits: int) -> tuple[str, ...]:
+    name = rf"\texttt{{{escaped(bound.name)}}}"
+    if isinstance(bound, NotApplicable):
+        return name, NONE, NONE, "not applicable", NONE
+    return (
+        name,
+        NONE if bound.lower == 0 else rounded_down(bound.lower, digits),
+        NONE if math.isinf(bound.upper) else rounded_up(bound.upper, digits),
+        bound.guarantee,
+        escaped(bound.reference),
     )
 
 

@@ -126,7 +126,8 @@ def _row(
     across = ax.get_yaxis_transform()
     if isinstance(row, NotApplicable):
         ax.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=0.8)
-        words = f"n/a: {_shortened(str(row).removeprefix(f"{row.name} "))}" if reasons else "n/a"
+        reason = _shortened(str(row).removeprefix(f"{row.name} "))
+        words = f"n/a: {reason}" if reasons else "n/a"
         ax.text(
             0.01, place, words, transform=across, color="0.5", style="italic", **small
         )

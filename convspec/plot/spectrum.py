@@ -21,6 +21,8 @@ STYLES = {"exact": "-", "enclosure": "-", "estimate": "-."}
 ZEROS = "numerical zeros"  # the gid of the strips that mark them
 # the least height of a logarithmic axis, in decades
 LEAST_DECADES = 0.5
+# what a band whose lower end is 0 reaches down to, relative to the axis' foot
+BELOW = 1e-30
 
 
 def spectrum(
@@ -201,8 +203,11 @@ def _band(ax: Axes, curve: Curve, color: Any, name: str) -> None:
         linewidth=0.0,
         label=name if enclosure else "_band",
     )
-    if (low <= floor).any():  # it goes on below
+    if (low <= floor).any():  # it goes on below, however far other curves reach
         area.sticky_edges.y.append(floor)
+        for path in area.get_paths():
+            points = np.asarray(path.vertices)
+            points[points[:, 1] <= floor, 1] = BELOW * floor
     if enclosure:  # edges as lines, whose colour the next curve avoids
         marker = "." if curve.marked else None
         ends = (np.where(low > floor, low, np.nan), finite)

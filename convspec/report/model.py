@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from convspec.extras import import_extra
 from convspec.report.cells import printable
 from convspec.report.files import write_text
+from convspec.report.latex import DEFAULT_COLUMNS, latex_table
 from convspec.report.layer import LayerReport
 from convspec.report.provenance import Provenance
 from convspec.report.text import layer_table
@@ -150,6 +151,33 @@ class ModelReport:
         from convspec.report.html import page  # which draws, with convspec.plot
 
         write_text(path, page(self, title))
+
+    def to_latex(
+        self,
+        *,
+        columns: Sequence[str] = DEFAULT_COLUMNS,
+        layers: Sequence[str] | None = None,
+        digits: int = 4,
+    ) -> str:
+        """A LaTeX ``tabular`` with the rules of ``booktabs``, one line per layer.
+
+        Exact numbers are rounded to the nearest, enclosures ``[a, b]`` outward and worst
+        cases up, so that bounds in print are bounds still.
+
+        Args:
+            columns: Of ``"layer"``, ``"kernel"``, ``"input"``, ``"output"``,
+                ``"worst_case"``, ``"reshaped"``, ``"circular"``, ``"method"`` and the
+                names of the quantities, ``"norm"``, ``"smallest"``, ``"rank"``,
+                ``"condition_number"``, ``"stable_rank"``, ...
+            layers: Names of the layers to show, in this order; all by default.
+            digits: Significant digits.
+
+        Raises:
+            ValueError: Without a digit or a column, or for a column that there is not.
+            KeyError: For a layer that there is not.
+        """
+        rows = self.layers if layers is None else [self[name] for name in layers]
+        return latex_table(rows, columns, digits)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The layers' singular values at a glance, :func:`convspec.plot.layers`."""
