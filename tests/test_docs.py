@@ -1,6 +1,5 @@
 """The documentation says what is so: its examples run, its names and pages exist."""
 
-import doctest
 import inspect
 import re
 from pathlib import Path
@@ -8,13 +7,12 @@ from types import ModuleType
 from typing import Any
 
 import griffe
-import matplotlib as mpl
 import pytest
 import yaml
-from matplotlib import pyplot as plt
 
 import convspec as cs
 from convspec import bounds, cli, plot
+from tests.examples import assert_examples_print
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -45,16 +43,8 @@ def test_examples_print_what_the_page_says(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = [match["text"] for match in FENCE.finditer(path.read_text(encoding="utf-8"))]
-    examples = "\n".join(block for block in blocks if block.startswith(">>>"))
     monkeypatch.chdir(tmp_path)  # some save files
-    test = doctest.DocTestParser().get_doctest(examples, {}, path.name, str(path), 0)
-    said: list[str] = []
-    with mpl.rc_context():
-        mpl.use("Agg")
-        runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
-        runner.run(test, out=said.append)
-        plt.close("all")
-    assert runner.summarize(verbose=False).failed == 0, "".join(said)
+    assert_examples_print([b for b in blocks if b.startswith(">>>")], path.name)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_name)

@@ -104,7 +104,7 @@ def test_rows_descend_to_the_enclosure_and_inapplicable_ones_come_last() -> None
 
 def test_inapplicable_rows_are_grey_and_say_why() -> None:
     ax = plot.bounds(ROWS)
-    assert words(ax, "gram") == ["n/a: gram must have zero padding"]
+    assert words(ax, "gram") == ["n/a: must have zero padding"]
     label = ax.get_yticklabels()[names(ax).index("gram")]
     assert label.get_color() == "0.6"
     assert words(plot.bounds(ROWS, reasons=False), "gram") == ["n/a"]

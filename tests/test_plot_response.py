@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 import convspec as cs
 from convspec import plot
+from convspec.plot.canvas import rounded
 from tests.drawn import legend
 
 
@@ -51,7 +52,10 @@ def test_one_axis_is_a_curve_over_a_period() -> None:
     assert np.array_equal(curve.get_ydata()[:-1], found.values[:, 0])
     assert curve.get_ydata()[-1] == found.values[0, 0]
     assert marks(ax)["o"] == [*found.maximiser(), found.maximum()]
-    assert legend(ax) == ["\u03c3\u2081", f"largest sample {found.maximum():.4g}"]
+    assert legend(ax) == [
+        "\u03c3\u2081",
+        f"largest sample {rounded(found.maximum(), False)}",
+    ]
     assert ax.get_xlim() == (-math.pi, math.pi)
     assert ax.get_ylim()[0] == 0
 

@@ -256,7 +256,7 @@ def _name(index: int) -> str:
 
 
 def _largest(top: float, dim: int) -> str:
-    return f"largest sample {top:.4g}" + " in this slice" * (dim == 3)
+    return f"largest sample {rounded(top, False)}" + " in this slice" * (dim == 3)
 
 
 def _certified(worst: WorstCase) -> str:

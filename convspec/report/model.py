@@ -134,6 +134,24 @@ class ModelReport:
         pandas = import_extra("pandas", "dataframe")
         return pandas.DataFrame(self._flat_rows())
 
+    def to_html(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
+        """Write one page that needs nothing else: the table, and a section per layer.
+
+        The table sorts and filters; each layer's section has its figures and every
+        number with its meaning and guarantee. Fonts, scripts and figures are inside, and
+        no other file or network is read.
+
+        Args:
+            path: The file to write.
+            title: Heading of the page; by default the class name of the model.
+
+        Raises:
+            MissingExtra: Without jinja2, which ``convspec[html]`` installs.
+        """
+        from convspec.report.html import page  # which draws, with convspec.plot
+
+        write_text(path, page(self, title))
+
     def to_latex(
         self,
         *,
@@ -160,24 +178,6 @@ class ModelReport:
         """
         rows = self.layers if layers is None else [self[name] for name in layers]
         return latex_table(rows, columns, digits)
-
-    def to_html(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
-        """Write one page that needs nothing else: the table, and a section per layer.
-
-        The table sorts and filters; each layer's section has its figures and every
-        number with its meaning and guarantee. Fonts, scripts and figures are inside, and
-        no other file or network is read.
-
-        Args:
-            path: The file to write.
-            title: Heading of the page; by default the class name of the model.
-
-        Raises:
-            MissingExtra: Without jinja2, which ``convspec[html]`` installs.
-        """
-        from convspec.report.html import page  # which draws, with convspec.plot
-
-        write_text(path, page(self, title))
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The layers' singular values at a glance, :func:`convspec.plot.layers`."""
