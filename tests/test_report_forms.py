@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -160,6 +161,11 @@ def test_numbers_are_the_rows_values(report: cs.ModelReport, index: int) -> None
         "circular": row.circular and row.circular.norm,
         "reshaped": row.reshaped and row.reshaped[0],
     }
+    if row.name == "singular":  # its least values are below their error
+        expected |= {
+            "sigma_min": (0, row.quantities["smallest"][1]),
+            "cond": (row.quantities["condition_number"][0], math.inf),
+        }
     if row.envelope is not None:
         expected |= {
             "sigma_1": row.envelope.norm,
@@ -191,7 +197,7 @@ def test_unknown_cells_and_words(report: cs.ModelReport) -> None:
         "time [s]",
     ]
     assert unknown["kernel"] == "Doubled"
-    assert by_name["singular"]["cond"] == "inf"
+    assert by_name["singular"]["cond"].startswith(">= ")
     assert by_name["singular"]["rank"] == "25"
     assert by_name["exact (x2)"]["input"] == "2x5x5"
     assert "exact (x2)" not in report.to_dict()["layers"][1]["name"]
@@ -265,7 +271,11 @@ def test_json_is_strict_and_holds_every_number(
             continue
         assert read["norm_lower"] is read["rank_upper"] is read["quantiles_lower"] is None
         assert read["norm"] == row.spectrum.norm
-        assert read["smallest"] == row.spectrum.values[-1]
+        if row.name == "singular":
+            assert read["smallest"] is None
+            assert 0 < read["smallest_upper"] <= 2.1 * np.max(row.spectrum.error)
+        else:
+            assert read["smallest"] == row.spectrum.values[-1]
         assert read["stable_rank"] == row.spectrum.stable_rank
         assert read["rank"] == row.spectrum.rank()
         assert read["quantiles"][0] == row.spectrum.values[-1]
@@ -275,8 +285,29 @@ def test_json_is_strict_and_holds_every_number(
 
 def test_infinities_are_words(report: cs.ModelReport) -> None:
     row = report["singular"].to_dict()
-    assert row["condition_number"] == "inf"
-    assert row["log_volume"] == "-inf"
+    assert row["condition_number_upper"] == "inf"
+    assert row["log_volume_lower"] == "-inf"
+
+
+def test_what_hangs_on_values_below_their_error_is_enclosed(
+    report: cs.ModelReport,
+) -> None:
+    """A computed value of 1e-17 is no proof of rank deficiency."""
+    row = report["singular"]
+    spec, known = row.spectrum, row.quantities
+    error = float(np.max(spec.error))
+    assert spec.values[-1] <= error
+    assert known["rank"] == spec.rank() < len(spec.values)
+    low, high = known["smallest"]
+    assert (low, high) == (0, pytest.approx(spec.values[-1] + error))
+    low, high = known["condition_number"]
+    assert (low, high) == (pytest.approx(spec.norm / known["smallest"][1]), math.inf)
+    low, high = known["log_volume"]
+    assert (low, high) == (-math.inf, pytest.approx(np.log(spec.values + error).sum()))
+    zero = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.zeros_(zero.weight)
+    known = cs.analyze(zero, (1, 3, 3)).layers[0].quantities
+    assert (known["smallest"], known["condition_number"]) == (0.0, math.inf)
 
 
 def test_json_of_inputs_and_of_nothing(empty: cs.ModelReport, tmp_path: Path) -> None:
@@ -328,7 +359,7 @@ def test_csv_has_a_line_per_row_and_empty_cells(
                 assert text == value
     assert rows[1]["input_shape"] == "2x5x5"
     assert rows[3]["norm"] == rows[3]["rows"] == ""
-    assert rows[2]["condition_number"] == "inf"
+    assert rows[2]["condition_number_upper"] == "inf"
 
 
 def test_csv_of_nothing_is_a_header(empty: cs.ModelReport, tmp_path: Path) -> None:

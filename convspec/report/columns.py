@@ -163,13 +163,13 @@ COLUMNS = (
     _quantity("smallest", "sigma_min", "The smallest of the min(m, n) values.", 6),
     Column(
         "rank",
-        "Singular values above max(m, n) eps sigma_1.",
+        "Numerical rank: singular values above max(m, n) eps sigma_1.",
         _rank,
         lambda layer: _of(layer.quantities["rank"]),
         5,
         spectral=True,
     ),
-    _quantity("condition_number", "cond", "sigma_1 / sigma_min, inf below full rank.", 4),
+    _quantity("condition_number", "cond", "sigma_1 / sigma_min.", 4),
     _quantity("stable_rank", "stable rank", "||A||_F^2 / sigma_1^2.", 7),
     Column(
         "method",

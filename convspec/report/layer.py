@@ -92,7 +92,7 @@ class LayerReport:
     def quantities(self) -> dict[str, Known]:
         """What the spectrum says: numbers if it is exact, else (lower, upper) or None."""
         if self.spectrum is not None:
-            return {q.name: q.exact(self.spectrum) for q in QUANTITIES}
+            return {q.name: q.of(self.spectrum) for q in QUANTITIES}
         found: dict[str, Known] = dict.fromkeys(q.name for q in QUANTITIES)
         if self.envelope is not None:
             found = {q.name: q.enclosed(self.envelope) for q in QUANTITIES}

@@ -1,14 +1,21 @@
 """What a report says of a layer's spectrum: each quantity, exact or enclosed.
 
+A singular value below its error may be 0 or not: it is enclosed, and with it whatever
+depends on whether it is.
+
 To report another one, add it here: dictionaries, JSON, CSV, data frames and the pages of
 the HTML report follow. The columns of the table are in :mod:`convspec.report.columns`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from convspec.rounding import down, up
 from convspec.spectrum import Envelope, Spectrum
 
 __all__ = ["NORM", "QUANTITIES", "Quantity"]
@@ -26,6 +33,8 @@ class Quantity:
         meaning: What it is, by formula.
         exact: The number, from all singular values.
         enclosed: Lower and upper bound, from bounds on all of them.
+        unresolved: Bounds from all singular values and a bound on their errors, where
+            the smallest is below it and the number depends on whether it is 0.
     """
 
     name: str
@@ -33,6 +42,28 @@ class Quantity:
     meaning: str
     exact: Callable[[Spectrum], float]
     enclosed: Callable[[Envelope], tuple[float, float]]
+    unresolved: Callable[[Spectrum, float], tuple[float, float]] | None = None
+
+    def of(self, spec: Spectrum) -> float | tuple[float, float]:
+        """The number, or bounds where the values are not known well enough for it."""
+        error = float(np.max(spec.error))
+        if self.unresolved is None or not 0 < error >= float(spec.values[-1]):
+            return self.exact(spec)
+        return self.unresolved(spec, error)
+
+
+def _smallest(spec: Spectrum, error: float) -> tuple[float, float]:
+    return 0.0, up(float(spec.values[-1]) + error)
+
+
+def _condition_number(spec: Spectrum, error: float) -> tuple[float, float]:
+    return max(1.0, down(down(spec.norm - error) / _smallest(spec, error)[1])), math.inf
+
+
+def _log_volume(spec: Spectrum, error: float) -> tuple[float, float]:
+    most = np.log(spec.values + error)
+    rounding = 4 * len(most) * np.finfo(np.float64).eps * np.abs(most).max()
+    return -math.inf, float(most.sum() + rounding)
 
 
 QUANTITIES = (
@@ -49,27 +80,29 @@ QUANTITIES = (
         "smallest of the min(m, n) singular values",
         lambda s: float(s.values[-1]),
         lambda e: e.smallest,
+        _smallest,
     ),
     Quantity(
         "rank",
-        "rank",
-        "singular values above max(m, n) eps sigma_1",
+        "numerical rank",
+        "singular values above max(m, n) eps sigma_1; those below need not be 0",
         lambda s: s.rank(),
         lambda e: e.rank(),
     ),
     Quantity(
         "nullity",
-        "nullity",
-        "n - rank: the dimension of what the layer maps to zero",
+        "numerical nullity",
+        "n - numerical rank: the dimension of what the layer maps to nearly nothing",
         lambda s: s.nullity(),
         lambda e: e.nullity(),
     ),
     Quantity(
         "condition_number",
         "condition number",
-        "sigma_1 / sigma_min, inf below full rank",
+        "sigma_1 / sigma_min",
         lambda s: s.condition_number,
         lambda e: e.condition_number,
+        _condition_number,
     ),
     Quantity(
         "stable_rank",
@@ -109,8 +142,9 @@ QUANTITIES = (
     Quantity(
         "log_volume",
         "log volume",
-        "sum ln sigma_i, -inf below full rank",
+        "sum ln sigma_i",
         lambda s: s.log_volume,
         lambda e: e.log_volume,
+        _log_volume,
     ),
 )

@@ -49,7 +49,7 @@ SOURCES = {
     "frobenius": "||A||_F",
     "fourier": "Fourier",
     "krylov": "a Krylov vector",
-    "given": "a bound that was given",
+    "given": "spectral_norm",
 }
 
 DIGITS = 10  # of exact numbers, at most
@@ -90,7 +90,7 @@ def statements(layer: LayerReport) -> list[Statement]:
 def _spectral(layer: LayerReport) -> Iterator[Statement]:
     for q in QUANTITIES:
         known = layer.quantities[q.name]
-        if layer.spectrum is not None:
+        if layer.spectrum is not None and not isinstance(known, tuple):
             value, how = _exact(layer.spectrum, q, known)
             yield Statement(q.title, value, EXACT, how, q.meaning)
             continue
@@ -124,6 +124,9 @@ def _digits(value: float, error: float) -> int:
 
 
 def _sources(layer: LayerReport, q: Quantity) -> str:
+    if layer.spectrum is not None:
+        error = rounded_up(float(np.max(layer.spectrum.error)), 2)
+        return f"the smallest singular values are below their error, {error}"
     band = layer.envelope
     if band is None:
         return "from below by a Krylov vector, from above by ||A||_F"
