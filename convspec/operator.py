@@ -24,7 +24,7 @@ from convspec.matrix_free import MatrixFree
 from convspec.scipy_bridge import linear_operator
 from convspec.symbol import Symbol
 
-__all__ = ["ConvOperator"]
+__all__ = ["ConvOperator", "require_operator"]
 
 _DTYPES = (
     torch.float16,
@@ -276,6 +276,19 @@ class ConvOperator(MatrixFree):
         """
         geometry = self.geometry.on_torus()
         return self._of(self.weight, geometry, self.transposed, self.bias)
+
+
+def require_operator(op: object, caller: str) -> None:
+    """Refuses layers, which are operators on one input size only.
+
+    Raises:
+        TypeError: If op is no :class:`ConvOperator`.
+    """
+    if not isinstance(op, ConvOperator):
+        raise TypeError(
+            f"{caller} takes a ConvOperator; got {type(op).__name__}; make one of a "
+            "layer with ConvOperator.from_layer(layer, input_size)"
+        )
 
 
 def _finite(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:

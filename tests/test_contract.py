@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -258,3 +259,25 @@ def test_sparse_under_a_default_device(op: cs.ConvOperator) -> None:
     expected = op.to_dense().numpy()
     with torch.device("meta"):
         assert np.array_equal(op.to_sparse().toarray(), expected)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        cs.spectrum,
+        cs.explain,
+        cs.spectral_envelope,
+        cs.spectral_density,
+        cs.symbol_density,
+        cs.frequency_response,
+        cs.spectral_norm,
+        cs.bounds.table,
+        cs.bounds.tsuzuku,
+    ],
+    ids=lambda call: call.__name__,
+)
+def test_layers_are_refused_with_what_to_do(call: Callable[[Any], object]) -> None:
+    with pytest.raises(
+        TypeError, match=r"takes a ConvOperator; got Conv1d; .*from_layer"
+    ):
+        call(torch.nn.Conv1d(1, 1, 3))

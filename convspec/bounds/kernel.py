@@ -12,7 +12,7 @@ from torch import Tensor
 
 from convspec.bounds.result import Bound
 from convspec.geometry import Axis, IntArray
-from convspec.operator import ConvOperator
+from convspec.operator import ConvOperator, require_operator
 from convspec.rounding import down, up
 from convspec.symbol import Symbol
 
@@ -78,7 +78,8 @@ class ScaledKernel:
 
     @classmethod
     def of(cls, op: ConvOperator) -> ScaledKernel:
-        """The kernel of an operator."""
+        """The kernel of an operator; a TypeError for anything else."""
+        require_operator(op, "a bound")
         axes = tuple(ReadTaps.of(axis) for axis in op.geometry.axes)
         operator, exponent = _scaled(op)
         weight = operator.weight

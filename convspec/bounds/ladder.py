@@ -23,7 +23,7 @@ from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
 from convspec.bounds.worst_case import supremum
 from convspec.errors import NotApplicable, TooLargeError
 from convspec.latex import NONE, escaped, rounded_down, rounded_up, tabular
-from convspec.operator import ConvOperator
+from convspec.operator import ConvOperator, require_operator
 
 __all__ = ["BoundTable", "table"]
 
@@ -135,6 +135,7 @@ def table(op: ConvOperator) -> BoundTable:
     >>> all(3.996207 in bound for bound in ladder)  # 4 cos^2(pi / 102)
     True
     """
+    require_operator(op, "bounds.table")
     found: list[Bound | NotApplicable] = []
     seconds = []
     for name, bound in BOUNDS:

@@ -31,7 +31,8 @@ LEGEND = (
     "(tori around the layer, and a Krylov vector for sigma_1) or by krylov (no torus).",
     "worst case: certified upper end of the supremum of sigma_1 over input sizes.",
     "reshaped: what torch.nn.utils.spectral_norm takes for sigma_1, the norm of the "
-    "kernel as a matrix; below the worst case, with groups on either side.",
+    "kernel as a matrix. No bound in general: too small or, for groups and transposed "
+    "layers, on either side.",
     "circular: sigma_1 of the same kernel on the torus of this size, another operator: "
     "neither exact nor a bound. More columns are in to_csv, to_json and to_dataframe.",
 )

@@ -7,7 +7,7 @@ import torch
 
 from convspec.errors import NotConverged, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
-from convspec.operator import ConvOperator
+from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.dense import dense_values
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
@@ -204,6 +204,7 @@ def _check_accuracy(accuracy: str, rtol: float) -> None:
 def _check(
     op: ConvOperator, k: int | None, which: str, method: str, dtype: torch.dtype
 ) -> None:
+    require_operator(op, "spectrum")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     if method not in METHODS:

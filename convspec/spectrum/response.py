@@ -11,7 +11,7 @@ import numpy as np
 from convspec.arguments import per_axis
 from convspec.bounds.worst_case_result import WorstCase
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operator import ConvOperator
+from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
 from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.spectrum.result import FloatArray
@@ -130,6 +130,7 @@ def frequency_response(
         >>> response.values[:, 0].round(12)  # 2 - 2 cos w, from w = -pi
         array([4., 2., 0., 2.])
     """
+    require_operator(op, "frequency_response")
     symbol = op.with_weight(op.weight.detach()).symbol()
     if grid is None:
         grid = GRIDS[symbol.dim]

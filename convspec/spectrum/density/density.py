@@ -15,7 +15,7 @@ import torch
 from convspec.arguments import per_axis
 from convspec.geometry import ConvGeometry
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operator import ConvOperator
+from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
 from convspec.spectrum.density.boundary import boundary_fraction
 from convspec.spectrum.density.quadrature import lanczos_rules
@@ -78,6 +78,7 @@ def spectral_density(
         >>> abs(density.check) < 4
         True
     """
+    require_operator(op, "spectral_density")
     _require_integer("probes", probes, 2, "one probe has no standard error")
     _require_integer("steps", steps, 1, "60 are usual")
     _require_integer("seed", seed, 0, "any other fixes the probes as well")
@@ -133,6 +134,7 @@ def symbol_density(
     Source: Tilli, "Singular values and eigenvalues of non-Hermitian block Toeplitz
     matrices", Linear Algebra Appl. 272, 1998.
     """
+    require_operator(op, "symbol_density")
     symbol = op.with_weight(op.weight.detach()).symbol()
     sizes = _grid(op.geometry, symbol, grid)
     points, each = math.prod(sizes), symbol.groups * min(symbol.block_shape)

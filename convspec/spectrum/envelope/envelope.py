@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operator import ConvOperator
+from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.choose import explain, spectrum
 from convspec.spectrum.envelope.axes import relations
 from convspec.spectrum.envelope.bands import Band, Shift
@@ -97,6 +97,7 @@ def spectral_envelope(
         >>> bool(band.lower[0] <= 2 + 2**0.5 <= band.upper[0] <= 3.4143)
         True
     """
+    require_operator(op, "spectral_envelope")
     phases = phase_count(phases)
     vectors = None if leading is None else _vectors(leading, op)
     work, exponent = normalised(op, torch.float64)
