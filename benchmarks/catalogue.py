@@ -7,6 +7,7 @@ from functools import partial
 
 from benchmarks import (
     bounds,
+    certified_norm,
     circular_spectrum,
     dense_matrix,
     envelopes,
@@ -24,6 +25,9 @@ _CIRCULAR = {
     name: partial(circular_spectrum.problem, name) for name in circular_spectrum.CASES
 }
 _NORM = {name: partial(zero_padded_norm.problem, name) for name in zero_padded_norm.CASES}
+_CERTIFIED = {
+    name: partial(certified_norm.problem, name) for name in certified_norm.CASES
+}
 _LARGEST = {name: partial(largest_values.problem, name) for name in largest_values.CASES}
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
@@ -34,6 +38,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "singular_vectors": singular_vectors.problem,
     **_NORM,
     **_LARGEST,
+    **_CERTIFIED,
     "envelopes": envelopes.problem,
 }
 
@@ -42,6 +47,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "circular": tuple(_CIRCULAR),
     "norm": tuple(_NORM),
     "largest": tuple(_LARGEST),
+    "certified": tuple(_CERTIFIED),
     "spectra": (
         *_CIRCULAR,
         "resnet18",

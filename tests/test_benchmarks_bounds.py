@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import bounds, published
+from benchmarks import bounds, certified_norm, published
 from benchmarks.__main__ import main
 from benchmarks.bounds import Claim, Comparison, Layer, Measured, compare, methods
 from benchmarks.bounds_table import as_dict, markdown_table, text_table
@@ -187,6 +187,18 @@ def test_the_command_line_prints_and_writes(
 def test_problems_alone_have_no_comparisons(tmp_path: Path) -> None:
     write([], tmp_path / "none.json")
     assert "comparisons" not in json.loads((tmp_path / "none.json").read_text())
+
+
+def test_certified_norms_are_judged_by_the_truth() -> None:
+    weight = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0)).double()
+    problem = certified_norm.certified_problem("tiny", "Gaussian", weight, 6)
+    ours_, gram = problem.methods
+    found = ours_.build()
+    assert 0 <= problem.error(found) <= 1
+    assert math.isnan(problem.error(replace(found, upper=0.9 * found.lower)))
+    assert problem.error(replace(found, upper=1.01 * found.upper)) > 99
+    assert gram.build() > 0
+    assert gram.other
 
 
 # -- trained kernels --------------------------------------------------------------------
