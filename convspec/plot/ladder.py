@@ -50,9 +50,9 @@ def bounds(
 
     The enclosure of sigma_1 is a band through all rows; where it is thinner than a line
     the legend says how thin. Given the truth, at the right stands how much an upper bound
-    exceeds it, and of a lower one how much it attains. Rows of bounds that do not apply are grey and
-    say why. Filled markers are certified, hollow ones hold with a probability or have
-    no guarantee.
+    exceeds it, and of a lower one how much it attains. Rows of bounds that do not apply
+    are grey and say why. Filled markers are certified, hollow ones hold with a
+    probability or have no guarantee.
 
     Args:
         table: ``convspec.bounds.table(op)``, or any of its members.

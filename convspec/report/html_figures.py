@@ -73,7 +73,8 @@ def of_report(report: ModelReport) -> Picture:
         )
 
     caption = (
-        "Singular values of every layer; the legend says what is exact and what is not."
+        "Singular values of every layer; the legend says what is exact and what is not. "
+        "Numerical zeros are values below max(m, n) eps sigma_1."
     )
     return _picture(draw, caption, (7.2, 1.4 + 0.17 * max(6, len(report))))
 
