@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -292,7 +293,7 @@ def test_tick_labels_do_not_overlap(low: float, span: float) -> None:
     ]
     assert len(shown) > 1
     boxes = [text.get_window_extent() for text in shown]
-    for one, other in zip(boxes, boxes[1:], strict=False):
+    for one, other in pairwise(boxes):
         assert one.x1 < other.x0
 
 

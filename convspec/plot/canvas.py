@@ -76,7 +76,7 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
 def legend_below(ax: Axes, **look: Any) -> None:
     """A legend under the axes' ticks and label, where no title is."""
     inch = ax.figure.dpi_scale_trans  # whatever layout makes of the axes
-    down = ScaledTranslation(0, -points(3.7) / 72, inch)
+    down = ScaledTranslation(0, -points(3.3) / 72, inch)
     place = {
         "loc": "upper center",
         "bbox_to_anchor": (0.5, 0),

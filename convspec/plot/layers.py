@@ -80,7 +80,7 @@ def layers(
         worst_case: Whether worst cases are shown, where known.
     """
     rows = list(report)
-    ax = axes_or_new(ax, width=7.0, height=1.1 + ROW_INCHES * max(len(rows), 6))
+    ax = axes_or_new(ax, width=7.0, height=1.9 + ROW_INCHES * max(len(rows), 6))
     bands = [_bands(layer) for layer in rows]
     low, high = _limits(rows, bands, worst_case)
     ax.set_xscale("log")

@@ -91,7 +91,7 @@ class ModelReport:
         bounded = [f"{methods[m]} by {m}" for m in ("envelope", "krylov") if methods[m]]
         stand_ins = sum(layer.circular is not None for layer in self.layers)
         seconds = sum(layer.seconds for layer in self.layers)
-        counts = (
+        counts: tuple[tuple[str, int, list[str]], ...] = (
             ("with their exact spectrum", methods["fourier"] + methods["dense"], exact),
             ("with certified bounds", methods["envelope"] + methods["krylov"], bounded),
             ("with the circular one beside", stand_ins, []),
