@@ -118,8 +118,26 @@ def test_the_enclosure_is_the_tightest_of_the_certified_ends() -> None:
     ax = plot.bounds(ROWS)
     assert (band(ax).get_x(), band(ax).get_width()) == (3, 1)
     assert legend(ax)[-1] == "tightest: 3 \u2264 \u03c3\u2081 \u2264 4"
+    assert words(ax, "upper") == words(ax, "lower") == []
+
+
+def test_the_lower_end_of_a_probabilistic_bound_is_certified() -> None:
+    likely = bound("likely", 3.5, 3.6, "probabilistic")
+    ax = plot.bounds([*ROWS, likely])
+    assert (band(ax).get_x(), band(ax).get_width()) == pytest.approx((3.5, 0.5))
+
+
+def test_ratios_to_the_truth_if_it_is_given() -> None:
+    ax = plot.bounds(ROWS, truth=bound("spectral_norm", 3, 4))
     assert words(ax, "upper") == ["\u00d72"]
     assert words(ax, "lower") == ["\u00d70.6667"]
+
+
+def test_an_operator_is_refused_with_what_to_pass() -> None:
+    op = cs.ConvOperator(torch.ones(1, 1, 3), 5)
+    with pytest.raises(TypeError, match=r"pass convspec\.bounds\.table\(op\)"):
+        plot.bounds(op)  # type: ignore[arg-type]
+    assert plt.get_fignums() == []
 
 
 def test_the_enclosure_may_be_given() -> None:

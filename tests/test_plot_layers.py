@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -220,7 +221,7 @@ def test_numerical_zeros_are_counted_and_left_out_of_the_range() -> None:
     whole, middle = bars(ax, 0)
     assert span(whole) == pytest.approx((2, 4))
     assert span(middle) == pytest.approx((2.5, 3.5))
-    assert "3 zeros" in words(ax, 0)
+    assert "3 numerical zeros" in words(ax, 0)
     assert ax.get_xlim()[0] > 0.1
 
 
@@ -276,6 +277,33 @@ def test_nothing_but_empty_rows(kind: str) -> None:
     ax = draw(*rows)
     assert ax.patches[:] == []
     assert len(ax.texts) >= 2
+
+
+@pytest.mark.parametrize("low", [1e-5, 0.01, 0.3, 1.0, 20.0])
+@pytest.mark.parametrize("span", [1.1, 3, 10, 30, 100, 900])
+def test_tick_labels_do_not_overlap(low: float, span: float) -> None:
+    ax = draw(row("a", [low * span, low]), row("b", [low * span, low]))
+    left, right = ax.get_xlim()
+    axis = ax.xaxis
+    assert not any(text.get_text() for text in axis.get_ticklabels(minor=True))
+    shown = [
+        text
+        for text, x in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True)
+        if left <= x <= right and text.get_text()
+    ]
+    assert len(shown) > 1
+    boxes = [text.get_window_extent() for text in shown]
+    for one, other in pairwise(boxes):
+        assert one.x1 < other.x0
+
+
+def test_a_title_is_above_the_axes_and_the_legend_below() -> None:
+    ax = plot.layers(cs.ModelReport((row("a", VALUES), row("b", VALUES)), (1, 5, 5)))
+    title = ax.set_title("A title")
+    ax.get_figure().canvas.draw()
+    legend_box = ax.get_legend().get_window_extent()
+    assert not title.get_window_extent().overlaps(legend_box)
+    assert legend_box.y1 < ax.xaxis.label.get_window_extent().y0
 
 
 def test_single_value() -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import convspec as cs
 from convspec.extras import MissingExtra
 from convspec.report.cells import quantity
+from convspec.report.model import LEGEND
 
 # between the cost of the small SVDs and of the large one
 MAX_FLOPS = 1e6
@@ -209,7 +210,7 @@ def test_text_around_the_table(report: cs.ModelReport) -> None:
     assert first.startswith(
         "5 convolutions on input (1, 15, 15): 3 with their exact spectrum "
         "(1 by fourier, 2 by dense), 1 with certified bounds (1 by envelope), "
-        "1 with the circular one beside; "
+        "1 with the circular one beside, 1 unknown; "
     )
     less = [f"stand_in: {words}" for words in report["stand_in"].left_out]
     assert notes == [*report.notes, *less, "not called: spare"]
@@ -222,12 +223,37 @@ def test_text_around_the_table(report: cs.ModelReport) -> None:
 def test_empty_report_reads_as_such(empty: cs.ModelReport) -> None:
     assert len(empty) == 0
     assert list(empty) == []
-    text = repr(empty)
-    assert "0 convolutions on input (3,): 0 with their exact spectrum (none)" in text
-    assert "sigma_min" not in text
+    assert repr(empty) == "no convolutions found on input (3,)"
+
+
+def test_words_are_of_what_occurs(report: cs.ModelReport) -> None:
+    exact = cs.ModelReport((report["exact"],), (1, 15, 15))
+    assert re.fullmatch(
+        r"1 convolution on input \(1, 15, 15\): 1 with their exact spectrum "
+        r"\(1 by \w+\); \d+\.\d s",
+        exact.summary(),
+    )
+    assert "a..b" not in repr(exact)
+    assert "circular: sigma_1" not in repr(exact)
+    assert "are exact for the layer" in repr(exact)
+    bounds = repr(cs.ModelReport((report["stand_in"],), (1, 15, 15)))
+    assert "a..b" in bounds
+    assert "are exact for the layer" not in bounds
+    assert " 0 with" not in bounds
+    assert report.legend == LEGEND
 
 
 # -- by name ----------------------------------------------------------------------------
+
+
+def test_rows_by_place(report: cs.ModelReport) -> None:
+    assert [report[place] for place in range(5)] == list(report.layers)
+    assert report[np.int64(-1)] is report[-1] is report.layers[-1]
+    for place in (5, -6):
+        with pytest.raises(IndexError, match=f"no layer at {place}; there are 5"):
+            report[place]
+    with pytest.raises(TypeError):
+        report[1.0]  # type: ignore[index]
 
 
 def test_rows_by_name(report: cs.ModelReport) -> None:

@@ -107,7 +107,7 @@ def test_every_layer_has_a_row_a_section_and_the_way_back(
         link = row.one("th").one("a")
         assert link.text == " ".join(printable(name).split())
         assert link.attributes["href"] == f"#{section.attributes['id']}"
-        assert section.one("h2").text == link.text
+        assert section.one("h2").text.startswith(f"{link.text} \u00b7 ")
         back = section.one("a", **{"class": "back"})
         assert back.attributes["href"] == f"#{row.attributes['id']}" == f"#row-{place}"
 
@@ -197,8 +197,8 @@ def test_names_are_text(tree: Element, text: str) -> None:
     assert SCRIPT not in text
     assert len(tree.all("script")) == len(tree.all("style")) == 1
     assert all(str(x.attributes["src"]).startswith("data:") for x in tree.all("img"))
-    assert tree.one("h2", id="name-1").text == IMAGE
-    assert tree.one("h2", id="name-3").text == " ".join(QUOTED.split())
+    assert tree.one("h2", id="name-1").text == f"{IMAGE} \u00b7 Conv2d"
+    assert tree.one("h2", id="name-3").text.startswith(" ".join(QUOTED.split()))
     assert "{{ 7 * 7 }}" in tree.one("h2", id="name-4").text  # not a template
 
 
@@ -211,7 +211,9 @@ def test_names_are_text_in_the_figure_too(tree: Element) -> None:
 
 def test_what_does_not_print_is_escaped(text: str, tree: Element) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e\ud800]", text)
-    assert tree.one("h2", id="name-5").text == r"esc\x1b[31m\n\u202eleft \ud800"
+    assert tree.one("h2", id="name-5").text == (
+        r"esc\x1b[31m\n\u202eleft \ud800" + " \N{MIDDLE DOT} Conv2d"
+    )
 
 
 def test_title_is_text(small: cs.ModelReport, tmp_path: Path) -> None:
@@ -446,7 +448,18 @@ def test_inputs_that_were_passed_are_named_by_their_shapes() -> None:
 def test_report_of_nothing() -> None:
     page = read_page(html.page(cs.analyze(nn.Sequential(nn.ReLU()), (3,))))
     assert page.all("table") == page.all("img") == []
-    assert "0 convolutions on input (3,)" in page.text
+    assert "no convolutions found on input (3,)" in page.text
+    assert "a..b" not in page.text
+
+
+def test_heading_of_a_bare_layer_and_the_largest_norm(small: cs.ModelReport) -> None:
+    page = read_page(html.page(cs.analyze(nn.Conv1d(1, 1, 3), (1, 5))))
+    assert page.one("h2", id="name-1").text == "Conv1d"
+    norm = small.layers[0].spectrum.norm
+    tiles = read_page(html.page(small)).one("ul", **{"class": "tiles"})
+    values = [tile.one("b").text for tile in tiles.all("li")]
+    assert len(small) == 1
+    assert f"{norm:.4g}" in values
 
 
 def test_report_put_together_by_hand(small: cs.ModelReport) -> None:

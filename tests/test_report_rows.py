@@ -25,7 +25,14 @@ DIGITS = [
     ("pointwise", "Conv2d", "1x1", (16, 8, 8), (24, 8, 8), "fourier"),
     ("dilated", "Conv2d", "3x3 p2 d2 reflect", (24, 8, 8), (24, 8, 8), "envelope"),
     ("strided", "Conv2d", "3x3 s2 p1 replicate", (24, 8, 8), (32, 4, 4), "dense"),
-    ("transposed", "ConvTranspose2d", "2x2 s2", (32, 4, 4), (16, 8, 8), "fourier"),
+    (
+        "transposed",
+        "ConvTranspose2d",
+        "2x2 s2 transposed",
+        (32, 4, 4),
+        (16, 8, 8),
+        "fourier",
+    ),
 ]
 NAMES = [case[0] for case in DIGITS]
 EXACT = [case[0] for case in DIGITS if case[-1] != "envelope"]
@@ -149,7 +156,7 @@ def test_dict_of_a_row_holds_what_the_values_say() -> None:
         (nn.Conv2d(2, 2, 3, padding=(0, 1), dilation=(1, 2)), "3x3 p0,1 d1,2"),
         (nn.Conv2d(2, 4, 2, padding="same", groups=2), "2x2 p(0,1) g2"),
         (nn.Conv3d(1, 1, 1, stride=2), "1x1x1 s2"),
-        (nn.ConvTranspose1d(1, 1, 4, stride=2, padding=1), "4 s2 p1"),
+        (nn.ConvTranspose1d(1, 1, 4, stride=2, padding=1), "4 s2 p1 transposed"),
     ],
     ids=lambda case: case if isinstance(case, str) else "",
 )

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
-__all__ = ["axes_or_new", "finish", "inches", "plain_log_ticks", "points", "rounded"]
+__all__ = [
+    "axes_or_new",
+    "finish",
+    "inches",
+    "legend_below",
+    "plain_log_ticks",
+    "points",
+    "rounded",
+]
 
 # the largest ratio of a logarithmic axis's ends that has plain numbers
 PLAIN_SPAN = 500
@@ -46,17 +56,33 @@ def rounded(value: float, upward: bool, digits: int = 5) -> str:
 
 
 def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
-    """Numbers for ticks of a logarithmic axis that spans little more than a decade."""
+    """Ticks of a logarithmic axis with room for their numbers, none at minor ones.
+
+    Powers of ten, written plainly over few decades, and numbers between them over little
+    more than one.
+    """
+    axis.set_minor_formatter(NullFormatter())
     if not 0 < low < high or high / low > PLAIN_SPAN:
         return
-    if low < 1e-3 or high > 1e4:
+    if (low < 1e-3 or high > 1e4) and high / low >= 100:
         return
     subs: tuple[float, ...] = (1.0,)
-    if high / low < 40:
+    if high / low < 100:
         subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_below(ax: Axes, **look: Any) -> None:
+    """A legend under the axes' ticks and label, where no title is."""
+    inch = ax.figure.dpi_scale_trans  # whatever layout makes of the axes
+    down = ScaledTranslation(0, -points(3.3) / 72, inch)
+    place = {
+        "loc": "upper center",
+        "bbox_to_anchor": (0.5, 0),
+        "bbox_transform": ax.transAxes + down,
+    }
+    ax.legend(**{**place, "frameon": False, **look})
 
 
 def inches(ax: Axes) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from convspec.bounds import Bound
 from convspec.errors import NotApplicable
+from convspec.operator import ConvOperator
 from convspec.plot.canvas import (
     axes_or_new,
     finish,
@@ -48,24 +49,31 @@ def bounds(
     """One row per bound: an upper one points left, a lower one right, both are a bar.
 
     The enclosure of sigma_1 is a band through all rows; where it is thinner than a line
-    the legend says how thin. At the right stands how much an upper bound exceeds it, and
-    of a lower one how much it attains. Rows of bounds that do not apply are grey and
-    say why. Filled markers are certified, hollow ones hold with a probability or have
-    no guarantee.
+    the legend says how thin. Given the truth, at the right stands how much an upper bound
+    exceeds it, and of a lower one how much it attains. Rows of bounds that do not apply
+    are grey and say why. Filled markers are certified, hollow ones hold with a
+    probability or have no guarantee.
 
     Args:
         table: ``convspec.bounds.table(op)``, or any of its members.
         ax: Axes to draw on.
-        truth: The enclosure, such as ``spectral_norm(op)``; by default the tightest
-            certified ends in the table.
+        truth: The enclosure, such as ``spectral_norm(op)``; by default the
+            tightest ends in the table: certified ones, and from below also those of
+            probabilistic bounds, whose lower ends are certified.
         sort: Whether to order by upper ends, the loosest on top, bounds from below last;
             otherwise the order is the table's.
         reasons: Whether inapplicable rows say why, in a few words.
         **kwargs: For the markers, ``Axes.plot``.
 
     Raises:
+        TypeError: Of an operator.
         ValueError: Without any bound, or of others than bounds.
     """
+    if isinstance(table, ConvOperator):
+        raise TypeError(
+            "bounds draws a table of bounds; got a ConvOperator; pass "
+            "convspec.bounds.table(op)"
+        )
     rows = list(table)
     if not rows or not all(isinstance(row, Bound | NotApplicable) for row in rows):
         raise ValueError(
@@ -84,7 +92,7 @@ def bounds(
     ax.set_xscale("log")
     ax.set_xlim(low / span**0.08, high * span**0.08)
     for place, row in enumerate(rows):
-        _row(ax, place, row, ends, reasons, kwargs)
+        _row(ax, place, row, None if truth is None else ends, reasons, kwargs)
     _band(ax, ends)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_yticks(range(len(rows)), [row.name for row in rows])
@@ -108,9 +116,14 @@ def _order(row: Bound | NotApplicable) -> tuple[int, float]:
 
 
 def _tightest(known: list[Bound]) -> tuple[float, float]:
-    """The best certified ends; 0 or inf without any."""
-    certified = [bound for bound in known if bound.guarantee == "certified"]
-    lower = max((bound.lower for bound in certified), default=0.0)
+    """The best certified ends; 0 or inf without any.
+
+    The probability of a probabilistic bound concerns its upper end: its lower one is a
+    norm that some vector attains, ``||A v|| / ||v||``, certified.
+    """
+    promised = [bound for bound in known if bound.guarantee != "estimate"]
+    certified = [bound for bound in promised if bound.guarantee == "certified"]
+    lower = max((bound.lower for bound in promised), default=0.0)
     return lower, min((bound.upper for bound in certified), default=math.inf)
 
 
@@ -118,7 +131,7 @@ def _row(
     ax: Axes,
     place: int,
     row: Bound | NotApplicable,
-    ends: tuple[float, float],
+    ends: tuple[float, float] | None,
     reasons: bool,
     look: dict[str, Any],
 ) -> None:
@@ -149,7 +162,7 @@ def _row(
         ax.plot([row.upper], [place], marker=marks[0], **options)
     if lower:
         ax.plot([row.lower], [place], marker=marks[1], **options)
-    text = _ratio(row, ends)
+    text = "" if ends is None else _ratio(row, ends)
     if text:
         ax.text(1.01, place, text, transform=across, color="0.3", **small)
 

@@ -12,7 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from convspec.plot.canvas import axes_or_new, finish, inches, points
+from convspec.plot.canvas import (
+    axes_or_new,
+    finish,
+    inches,
+    legend_below,
+    plain_log_ticks,
+    points,
+)
 from convspec.plot.palette import ENCLOSED, EXACT
 from convspec.report import LayerReport, ModelReport
 
@@ -21,6 +28,7 @@ __all__ = ["layers"]
 # rows are cut this far below the largest value, so that one tiny value hides no other
 DECADES = 4
 ROW_INCHES = 0.13
+ROOMY = 3.5  # inches of axes with room for more than a word
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 POINTS_PER_INCH = 72
 VISIBLE = 1.02  # a worst case is shown from this ratio to the norm on
@@ -59,7 +67,8 @@ def layers(
     hatched: all values lie within the light bar, the quartiles (and all between them)
     within the dark one. The norm is a dot, or a bracket from its certified lower to its
     upper end; an open diamond is the certified worst case over input sizes. Numerical
-    zeros are left out of the range and counted at its left. What goes on below the axis
+    zeros, values below ``max(m, n) eps sigma_1``, are left out of the range and counted
+    at its left. What goes on below the axis
     ends in an arrow.
 
     Args:
@@ -71,7 +80,7 @@ def layers(
         worst_case: Whether worst cases are shown, where known.
     """
     rows = list(report)
-    ax = axes_or_new(ax, width=7.0, height=1.1 + ROW_INCHES * max(len(rows), 6))
+    ax = axes_or_new(ax, width=7.0, height=1.9 + ROW_INCHES * max(len(rows), 6))
     bands = [_bands(layer) for layer in rows]
     low, high = _limits(rows, bands, worst_case)
     ax.set_xscale("log")
@@ -88,7 +97,9 @@ def layers(
         _norm(ax, place, layer, size, place in worst, worst_case)
         if geometry and place in named:
             _beside(ax, 1.01, place, layer.geometry, min(size, points(0.7)))
-    ax.tick_params(axis="y", length=0, pad=2)
+    cut = any(known is not None and known.low[0] < low for known in bands)
+    ax.tick_params(axis="y", length=0, pad=4 + 0.6 * size * cut)  # beside the arrows
+    plain_log_ticks(ax.xaxis, low, high)
     ax.set_xlabel("singular value")
     finish(ax, grid="x", left=False)
     _legend(ax, rows, bands, worst_case)
@@ -194,9 +205,10 @@ def _row(
             clip_on=False,
         )  # fmt: skip
     if known.zeros:
-        words = f"{known.zeros:,} zero{'s' * (known.zeros > 1)}"
+        kind = "numerical zero" if inches(ax)[0] > ROOMY else "zero"
+        words = f"{known.zeros:,} {kind}{'s' * (known.zeros > 1)}"
         ax.annotate(
-            words, (outer[0], place), (4, 0), textcoords="offset points",
+            words, (outer[0], place), (4 + 0.6 * size, 0), textcoords="offset points",
             fontsize=0.8 * size, va="center", color="black",
         )  # fmt: skip
 
@@ -254,7 +266,7 @@ def _beside(ax: Axes, x: float, place: int, words: str, size: float) -> None:
 def _legend(
     ax: Axes, rows: list[LayerReport], bands: list[Bands | None], worst_case: bool
 ) -> None:
-    """Above the axes, of what there is."""
+    """Below the axes, of what there is."""
     handles: list[Artist] = []
     if any(known is not None and known.exact for known in bands):
         handles += [
@@ -283,11 +295,5 @@ def _legend(
                 markersize=4, label="worst case over sizes, certified",
             )
         )  # fmt: skip
-    ax.legend(
-        handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=3,
-        frameon=False,
-        fontsize=points(0.8),
-    )
+    if handles:
+        legend_below(ax, handles=handles, ncols=3, fontsize=points(0.8))

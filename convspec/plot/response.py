@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from convspec.bounds import WorstCase
 from convspec.operator import ConvOperator
-from convspec.plot.canvas import axes_or_new, finish, points, rounded
+from convspec.plot.canvas import axes_or_new, finish, legend_below, points, rounded
 from convspec.plot.palette import EXACT, SEQUENTIAL
 from convspec.spectrum import FrequencyResponse
 from convspec.spectrum import frequency_response as sampled_response
@@ -209,12 +209,7 @@ def _map(
     ax.set_yticks(TURNS[:-1], TURN_NAMES[:-1])
     ax.set_xlabel("$\\omega_2$, across")
     ax.set_ylabel("$\\omega_1$, down")
-    ax.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.08 if ax.get_title() else 1.0),
-        fontsize=points(0.85),
-        handletextpad=0.3,
-    )
+    legend_below(ax, frameon=True, fontsize=points(0.85), handletextpad=0.3)
     if colorbar and ax.figure is not None:
         ax.figure.colorbar(
             image, ax=ax, shrink=0.85, label=f"{_name(index)} of the symbol"

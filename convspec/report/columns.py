@@ -58,7 +58,7 @@ def _kernel(layer: LayerReport) -> str:
     """The geometry; of a layer that is not supported, its type."""
     if layer.operator is None:
         return printable(layer.type)
-    return layer.geometry + (" transposed" if layer.operator.transposed else "")
+    return layer.geometry
 
 
 def _shape(layer: LayerReport, name: str) -> str:

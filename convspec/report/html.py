@@ -14,7 +14,8 @@ from convspec.report.cells import printable, quantity, shape
 from convspec.report.columns import COLUMNS, Key
 from convspec.report.html_figures import Picture, of_layer, of_report
 from convspec.report.layer import LayerReport
-from convspec.report.model import LEGEND, ModelReport
+from convspec.report.model import ModelReport
+from convspec.report.quantities import NORM
 from convspec.report.statements import (
     GUARANTEES,
     METHODS,
@@ -53,6 +54,7 @@ class LayerPage:
     Attributes:
         place: From 1.
         name: The layer's.
+        heading: Its name and, where that is another, its type.
         cells: Of its row.
         facts: What it is: pairs of a word and what it says.
         guarantee: Of its singular values.
@@ -64,6 +66,7 @@ class LayerPage:
 
     place: int
     name: str
+    heading: str
     cells: list[Cell]
     facts: list[tuple[str, str]]
     guarantee: str
@@ -105,7 +108,7 @@ def page(report: ModelReport, title: str | None = None) -> str:
         overview=of_report(report) if report.layers else None,
         methods=METHODS,
         guarantees=[item for item in GUARANTEES.items() if item[0] in kinds],
-        legend=LEGEND,
+        legend=report.legend,
         # inert in the page but for these two, whatever a name contains
         style=jinja2.utils.markupsafe.Markup(style),
         style_hash=_digest(style),
@@ -141,10 +144,10 @@ def _tiles(report: ModelReport) -> list[tuple[str, str]]:
         "unknown": "unknown",
     }
     tiles += [(str(kinds[kind]), words[kind]) for kind in words if kinds[kind]]
-    norms = [layer.norm for layer in report if layer.norm is not None]
-    if norms:
-        top = max(norms, key=lambda norm: norm.upper)
-        tiles.append((quantity((top.lower, top.upper)), "largest sigma_1"))
+    norms = [(x.norm.upper, x) for x in report if x.norm is not None]
+    if norms:  # as the table prints it
+        _, top = max(norms, key=lambda pair: pair[0])
+        tiles.append((quantity(top.quantities[NORM]), "largest sigma_1"))
     seconds = sum(layer.seconds for layer in report)
     return [*tiles, (f"{seconds:.1f} s", "analysis")]
 
@@ -153,6 +156,9 @@ def _layer(place: int, layer: LayerReport) -> LayerPage:
     return LayerPage(
         place=place,
         name=printable(layer.name),
+        heading=" \N{MIDDLE DOT} ".join(
+            dict.fromkeys((printable(layer.name), printable(layer.type)))
+        ),
         cells=[
             Cell(
                 column.cell(layer),

@@ -73,9 +73,10 @@ def of_report(report: ModelReport) -> Picture:
         )
 
     caption = (
-        "Singular values of every layer; the legend says what is exact and what is not."
+        "Singular values of every layer; the legend says what is exact and what is not. "
+        "Numerical zeros are values below max(m, n) eps sigma_1."
     )
-    return _picture(draw, caption, (7.2, 1.4 + 0.17 * max(6, len(report))))
+    return _picture(draw, caption, (7.2, 2.0 + 0.17 * max(6, len(report))))
 
 
 def of_layer(layer: LayerReport) -> Iterator[Picture]:

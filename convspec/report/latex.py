@@ -86,8 +86,8 @@ def _kernel(row: LayerReport) -> str:
     """The geometry; of a layer that is not supported, its type."""
     if row.operator is None:
         return escaped(row.type)
-    words = row.geometry + (" transposed" if row.operator.transposed else "")
-    return re.sub(r"(?<=\d)x(?=\d)", lambda _: r"$\times$", escaped(words))
+    words = escaped(row.geometry)
+    return re.sub(r"(?<=\d)x(?=\d)", lambda _: r"$\times$", words)
 
 
 def _shape(op: ConvOperator | None, name: str) -> str:

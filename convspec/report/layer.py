@@ -70,7 +70,10 @@ class LayerReport:
 
     @property
     def geometry(self) -> str:
-        """Kernel, stride, padding, dilation and groups, ``3x3 s2 p1 g32``."""
+        """Kernel, stride, padding, dilation and groups, ``3x3 s2 p1 g32``.
+
+        Then the padding mode, unless zeros, and whether the layer is transposed.
+        """
         if self.operator is None:
             return ""
         axes = self.operator.geometry.axes
@@ -86,6 +89,8 @@ class LayerReport:
                 parts.append(letter + (values[0] if same else ",".join(values)))
         if axes[0].mode != "zeros":
             parts.append(axes[0].mode)
+        if self.operator.transposed:
+            parts.append("transposed")
         return " ".join(parts)
 
     @cached_property

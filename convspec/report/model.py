@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import operator
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,8 @@ LEGEND = (
     "kernel as a matrix. No bound in general: too small or, for groups and transposed "
     "layers, on either side.",
     "circular: sigma_1 of the same kernel on the torus of this size, another operator: "
-    "neither exact nor a bound. More columns are in to_csv, to_json and to_dataframe.",
+    "neither exact nor a bound.",
+    "More columns are in to_csv, to_json and to_dataframe.",
 )
 WIDTH = 88  # of the legend in plain text
 
@@ -58,13 +60,21 @@ class ModelReport:
     notes: tuple[str, ...] = ()
     provenance: Provenance | None = None
 
-    def __getitem__(self, name: str) -> LayerReport:
+    def __getitem__(self, name: str | int) -> LayerReport:
+        """The layer of this name, or at this place, negative ones from the end."""
+        if not isinstance(name, str):
+            return self._at(operator.index(name))
         for layer in self.layers:
             if layer.name == name:
                 return layer
         raise KeyError(
             f"no layer {name!r}; there are: {', '.join(x.name for x in self.layers)}"
         )
+
+    def _at(self, place: int) -> LayerReport:
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"no layer at {place}; there are {len(self)}, from 0")
+        return self.layers[place]
 
     def __iter__(self) -> Iterator[LayerReport]:
         return iter(self.layers)
@@ -82,15 +92,37 @@ class ModelReport:
         bounded = [f"{methods[m]} by {m}" for m in ("envelope", "krylov") if methods[m]]
         stand_ins = sum(layer.circular is not None for layer in self.layers)
         seconds = sum(layer.seconds for layer in self.layers)
-        return (
-            f"{len(self)} convolutions on input {self.input_shape}: "
-            f"{methods['fourier'] + methods['dense']} with their exact spectrum "
-            f"({', '.join(exact) or 'none'}), "
-            f"{methods['envelope'] + methods['krylov']} with certified bounds "
-            f"({', '.join(bounded) or 'none'}), "
-            f"{stand_ins} with the circular one beside; "
-            f"{seconds:.1f} s"
+        counts: tuple[tuple[str, int, list[str]], ...] = (
+            ("with their exact spectrum", methods["fourier"] + methods["dense"], exact),
+            ("with certified bounds", methods["envelope"] + methods["krylov"], bounded),
+            ("with the circular one beside", stand_ins, []),
+            ("unknown", methods["none"], []),
         )
+        found = [
+            f"{count} {words}" + f" ({', '.join(by)})" * bool(by)
+            for words, count, by in counts
+            if count
+        ]
+        if not self.layers:
+            return f"no convolutions found on input {self.input_shape}"
+        return (
+            f"{len(self)} convolution{'s' * (len(self) > 1)} on input "
+            f"{self.input_shape}: {', '.join(found)}; {seconds:.1f} s"
+        )
+
+    @property
+    def legend(self) -> tuple[str, ...]:
+        """The sentences of :data:`LEGEND` on what occurs in the table."""
+        occurs = (
+            any(row.spectrum is not None for row in self),
+            any(row.spectrum is None and row.norm is not None for row in self),
+            any(row.worst_case is not None for row in self),
+            any(row.reshaped is not None for row in self),
+            any(row.circular is not None for row in self),
+            bool(self.layers),
+        )
+        pairs = zip(LEGEND, occurs, strict=True)
+        return tuple(sentence for sentence, there in pairs if there)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -101,8 +133,10 @@ class ModelReport:
 
     def __repr__(self) -> str:
         table = [layer_table(self.layers)] if self.layers else []
-        legend = [fill(sentence, WIDTH) for sentence in LEGEND]
-        return "\n".join([*table, "", self.summary(), *self.remarks, "", *legend])
+        legend = [fill(sentence, WIDTH) for sentence in self.legend]
+        words = [self.summary(), *self.remarks]
+        parts = (table, words, legend)
+        return "\n\n".join("\n".join(part) for part in parts if part)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the singular values themselves, of which quantiles are kept."""

@@ -13,7 +13,7 @@ from convspec.extras import import_extra
 from convspec.report.cells import EMPTY
 from convspec.report.columns import COLUMNS, Column
 from convspec.report.layer import LayerReport
-from convspec.report.model import LEGEND, ModelReport
+from convspec.report.model import ModelReport
 from convspec.report.statements import guarantee
 
 __all__ = ["fitting", "print_report"]
@@ -49,11 +49,12 @@ def print_report(report: ModelReport, console: Any = None) -> None:
         if left_out:
             words = f"Not shown at this width: {', '.join(left_out)}."
             console.print(text(words, style="dim"))
-    console.print()
+        console.print()
     for sentence in (report.summary(), *report.remarks):
         console.print(text(sentence))
-    console.print()
-    for sentence in LEGEND:
+    if report.legend:
+        console.print()
+    for sentence in report.legend:
         console.print(text(sentence, style="dim"))
 
 
