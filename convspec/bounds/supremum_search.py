@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from convspec.bounds.supremum_direct import Gram
 from convspec.bounds.supremum_peak import MAX_STEPS, Peak, climb
 from convspec.bounds.supremum_rule import Rule
 from convspec.bounds.supremum_symbol import ReducedSymbol
-from convspec.parallel import available_cores, parallel_map
+from convspec.parallel import available_cores, one_thread, parallel_map
 from convspec.rounding.waves import TURN
 
 __all__ = ["Budget", "Found", "search"]
@@ -28,6 +29,9 @@ CHUNK_BYTES = 2**23
 # less than this is not worth a thread: bytes of matrices times their side
 CHUNK_WORK = 2**23
 THREAD_SIDE = 48
+# up to so much work on a level, cells times the cube of their side, and up to this side
+# one thread is quicker than several that take turns
+ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**28, 128
 LEAST_CHUNK = 4
 # ascents at the start and after each of the first levels
 CLIMBS = 3
@@ -91,18 +95,35 @@ def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: Budget) -> Fou
         budget: What it may take.
     """
     cells = Cells.cover(symbol.groups, symbol.degrees, not symbol.is_complex)
+    with ExitStack() as alone:  # in one thread, until there is more to do
+        if _is_little(cells, symbol.side):
+            alone.enter_context(one_thread())
+        return _search(symbol, gram, rule, budget, cells, alone)
+
+
+def _search(
+    symbol: ReducedSymbol,
+    gram: Gram,
+    rule: Rule,
+    budget: Budget,
+    cells: Cells,
+    alone: ExitStack,
+) -> Found:
+    """Level by level; ``alone`` is closed once a level has work for several threads."""
     begun = budget.seconds
     some = cells.take(slice(None, None, -(-len(cells) // FIRST_LOOK)))
+    peaks: list[Peak] = []
     squares = _examine(gram, rule, some, test=False)[1]
     each = (budget.seconds - begun) / len(some)
     budget.evaluations += len(some)
-    peaks: list[Peak] = []
     _look(symbol, rule, some, _spread(rule, some, squares, peaks), peaks, 0)
     rule, level, left = rule.aimed(peaks[0].value), 0, cells.take(slice(0))
     seen = len(some) == len(cells)  # then a first level takes no longer
     while rule.target > 0 and (seen or budget.allows(len(cells) + len(left), each)):
         seen = False
         begun = budget.seconds
+        if not _is_little(cells, symbol.side):
+            alone.close()
         passed, squares = _examine(gram, rule, cells)
         each = (budget.seconds - begun) / len(cells)
         budget.evaluations += len(cells)
@@ -116,6 +137,11 @@ def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: Budget) -> Fou
             break
     target = _weaker_target(gram, rule, left)
     return Found(_refined(symbol, rule, peaks[0]), target)
+
+
+def _is_little(cells: Cells, side: int) -> bool:
+    """Whether one thread is quicker."""
+    return side <= ONE_THREAD_SIDE and len(cells) * side**3 <= ONE_THREAD_WORK
 
 
 def _examine(
