@@ -53,12 +53,11 @@ class DirectGram:
         rows, columns, count = self._symbol.coefficients.shape[1:]
         return 16 * (2 * rows * columns + 2 * count + rows**2)
 
-    def at(self, groups: Tensor, turns: Tensor) -> Tensor:
-        """G of ``groups[k]`` at ``w = 2 pi turns[k]``: (k,), (k, d) -> (k, n, n).
-
-        The groups must be in ascending order.
-        """
-        return self._of_waves(groups, torch.complex(*waves(turns, self._symbol.lags)))
+    def at(self, groups: Tensor, turns: Tensor, *, single: bool = False) -> Tensor:
+        """G of ``groups[k]`` at ``w = 2 pi turns[k]``; see :meth:`GramPolynomial.at`."""
+        wave = torch.complex(*waves(turns, self._symbol.lags))
+        values = self._of_waves(groups, wave)
+        return values.to(torch.complex64) if single else values
 
     def at_grid(self, groups: Tensor, index: IntArray, grid: Sequence[int]) -> Tensor:
         """G of ``groups[k]`` at ``w = 2 pi index[k] / grid``; (k, n, n)."""

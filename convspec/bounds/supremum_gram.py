@@ -93,23 +93,40 @@ class GramPolynomial:
         copied = lags * self.side**2 if self.side < GATHER_SIDE else lags
         return 16 * (2 * self.side**2 + copied)
 
-    def at(self, groups: Tensor, turns: Tensor) -> Tensor:
+    def at(self, groups: Tensor, turns: Tensor, *, single: bool = False) -> Tensor:
         """G of ``groups[k]`` at ``w = 2 pi turns[k]``: (k,), (k, d) -> (k, n, n).
 
         The groups must be in ascending order.
+
+        Args:
+            groups: Which groups.
+            turns: Where.
+            single: Whether to round the values, evaluated as ever, to complex64.
         """
-        return self._of_waves(groups, *waves(turns, self.lags))
+        dtype = torch.complex64 if single else torch.complex128
+        return self._of_waves(groups, *waves(turns, self.lags), dtype)
 
     def at_grid(self, groups: Tensor, index: IntArray, grid: Sequence[int]) -> Tensor:
         """G of ``groups[k]`` at ``w = 2 pi index[k] / grid``; (k, n, n)."""
         wave = rational_waves(self.lags, index, grid)
         return self._of_waves(groups, wave.real, wave.imag)
 
-    def _of_waves(self, groups: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    def _of_waves(
+        self,
+        groups: Tensor,
+        cosines: Tensor,
+        sines: Tensor,
+        dtype: torch.dtype = torch.complex128,
+    ) -> Tensor:
         cosines = torch.cat([cosines.new_ones((len(groups), 1)), cosines], 1)
         even = self._combine(groups, cosines, self._even)
         odd = self._combine(groups, sines, self._odd)
-        values = torch.complex(even, odd) if self.real else even + 1j * odd
+        if self.real:
+            values = torch.empty(even.shape, dtype=dtype)
+            parts = torch.view_as_real(values)
+            parts[..., 0], parts[..., 1] = even, odd
+        else:
+            values = (even + 1j * odd).to(dtype)
         return values.reshape(-1, self.side, self.side)
 
     def _combine(self, groups: Tensor, factors: Tensor, table: Tensor) -> Tensor:

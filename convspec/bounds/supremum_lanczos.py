@@ -21,6 +21,7 @@ def largest_estimates(matrices: Tensor, steps: int = 8) -> Tensor:
         steps: Dimension of the Krylov spaces.
     """
     side = matrices.shape[-1]
+    tiny = torch.finfo(matrices.dtype).tiny
     if side <= steps:
         values: Tensor = torch.linalg.eigvalsh(matrices)[..., -1]
         return values
@@ -34,7 +35,7 @@ def largest_estimates(matrices: Tensor, steps: int = 8) -> Tensor:
         for _ in range(2):  # twice is enough
             image = image - (image @ basis.mH) @ basis
         norm = torch.linalg.vector_norm(image, dim=-1, keepdim=True)
-        basis = torch.cat([basis, image / norm.clamp(min=1e-290)], 1)
+        basis = torch.cat([basis, image / norm.clamp(min=tiny)], 1)
     projected = basis[:, :steps].conj() @ images.mT
     ritz: Tensor = torch.linalg.eigvalsh(projected)[..., -1]
     return ritz

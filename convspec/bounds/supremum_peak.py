@@ -9,6 +9,7 @@ certified by ``||F^H v|| / ||v||``, which lies between the extreme singular valu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +20,14 @@ from convspec.bounds.supremum_symbol import ReducedSymbol
 from convspec.rounding.svd import length_above, length_below
 from convspec.rounding.waves import nearest_turns, symbol_ball, symbol_values, waves
 
-__all__ = ["FINE", "ROUGH", "Peak", "climb"]
+__all__ = ["FINE", "MAX_STEPS", "Peak", "climb"]
 
 # an ascent has arrived when a step promises less, relative to the largest square
 FINE = 1e-15
-ROUGH = 1e-6
 LONGEST_STEP = 0.5
 MAX_STEPS = 40
+# rho within which two maxima are not told apart
+BASIN = 0.1
 HALVINGS = 8
 # up to this side all eigenvalues are computed, which is then cheap
 FULL_SIDE = 48
@@ -55,6 +57,12 @@ class Peak:
             gaps.append((gap - gap.round()).abs().amax(-1))
         return torch.minimum(*gaps)
 
+    def holds(self, group: int, turns: Tensor, per_turn: Tensor) -> bool:
+        """Whether a point lies so near that ascents from there end here."""
+        if group != self.group:
+            return False
+        return float((self.away(turns[None]) * per_turn.sum())[0]) < BASIN
+
 
 @dataclass
 class _Point:
@@ -74,6 +82,8 @@ def climb(
     largest: bool = True,
     promise: float = FINE,
     near: Tensor | None = None,
+    known: Sequence[Peak] = (),
+    steps: int = MAX_STEPS,
 ) -> Peak:
     """Ascend to a local maximum of sigma_1, or descend to a minimum of sigma_n.
 
@@ -84,6 +94,8 @@ def climb(
         largest: Whether the largest singular value is sought.
         promise: When to stop: what a further step would gain, relative to the square.
         near: A guess of the vector.
+        known: Where to stop once this near to one of them.
+        steps: How many to take at most.
     """
     sign = 1.0 if largest else -1.0
     degrees = torch.tensor(symbol.degrees, dtype=torch.float64)
@@ -92,7 +104,9 @@ def climb(
     here = _point(symbol, group, turns, largest, near, accuracy)
     size = here.value or 1.0
     inverse = 0.5 * torch.eye(len(degrees), dtype=torch.float64)
-    for _ in range(MAX_STEPS):
+    for _ in range(steps):
+        if any(peak.holds(group, here.turns, per_turn) for peak in known):
+            break
         slope = sign * here.gradient / per_turn / size
         step = inverse @ slope
         if float(step @ slope) < promise:

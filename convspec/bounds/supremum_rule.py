@@ -24,10 +24,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from convspec.bounds.supremum_direct import Gram
 from convspec.bounds.supremum_lanczos import largest_estimates, smallest_estimates
+from convspec.bounds.supremum_single import at_most_single, single_error, single_room
 from convspec.rounding.definite import at_least, at_most, cholesky_error
 from convspec.rounding.directed import UNIT, down, up
 from convspec.rounding.norms import above, below, frobenius_above
@@ -36,6 +38,8 @@ __all__ = ["Largest", "Rule", "Smallest"]
 
 # cosines and sines of the C library are good to a unit in the last place; we allow 8
 LIBM = 8
+# how much of the room that the distance to the centre leaves single precision may take
+SINGLE_SHARE = 0.25
 # targets leave this much of the gap to the rounding of its ends
 INSIDE = 0.999
 
@@ -67,22 +71,42 @@ class Largest:
         slack = max(INSIDE * self.rtol, _slack(self.relative, self.absolute, value))
         return replace(self, target=up(value * (1 + slack)))
 
+    def single(self, side: int, reach: float, bend: Tensor) -> bool:
+        """Whether tests in single precision serve for such cells."""
+        return single_room(side) <= float(self._room(self._level(reach, bend)).min())
+
+    def _level(self, reach: float, bend: Tensor) -> Tensor:
+        """Which square a centre's value must not exceed; (b,)."""
+        cosine = max(0.0, down(math.cos(min(reach, math.pi)), LIBM))
+        bent = below((down(self.target**2, 2) - above(bend)).clamp(min=0))
+        return bent.clamp(min=down((self.target * cosine) ** 2, 4))
+
+    def _room(self, level: Tensor) -> Tensor:
+        """What tests in single precision may take, relative to their level; (b,)."""
+        return SINGLE_SHARE * (1 - level / self.target**2 + 2 * self.rtol)
+
     def holds(self, gram: Tensor, error: Tensor, reach: float, bend: Tensor) -> Tensor:
         """Which of the centres' matrices pass.
 
         Args:
-            gram: (b, n, n).
+            gram: (b, n, n), complex128, or rounded to complex64.
             error: What they are off by; (b,).
             reach: Of the cells.
             bend: Of the cells, see ``Gram.bend``; (b,).
         """
-        cosine = max(0.0, down(math.cos(min(reach, math.pi)), LIBM))
-        bent = below((down(self.target**2, 2) - above(bend)).clamp(min=0))
-        level = bent.clamp(min=down((self.target * cosine) ** 2, 4))
-        # a cheap norm first
-        passed = above(frobenius_above(gram) + error, 2 * UNIT) <= level
+        level = self._level(reach, bend)
+        if gram.dtype == torch.complex64:
+            return _holds_single(gram, level, error, self._room(level))
+        # a cheap norm first, where it has a chance
+        side = gram.shape[-1]
+        trace = gram.diagonal(dim1=-2, dim2=-1).real.sum(-1)
+        passed = trace <= math.sqrt(side) * level
+        some = passed.nonzero()[:, 0]
+        if len(some):
+            norm = frobenius_above(gram[some])
+            passed[some] = above(norm + error[some], 2 * UNIT) <= level[some]
         left = (~passed).nonzero()[:, 0]
-        if len(left) and gram.shape[-1] > 1:
+        if len(left) and side > 1:
             passed[left] = at_most(gram[left], level[left], error[left])
         return passed
 
@@ -137,6 +161,10 @@ class Smallest:
         slack = max(INSIDE * self.rtol, _slack(self.relative, self.absolute, value))
         return replace(self, target=down(value * max(0.0, 1 - slack)))
 
+    def single(self, side: int, reach: float, bend: Tensor) -> bool:
+        """Never: the least eigenvalue is far below the norm, which rounding goes by."""
+        return False
+
     def holds(self, gram: Tensor, error: Tensor, reach: float, bend: Tensor) -> Tensor:
         """Which of the centres' matrices pass; see :meth:`Largest.holds`."""
         angle = min(reach, math.pi / 2)
@@ -174,6 +202,17 @@ class Smallest:
 
 
 Rule = Largest | Smallest
+
+
+def _holds_single(gram: Tensor, level: Tensor, error: Tensor, room: Tensor) -> Tensor:
+    """Which matrices, rounded to single precision, have no eigenvalue above the level."""
+    error = single_error(gram, error)
+    passed, unsure = at_most_single(gram, level, error, room)
+    some = unsure.nonzero()[:, 0]
+    if len(some):
+        matrices = gram[some].to(torch.complex128)
+        passed[some] = at_most(matrices, level[some], error[some])
+    return passed
 
 
 def _slack(relative: float, absolute: float, value: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -16,22 +17,29 @@ from torch import Tensor
 
 from convspec.bounds.supremum_cells import Cells
 from convspec.bounds.supremum_direct import Gram
-from convspec.bounds.supremum_peak import ROUGH, Peak, climb
+from convspec.bounds.supremum_peak import MAX_STEPS, Peak, climb
 from convspec.bounds.supremum_rule import Rule
 from convspec.bounds.supremum_symbol import ReducedSymbol
-from convspec.parallel import available_cores, parallel_map
+from convspec.parallel import available_cores, one_thread, parallel_map
 from convspec.rounding.waves import TURN
 
 __all__ = ["Budget", "Found", "search"]
 
-CHUNK_BYTES = 2**25
+CHUNK_BYTES = 2**23
 # less than this is not worth a thread: bytes of matrices times their side
 CHUNK_WORK = 2**23
 THREAD_SIDE = 48
-LEAST_CHUNK = 8
+# up to so much work on a level, cells times the cube of their side, and up to this side
+# one thread is quicker than several that take turns
+ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**28, 128
+LEAST_CHUNK = 4
 # ascents at the start and after each of the first levels
 CLIMBS = 3
-EARLY_LEVELS = 3
+EARLY_LEVELS = 2
+# how near to a maximum first ascents go, relative to its square, as a share of rtol
+ROUGH_SHARE = 0.03
+ROUGHEST, LEAST_ROUGH = 1e-4, 1e-6
+ROUGH_STEPS = 12
 # how much weaker a bound is tried when the budget ends early
 SLACKS = (0.0, 1e-14, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 NOTHING = torch.empty(0)
@@ -87,29 +95,53 @@ def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: Budget) -> Fou
         budget: What it may take.
     """
     cells = Cells.cover(symbol.groups, symbol.degrees, not symbol.is_complex)
+    with ExitStack() as alone:  # in one thread, until there is more to do
+        if _is_little(cells, symbol.side):
+            alone.enter_context(one_thread())
+        return _search(symbol, gram, rule, budget, cells, alone)
+
+
+def _search(
+    symbol: ReducedSymbol,
+    gram: Gram,
+    rule: Rule,
+    budget: Budget,
+    cells: Cells,
+    alone: ExitStack,
+) -> Found:
+    """Level by level; ``alone`` is closed once a level has work for several threads."""
     begun = budget.seconds
     some = cells.take(slice(None, None, -(-len(cells) // FIRST_LOOK)))
+    peaks: list[Peak] = []
     squares = _examine(gram, rule, some, test=False)[1]
     each = (budget.seconds - begun) / len(some)
     budget.evaluations += len(some)
-    peaks: list[Peak] = []
-    _look(symbol, rule, some, _spread(rule, some, squares, peaks), peaks)
+    _look(symbol, rule, some, _spread(rule, some, squares, peaks), peaks, 0)
     rule, level, left = rule.aimed(peaks[0].value), 0, cells.take(slice(0))
     seen = len(some) == len(cells)  # then a first level takes no longer
     while rule.target > 0 and (seen or budget.allows(len(cells) + len(left), each)):
         seen = False
         begun = budget.seconds
+        if not _is_little(cells, symbol.side):
+            alone.close()
         passed, squares = _examine(gram, rule, cells)
         each = (budget.seconds - begun) / len(cells)
         budget.evaluations += len(cells)
         left, squares = cells.take(~passed), squares[~passed]
         if not len(left):
-            return Found(peaks[0], rule.target)
-        _look(symbol, rule, left, _worth(rule, left, squares, peaks, level), peaks)
+            return Found(_refined(symbol, rule, peaks[0]), rule.target)
+        places = _worth(rule, left, squares, peaks, level)
+        _look(symbol, rule, left, places, peaks, level)
         rule, level, cells = rule.aimed(peaks[0].value), level + 1, left.split()
         if min(cells.spans) < TURN:
             break
-    return Found(peaks[0], _weaker_target(gram, rule, left))
+    target = _weaker_target(gram, rule, left)
+    return Found(_refined(symbol, rule, peaks[0]), target)
+
+
+def _is_little(cells: Cells, side: int) -> bool:
+    """Whether one thread is quicker."""
+    return side <= ONE_THREAD_SIDE and len(cells) * side**3 <= ONE_THREAD_WORK
 
 
 def _examine(
@@ -119,20 +151,21 @@ def _examine(
     size = min(CHUNK_BYTES // gram.bytes_each, -(-len(cells) // available_cores()))
     size = max(LEAST_CHUNK, CHUNK_WORK // gram.bytes_each // gram.side, size)
     bend = gram.bend(cells.spans)
+    single = test and rule.single(gram.side, cells.reach, bend)
     passed = torch.zeros(len(cells), dtype=torch.bool)
     squares = torch.full((len(cells),), math.nan, dtype=torch.float64)
 
     def examine(first: int) -> None:
         some = slice(first, first + size)
         groups = cells.groups[some]
-        matrices = gram.at(groups, cells.centres[some])
+        matrices = gram.at(groups, cells.centres[some], single=single)
         if test:
             passed[some] = rule.holds(
                 matrices, gram.error[groups], cells.reach, bend[groups]
             )
         failed = ~passed[some]
         if failed.any():
-            squares[some][failed] = rule.squares(matrices[failed])
+            squares[some][failed] = rule.squares(matrices[failed]).to(squares)
 
     parallel_map(examine, range(0, len(cells), size))
     return passed, squares
@@ -176,22 +209,61 @@ def _look(
     cells: Cells,
     places: list[int],
     peaks: list[Peak],
+    level: int,
 ) -> None:
-    """Ascend from some cells; the peaks found are added, the best comes first."""
+    """Ascend from some cells; the peaks found are added, the best comes first.
+
+    The first ascents are for an overview: they end soon, and where others ended.
+    """
+    early = level < EARLY_LEVELS
+    known = tuple(peaks) if early else ()
+    rough = _rough(rule)
 
     def ascend(place: int) -> Peak:
         group, turns = int(cells.groups[place]), cells.centres[place]
-        return climb(symbol, group, turns, largest=rule.largest, promise=ROUGH)
+        return climb(
+            symbol,
+            group,
+            turns,
+            largest=rule.largest,
+            promise=rough,
+            known=known,
+            steps=ROUGH_STEPS if early else MAX_STEPS,
+        )
 
     found = parallel_map(ascend, places, None if symbol.side >= THREAD_SIDE else 1)
     for peak in found:
-        margin = 1 + ROUGH if rule.largest else 1 - ROUGH
-        if not peaks or rule.better(margin * peak.value, peaks[0].value):
-            peak = climb(
-                symbol, peak.group, peak.turns, largest=rule.largest, near=peak.vector
-            )
+        if _exact(rule) and _close(rule, peak, peaks, rough):
+            peak = _refined(symbol, rule, peak)
         peaks.append(peak)
         peaks.sort(key=lambda peak: peak.value, reverse=rule.largest)
+
+
+def _rough(rule: Rule) -> float:
+    """How near to an extreme ascents end, relative to its square."""
+    if not rule.largest:
+        return LEAST_ROUGH
+    return min(max(ROUGH_SHARE * rule.rtol, LEAST_ROUGH), ROUGHEST)
+
+
+def _exact(rule: Rule) -> bool:
+    """Whether a rough value is too far from the extreme for the gap that is asked."""
+    return not rule.largest or _rough(rule) > ROUGH_SHARE * rule.rtol
+
+
+def _close(rule: Rule, peak: Peak, peaks: list[Peak], rough: float) -> bool:
+    """Whether a peak may be better than the best one, if it is refined."""
+    if not peaks or rule.better(peak.value, peaks[0].value):
+        return True
+    margin = 1 + rough if rule.largest else 1 - rough
+    same = peak.group == peaks[0].group and bool((peak.turns == peaks[0].turns).all())
+    return not same and rule.better(margin * peak.value, peaks[0].value)
+
+
+def _refined(symbol: ReducedSymbol, rule: Rule, peak: Peak) -> Peak:
+    """The extreme that a rough one is next to."""
+    fine = climb(symbol, peak.group, peak.turns, largest=rule.largest, near=peak.vector)
+    return fine if rule.better(fine.value, peak.value) else peak
 
 
 def _weaker_target(gram: Gram, rule: Rule, cells: Cells) -> float:
