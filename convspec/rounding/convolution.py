@@ -35,6 +35,8 @@ def convolution_error(op: ConvOperator) -> float:
     size = op.weight.detach().abs()
     for j, axis in enumerate(op.geometry.axes):
         live = np.flatnonzero((axis.source >= 0).any(axis=1))
+        if len(live) == axis.kernel:
+            continue
         size = size.index_select(2 + j, torch.as_tensor(live, device=size.device))
     taps = math.prod(size.shape[2:])
     size = size.flatten(2).sum(dim=2)  # (c_out, c_in / groups)
