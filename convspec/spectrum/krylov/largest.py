@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.rounding import convolution_error
+from convspec.spectrum.krylov.groups import alike, among_groups, each_once, of_groups
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
 from convspec.spectrum.krylov.start import leading_groups, symbol_start
@@ -41,13 +41,17 @@ def largest_triples(
         max_products: Most images multiplied by A or its adjoint.
         seed: Of the starting block's noise.
     """
+    kinds = alike(op)
+    if kinds:
+        solve = partial(largest_triples, rtol=rtol, max_products=max_products, seed=seed)
+        return each_once(op, kinds, count, "largest", solve)
     if op.groups > 1 and _like_their_symbols(op):
         groups = leading_groups(op, GROUPS_WITHIN)
         if len(groups) < op.groups and 8 * count <= min(op.shape) // op.groups:
             found = largest_triples(
-                _of_groups(op, groups), count, rtol, max_products, seed
+                of_groups(op, groups), count, rtol, max_products, seed
             )
-            return _among_groups(found, op, groups)
+            return among_groups(found, op, groups)
     wide = op.shape[1] > op.shape[0]
     side = op.H if wide else op  # the basis lives on the smaller side
     generator = torch.Generator().manual_seed(seed)
@@ -89,37 +93,6 @@ def _like_their_symbols(op: ConvOperator) -> bool:
 def _capacity(count: int, block: int, length: int) -> int:
     """Basis vectors held: wide enough to restart rarely, within the whole space."""
     return min(max(96, 4 * count + 8 * block), length - block)
-
-
-def _of_groups(op: ConvOperator, groups: list[int]) -> ConvOperator:
-    """The direct sum of some of the groups."""
-    weight = op.weight.reshape(op.groups, -1, *op.weight.shape[1:])[groups].flatten(0, 1)
-    geometry = replace(
-        op.geometry,
-        c_in=op.geometry.c_in // op.groups * len(groups),
-        c_out=op.geometry.c_out // op.groups * len(groups),
-        groups=len(groups),
-    )
-    return op.with_geometry(weight, geometry)
-
-
-def _among_groups(
-    found: KrylovResult, op: ConvOperator, groups: list[int]
-) -> KrylovResult:
-    """The triples of some groups as those of all."""
-
-    def embed(images: Tensor, shape: tuple[int, ...]) -> Tensor:
-        whole = images.new_zeros(
-            len(images), op.groups, shape[0] // op.groups, *shape[1:]
-        )
-        whole[:, groups] = images.reshape(len(images), len(groups), *whole.shape[2:])
-        return whole.reshape(len(images), *shape)
-
-    return replace(
-        found,
-        left=embed(found.left, op.output_shape),
-        right=embed(found.right, op.input_shape),
-    )
 
 
 def krylov_bytes(op: ConvOperator, count: int) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.rounding import convolution_error
+from convspec.spectrum.krylov.groups import alike, each_once
 from convspec.spectrum.krylov.inverse import InverseGram
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
@@ -45,6 +46,10 @@ def smallest_triples(
         max_products: Most images multiplied by A^-1 or its adjoint.
         seed: Of the starting block.
     """
+    kinds = alike(op)
+    if kinds:
+        solve = partial(smallest_triples, rtol=rtol, max_products=max_products, seed=seed)
+        return each_once(op, kinds, count, "smallest", solve)
     wide = op.shape[1] > op.shape[0]
     side = op.H if wide else op  # the basis lives on the smaller side
     goal = rtol * float(op.weight.abs().max())  # an entry of A is at most sigma_1
