@@ -12,15 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from convspec.bounds import Bound
+from convspec.decimals import rounded_down, rounded_up
 from convspec.errors import NotApplicable
 from convspec.operator import ConvOperator
 from convspec.plot.canvas import (
+    DIGITS,
     axes_or_new,
     finish,
     inches,
     plain_log_ticks,
     points,
-    rounded,
 )
 from convspec.plot.palette import ENCLOSED, EXACT, QUIET
 
@@ -215,7 +216,7 @@ def _legend(
 
 def _enclosure(ends: tuple[float, float], source: str) -> str:
     gap = (ends[1] - ends[0]) / ends[0] if ends[0] > 0 else math.inf
-    least, most = rounded(ends[0], False), rounded(ends[1], True)
+    least, most = rounded_down(ends[0], DIGITS), rounded_up(ends[1], DIGITS)
     if gap < 0.01:
         return f"{source}: \u03c3\u2081 \u2264 {most}, gap {gap:.0e}"
     return f"{source}: {least} \u2264 \u03c3\u2081 \u2264 {most}"
