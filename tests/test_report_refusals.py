@@ -63,6 +63,16 @@ def test_bad_shapes(shape: Any) -> None:
     assert repr(shape) in str(info.value)
 
 
+def test_numpy_integers_are_a_shape() -> None:
+    report = cs.analyze(nn.Conv2d(1, 1, 3), tuple(np.array([1, 4, 5])))
+    assert report.layers[0].operator.input_shape == (1, 4, 5)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"takes a torch.nn.Module; got function"):
+        cs.analyze(lambda x: x, (1, 4, 4))
+
+
 def test_integer_as_shape() -> None:
     with pytest.raises(cs.UnreadableModel, match="input_shape must be positive"):
         cs.analyze(nn.Linear(4, 4), 4)

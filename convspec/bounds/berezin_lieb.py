@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import is_integer
 from convspec.bounds.gram_steps import GramSteps
 from convspec.bounds.kernel import ScaledKernel, root
 from convspec.bounds.result import Bound
@@ -55,7 +56,7 @@ def schatten(
     >>> round(cs.bounds.schatten(op, p=2).upper ** 2, 9)  # 50 times 6
     300.0
     """
-    if p < 2 or p & (p - 1):
+    if not is_integer(p) or p < 2 or p & (p - 1):
         raise ValueError(f"p must be a power of two, at least 2; got {p}")
     kernel = ScaledKernel.of(op)
     error = symbol_error(kernel.weight, EPS)

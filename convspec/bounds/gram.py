@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.bounds.gram_steps import GramSteps
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.result import Bound
@@ -55,7 +56,7 @@ def gram_iteration(
     constant for convolutional layers by Gram iteration", ICML 2023.
 
     Raises:
-        ValueError: For a negative number of iterations or another dtype.
+        ValueError: For another number of iterations, or another dtype.
         GeometryError: With fewer samples than lags, where nothing holds.
 
     >>> import torch, convspec as cs
@@ -64,8 +65,7 @@ def gram_iteration(
     >>> round(cs.bounds.gram_iteration(op).upper, 12)
     4.0
     """
-    if iterations < 0:
-        raise ValueError(f"iterations must not be negative; got {iterations}")
+    iterations = integer("iterations", iterations, 0)
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     kernel = ScaledKernel.of(op)

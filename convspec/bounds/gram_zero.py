@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.bounds.kernel import ScaledKernel, root
 from convspec.bounds.matrix_norm import product_error
 from convspec.bounds.result import Bound
@@ -66,8 +67,8 @@ def gram_iteration_zero(
     >>> round(cs.bounds.gram_iteration_zero(op, iterations=1).upper, 9)
     4.0
     """
-    if iterations is not None and iterations < 1:
-        raise ValueError(f"iterations must be at least 1; got {iterations}")
+    if iterations is not None:
+        iterations = integer("iterations", iterations, 1)
     kernel = ScaledKernel.of(op)
     best, value, words = math.inf, kernel.weight.real.sum(), ""
     for setting in unrepeated_settings(kernel.axes, "gram_iteration_zero"):

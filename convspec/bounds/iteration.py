@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.lanczos import Lanczos
 from convspec.bounds.random_start import lanczos_excess, power_excess
@@ -192,10 +193,8 @@ def _perturbations(kernel: ScaledKernel, found: Lanczos, noise: float) -> Tensor
 
 
 def _check(steps: int, starts: int, failure: float) -> None:
-    if steps < 1 or starts < 1:
-        raise ValueError(
-            f"steps and starts must be at least 1; got {steps} steps and {starts} starts"
-        )
+    integer("steps", steps, 1)
+    integer("starts", starts, 1)
     if not 0 < failure < 1:
         raise ValueError(f"failure must be a probability in (0, 1); got {failure}")
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from convspec.arguments import integer
 from convspec.bounds import Bound
 from convspec.errors import NotFiniteError, UnsupportedLayer
 from convspec.layers import layer_type
@@ -26,7 +27,6 @@ from convspec.report.model import ModelReport
 from convspec.report.provenance import provenance
 from convspec.rounding import down, up
 from convspec.spectrum import Spectrum, explain, spectrum
-from convspec.spectrum.envelope.jobs import phase_count
 
 __all__ = ["analyze"]
 
@@ -75,12 +75,19 @@ def analyze(
         A :class:`ModelReport`, whose ``repr`` is the table.
 
     Raises:
+        TypeError: If the model is no module, or not one of ``input_shape`` and ``inputs``
+            is given.
         UnreadableModel: If the model does not run on the input.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
         ValueError: If phases is not an integer of at least 0, or worst_case_seconds not
             a number of at least 0.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"analyze takes a torch.nn.Module; got {type(model).__name__}; wrap what is "
+            "none in a module whose forward calls it"
+        )
     if (input_shape is None) == (inputs is None):
         raise TypeError("analyze needs either input_shape or inputs, and not both")
     if isinstance(inputs, torch.Tensor):
@@ -93,9 +100,8 @@ def analyze(
             "worst_case_seconds must be at least 0, which leaves the worst case out; got "
             f"{worst_case_seconds!r}"
         )
-    limits = Limits(
-        max_flops, max_bytes, phase_count(phases), envelope_flops, worst_case_seconds
-    )
+    phases = integer("phases", phases, 0)
+    limits = Limits(max_flops, max_bytes, phases, envelope_flops, worst_case_seconds)
     shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
     argument = "inputs=..." if input_shape is None else _written(input_shape)
     origin = provenance(model, argument, limits)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from convspec.arguments import is_integer
 from convspec.errors import UnreadableModel, UnsupportedLayer
 from convspec.layers import is_convolution, is_lazy, layer_type
 
@@ -105,7 +106,7 @@ def example_inputs(model: nn.Module, input_shape: Sequence[Any]) -> tuple[Tensor
     several = bool(entries) and all(isinstance(s, Sequence) for s in entries)
     shapes = entries if several else [entries]
     numbers = [number for shape in shapes for number in shape]
-    if not numbers or not all(isinstance(n, int) and n > 0 for n in numbers):
+    if not numbers or not all(is_integer(n) and n > 0 for n in numbers):
         raise UnreadableModel(
             "input_shape must be positive integers without the batch, (3, 224, 224), or "
             f"one such shape per input; got {input_shape!r}"
