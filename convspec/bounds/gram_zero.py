@@ -9,13 +9,13 @@ from torch import Tensor
 
 from convspec.arguments import integer
 from convspec.bounds.kernel import ScaledKernel, root
-from convspec.bounds.matrix_norm import product_error
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid
 from convspec.bounds.validity import Setting, unrepeated_settings
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.rounding import gamma, symbol_error, up
+from convspec.rounding.products import product_error
 from convspec.symbol import Symbol
 
 __all__ = ["gram_iteration_zero"]
@@ -134,7 +134,8 @@ def _row_sum(
         shrunk = math.ldexp(1.0, -exponents[-1])
         x, length, error = x * shrunk, length * shrunk, error * shrunk
         # (Y + D)(Y + D)^H - Y Y^H has norm at most 2 |Y| |D| + |D|^2
-        error = 2 * length * error + error**2 + product_error(x) * length**2
+        rounding = product_error(x.shape[-1], True) * length**2
+        error = 2 * length * error + error**2 + rounding
         error *= 1 + gamma(16)
         x = x @ x.mH
     kernel = _coefficients(x.reshape(*sizes, *x.shape[1:]))
