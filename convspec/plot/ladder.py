@@ -20,6 +20,7 @@ from convspec.plot.canvas import (
     axes_or_new,
     finish,
     inches,
+    legend_below,
     plain_log_ticks,
     points,
 )
@@ -203,11 +204,9 @@ def _legend(
         handles.append(Patch(facecolor=(ENCLOSED, 0.35), edgecolor=ENCLOSED, label=words))
     if not handles:
         return
-    below = 0.42 / inches(ax)[1]
-    ax.legend(
+    legend_below(
+        ax,
         handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.4, -below),
         ncols=2 if inches(ax)[0] > NARROW else 1,
         columnspacing=1.0,
         handletextpad=0.4,
