@@ -19,7 +19,6 @@ from convspec.symbol import Symbol
 
 __all__ = ["gram_iteration"]
 
-EPS = 2.0**-52
 # relative error of rounding an entry, doubled
 CAST = {torch.float32: 2.0**-23, torch.float64: 0.0}
 
@@ -74,7 +73,7 @@ def gram_iteration(
     for setting in settings(kernel.axes):
         grid = Grid.of_setting(setting, samples, not kernel.weight.is_complex())
         largest, place = _largest(flat.symbol(setting.strides), grid, iterations, dtype)
-        rounded = up(largest + symbol_error(flat.weight, EPS))
+        rounded = up(largest + symbol_error(flat.weight))
         upper = up(up(setting.factor * grid.factor) * rounded)
         if upper < best:
             best, words = upper, setting.words

@@ -20,7 +20,6 @@ from convspec.symbol import Symbol
 
 __all__ = ["gram_iteration_zero"]
 
-EPS = 2.0**-52
 # by default as many iterations as fit this
 COMFORTABLE_BYTES = 2**29
 MOST_ITERATIONS = 4
@@ -70,19 +69,19 @@ def gram_iteration_zero(
     if iterations is not None:
         iterations = integer("iterations", iterations, 1)
     kernel = ScaledKernel.of(op)
-    best, value, words = math.inf, kernel.weight.real.sum(), ""
+    found = []
     for setting in unrepeated_settings(kernel.axes, "gram_iteration_zero"):
         symbol = kernel.symbol(setting.strides)
         steps = iterations or _most_iterations(symbol, setting)
         needed = _bytes(symbol, setting, steps)
         what = f"the symbol at the frequencies of {steps} Gram iterations"
         require_bytes(what, needed, max_bytes, "take fewer iterations")
-        found, above = _row_sum(symbol, setting, steps, symbol_error(kernel.weight, EPS))
-        if above < best:
-            best, words, value = above, setting.words, found
+        ends = _row_sum(symbol, setting, steps, symbol_error(kernel.weight))
+        found.append((setting.words, *ends))
+    words, value, above = min(found, key=lambda each: each[2])
     return kernel.bound(
         "gram_iteration_zero",
-        upper=best,
+        upper=above,
         value=value,
         assumptions=words,
         reference="Delattre, Barthélemy and Allauzen 2024",
