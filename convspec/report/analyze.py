@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from convspec.arguments import integer
 from convspec.bounds import Bound
 from convspec.errors import NotFiniteError, UnsupportedLayer
 from convspec.layers import layer_type
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
-from convspec.report.calls import Call, example_inputs, trace_calls
+from convspec.report.calls import Call, example_inputs, plain_shape, trace_calls
 from convspec.report.enclose import bounds_of, too_costly
 from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.layer import LayerReport
@@ -80,8 +79,8 @@ def analyze(
         UnreadableModel: If the model does not run on the input.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
-        ValueError: If phases is not an integer of at least 0, or worst_case_seconds not
-            a number of at least 0.
+        ValueError: If phases is not an integer of at least 0, or a limit not a number
+            of at least 0.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -93,17 +92,11 @@ def analyze(
     if isinstance(inputs, torch.Tensor):
         inputs = (inputs,)
     if inputs is None:
-        assert input_shape is not None
+        input_shape = plain_shape(input_shape)
         inputs = example_inputs(model, input_shape)
-    if not worst_case_seconds >= 0:
-        raise ValueError(
-            "worst_case_seconds must be at least 0, which leaves the worst case out; got "
-            f"{worst_case_seconds!r}"
-        )
-    phases = integer("phases", phases, 0)
     limits = Limits(max_flops, max_bytes, phases, envelope_flops, worst_case_seconds)
     shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
-    argument = "inputs=..." if input_shape is None else _written(input_shape)
+    argument = "inputs=..." if input_shape is None else repr(input_shape)
     origin = provenance(model, argument, limits)
     trace = trace_calls(model, inputs)
     sizes = Counter(call.name for call in trace.calls)
@@ -193,11 +186,6 @@ def _exact_norm(exact: Spectrum) -> Bound:
         "any operator" if exact.method == "dense" else "block circulant",
         "convspec.spectrum",
     )
-
-
-def _written(shape: Sequence[Any]) -> str:
-    """A shape, or several, as a tuple in Python."""
-    return repr(tuple(tuple(x) if isinstance(x, Sequence) else x for x in shape))
 
 
 def _shown(x: Any) -> Any:
