@@ -9,7 +9,15 @@ import numpy as np
 
 from convspec.errors import GeometryError
 
-__all__ = ["Padding", "group_count", "kernel_size", "pad_pairs", "per_axis"]
+__all__ = [
+    "Padding",
+    "group_count",
+    "integer",
+    "is_integer",
+    "kernel_size",
+    "pad_pairs",
+    "per_axis",
+]
 
 Padding = int | str | Sequence[int | Sequence[int]]
 
@@ -42,10 +50,10 @@ def per_axis(
     name: str, value: int | Sequence[int], dim: int, *, least: int
 ) -> tuple[int, ...]:
     """One integer per axis from an integer or a sequence, each at least ``least``."""
-    entries: Sequence[object] = [value] * dim if _is_integer(value) else _entries(value)
+    entries: Sequence[object] = [value] * dim if is_integer(value) else _entries(value)
     if len(entries) == 1 and name not in ("input_size", "shape"):  # as torch does
         entries = [*entries] * dim
-    numbers = tuple(int(entry) for entry in entries if _is_integer(entry))
+    numbers = tuple(int(entry) for entry in entries if is_integer(entry))
     if not len(numbers) == len(entries) == dim or min(numbers) < least:
         hint = "; leave the channels out" if name == "input_size" else ""
         raise GeometryError(
@@ -53,6 +61,20 @@ def per_axis(
             f"each at least {least}; got {value!r}{hint}"
         )
     return numbers
+
+
+def integer(name: str, value: int, least: int, hint: str = "") -> int:
+    """An integer of at least ``least``, a plain one.
+
+    Raises:
+        ValueError: If it is none; ``hint`` says what to do.
+    """
+    if not (is_integer(value) and value >= least):
+        more = f"; {hint}" if hint else ""
+        raise ValueError(
+            f"{name} must be an integer of at least {least}; got {value!r}{more}"
+        )
+    return int(value)
 
 
 def _entries(value: object) -> Sequence[object]:
@@ -64,7 +86,8 @@ def _entries(value: object) -> Sequence[object]:
     return ()
 
 
-def _is_integer(value: object) -> TypeGuard[int]:
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether it is an integer of Python or NumPy; truth values are none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
@@ -86,7 +109,7 @@ def pad_pairs(
             )
         totals = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
         return [(total // 2, total - total // 2) for total in totals]
-    entries = [padding] * len(kernel) if _is_integer(padding) else _entries(padding)
+    entries = [padding] * len(kernel) if is_integer(padding) else _entries(padding)
     if len(entries) == 1 and mode == "zeros":  # torch repeats it in this mode alone
         entries = [*entries] * len(kernel)
     pairs = [_pad_pair(entry) for entry in entries]
@@ -101,10 +124,10 @@ def pad_pairs(
 
 def _pad_pair(entry: object) -> tuple[int, int]:
     """(before, after); (-1, -1) for what is no padding, which the caller refuses."""
-    if _is_integer(entry):
+    if is_integer(entry):
         return entry, entry
     if isinstance(entry, list | tuple) and len(entry) == 2:
         before, after = entry
-        if _is_integer(before) and _is_integer(after):
+        if is_integer(before) and is_integer(after):
             return before, after
     return -1, -1

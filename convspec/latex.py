@@ -3,8 +3,9 @@ r"""Tables for papers: LaTeX with booktabs' rules, numbers rounded to the safe s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
+from collections.abc import Callable, Sequence
+
+from convspec import decimals
 
 __all__ = [
     "NONE",
@@ -46,27 +47,27 @@ def number(value: float, digits: int = 4) -> str:
     >>> number(12345678.0), number(12), number(float("inf"))
     ('$1.235 \\times 10^{7}$', '$12$', '$\\infty$')
     """
-    return f"${_rounded(value, ROUND_HALF_EVEN, digits)}$"
+    return f"${_symbols(value, decimals.nearest, digits)}$"
 
 
 def rounded_up(value: float, digits: int = 4) -> str:
     """An upper bound in math mode; what is printed is one too."""
-    return f"${_rounded(value, ROUND_CEILING, digits)}$"
+    return f"${_symbols(value, decimals.rounded_up, digits)}$"
 
 
 def rounded_down(value: float, digits: int = 4) -> str:
     """A lower bound in math mode; what is printed is one too."""
-    return f"${_rounded(value, ROUND_FLOOR, digits)}$"
+    return f"${_symbols(value, decimals.rounded_down, digits)}$"
 
 
 def enclosure(lower: float, upper: float, digits: int = 4) -> str:
     r"""``[a, b]``, rounded outward; one-sided where the other end is 0 or infinite.
 
     >>> enclosure(1.23456, 1.23467), enclosure(2.0, float("inf"))
-    ('$[1.234, 1.235]$', '$\\ge 2$')
+    ('$[1.234, 1.235]$', '$\\ge 2.000$')
     """
-    low = _rounded(lower, ROUND_FLOOR, digits)
-    high = _rounded(upper, ROUND_CEILING, digits)
+    low = _symbols(lower, decimals.rounded_down, digits)
+    high = _symbols(upper, decimals.rounded_up, digits)
     if lower == 0 and upper == math.inf:
         return NONE
     if lower == upper:
@@ -101,17 +102,10 @@ def tabular(columns: str, header: Sequence[str], rows: Sequence[Sequence[str]]) 
     )
 
 
-def _rounded(value: float, rounding: str, digits: int) -> str:
-    """Integers as they are, else so many digits; very large or small, a power of ten."""
-    if isinstance(value, int) and abs(value) < MOST:
-        return str(value)
-    if math.isinf(value):
-        return r"\infty" if value > 0 else r"-\infty"
-    exact = Context(prec=digits, rounding=rounding).create_decimal(value)
-    short = f"{float(exact):.{digits}g}"
-    if "e" not in short:
-        return short
-    if 1 <= abs(exact) < MOST:
-        return f"{exact.normalize():f}"
-    mantissa, exponent = short.split("e")
-    return rf"{mantissa} \times 10^{{{int(exponent)}}}"
+def _symbols(value: float, rounded: Callable[..., str], digits: int) -> str:
+    """Small integers as they are, else so many digits; exponents as powers of ten."""
+    if isinstance(value, int) and abs(value) >= MOST:
+        value = float(value)
+    words = rounded(value, digits, zeros=True).replace("inf", r"\infty")
+    mantissa, *power = words.split("e")
+    return rf"{mantissa} \times 10^{{{int(power[0])}}}" if power else mantissa

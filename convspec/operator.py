@@ -16,24 +16,17 @@ from torch import Tensor, nn
 
 from convspec import matrix
 from convspec.arguments import Padding, per_axis
-from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
+from convspec.errors import GeometryError, NotFiniteError
 from convspec.geometry import ConvGeometry
 from convspec.layers import read_layer
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.matrix_free import MatrixFree
 from convspec.scipy_bridge import linear_operator
 from convspec.symbol import Symbol
+from convspec.weight import finite_tensor
 
 __all__ = ["ConvOperator", "require_operator"]
 
-_DTYPES = (
-    torch.float16,
-    torch.bfloat16,
-    torch.float32,
-    torch.float64,
-    torch.complex64,
-    torch.complex128,
-)
 _SMALLER = "use to_sparse(), to_scipy() or spectrum(), which need no dense matrix"
 
 
@@ -63,7 +56,9 @@ class ConvOperator(MatrixFree):
     Raises:
         GeometryError: Where torch's own layer would fail, with what was given.
         NotFiniteError: If weight or bias holds NaN or infinity.
-        UnsupportedLayer: If the weight has no values (meta device) or an exotic dtype.
+        TypeError: If weight or bias is no tensor or array of numbers.
+        UnsupportedLayer: If the weight has no values (meta device), is sparse or
+            quantized, or has an exotic dtype.
 
     Example:
         >>> import torch, convspec as cs
@@ -89,7 +84,7 @@ class ConvOperator(MatrixFree):
         transposed: bool = False,
         output_padding: int | Sequence[int] = 0,
     ) -> None:
-        self.weight = _finite("weight", weight)
+        self.weight = finite_tensor("weight", weight)
         self.transposed = bool(transposed)
         if self.transposed:
             self.geometry = ConvGeometry.of_transposed(
@@ -118,7 +113,7 @@ class ConvOperator(MatrixFree):
                 groups=groups,
                 padding_mode=padding_mode,
             )
-        self.bias = None if bias is None else _finite("bias", bias)
+        self.bias = None if bias is None else finite_tensor("bias", bias)
         if self.bias is not None and self.bias.shape != self.output_shape[:1]:
             raise GeometryError(
                 f"bias must have shape ({self.output_shape[0]},), one per output "
@@ -289,26 +284,3 @@ def require_operator(op: object, caller: str) -> None:
             f"{caller} takes a ConvOperator; got {type(op).__name__}; make one of a "
             "layer with ConvOperator.from_layer(layer, input_size)"
         )
-
-
-def _finite(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
-    # a copy of arrays: torch refuses negative strides and warns of read-only memory
-    tensor = values if isinstance(values, Tensor) else torch.tensor(np.array(values))
-    if tensor.is_meta:
-        raise UnsupportedLayer(
-            f"the {name} must have values; it is on the meta device; load the weights"
-        )
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        tensor = tensor.to(torch.float64)
-    if tensor.dtype not in _DTYPES:
-        raise UnsupportedLayer(
-            f"the {name} must be float16, bfloat16, float32, float64, complex64 or "
-            f"complex128; got {tensor.dtype}; convert it with .to(torch.float32)"
-        )
-    bad = int((~torch.isfinite(tensor.detach())).sum())
-    if bad:
-        raise NotFiniteError(
-            f"the {name} must be finite; {bad} of its {tensor.numel()} entries are NaN "
-            "or infinite; repair or reload the weights"
-        )
-    return tensor

@@ -1,8 +1,9 @@
-"""The norm of a matrix as an interval that holds whatever rounding did, without convspec.
+"""The norm of a matrix as an interval, by no code of convspec, and bounds against it.
 
-The matrix is assembled by plain loops in extended precision, decomposed by LAPACK in
-double precision, and the decomposition judged in extended precision: with
-``A = U S V^H + E`` and ``u``, ``v`` the leading vectors,
+The interval holds whatever rounding did. The matrix is assembled by plain loops in
+extended precision, decomposed by LAPACK in double precision, and the decomposition
+judged in extended precision: with ``A = U S V^H + E`` and ``u``, ``v`` the leading
+vectors,
 
     ||A v|| / ||v||  <=  sigma_1  <=  s_1 ||U|| ||V|| + ||E||_F,
 
@@ -15,6 +16,7 @@ import math
 
 import numpy as np
 
+import convspec as cs
 from tests import oracles
 from tests.cases import Case
 
@@ -49,6 +51,13 @@ def norm_enclosure(matrix: oracles.Array) -> tuple[float, float]:
         math.nextafter(float(max(lower, 0)), -math.inf) if lower > 0 else 0.0,
         math.nextafter(float(upper), math.inf) if size > 0 else 0.0,
     )
+
+
+def assert_meets(bound: cs.Bound, truth: tuple[float, float], op: object = "") -> None:
+    """A bound and an interval that both hold the norm have a point in common."""
+    low, high = truth
+    assert bound.upper >= low, f"{bound} is below {low!r} for {op}"
+    assert bound.lower <= high, f"{bound} is above {high!r} for {op}"
 
 
 def length(values: oracles.Array) -> np.longdouble:

@@ -21,15 +21,8 @@ from convspec.demo import run
 from convspec.demo.mobilenet import MobileNetV2
 from convspec.errors import ConvSpecError, UnreadableModel
 from convspec.extras import MissingExtra
+from tests.demo_files import FILES
 
-FILES = [
-    "report.json",
-    "layers.csv",
-    "report.html",
-    "layers.png",
-    "operator.png",
-    "padding.png",
-]
 LAYERS = ["dense", "depthwise", "pointwise", "dilated", "strided", "transposed"]
 
 

@@ -22,16 +22,8 @@ from convspec.demo.digits import DigitsNet
 from convspec.demo.mobilenet import MobileNetV2
 from convspec.demo.run import Network, choose_network, run_demo
 from convspec.errors import UnreadableModel
+from tests.demo_files import FILES
 from tests.oracles import onehot_matrix, singular_values, svd_tolerance
-
-FILES = [
-    "report.json",
-    "layers.csv",
-    "report.html",
-    "layers.png",
-    "operator.png",
-    "padding.png",
-]
 
 
 @pytest.fixture(autouse=True)

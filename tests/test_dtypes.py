@@ -156,3 +156,39 @@ def test_weight_without_values_or_of_exotic_dtype_is_refused() -> None:
     eighths = torch.ones(1, 1, 3).to(torch.float8_e4m3fn)
     with pytest.raises(cs.UnsupportedLayer, match=r"float8_e4m3fn; convert"):
         cs.ConvOperator(eighths, 4)
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ("abc", TypeError, "array of numbers; got str"),
+        ([[1.0], [1.0, 2.0]], TypeError, "array of numbers; got list"),
+        ({"weight": 1.0}, TypeError, "array of numbers; got dict"),
+        (
+            torch.ones(2, 2, 3).to_sparse(),
+            cs.UnsupportedLayer,
+            r"dense tensor; got torch.sparse_coo; call \.to_dense",
+        ),
+    ],
+    ids=["text", "ragged", "dict", "sparse"],
+)
+def test_what_holds_no_numbers_is_refused(
+    name: str, given: Any, error: type[Exception], message: str
+) -> None:
+    arguments = {"weight": torch.ones(2, 2, 3), name: given}
+    with pytest.raises(error, match=f"the {name} must be .*{message}"):
+        cs.ConvOperator(input_size=4, **arguments)
+
+
+def test_a_missing_weight_is_refused() -> None:
+    for call in (lambda w: cs.ConvOperator(w, 4), cs.worst_case_norm):
+        with pytest.raises(TypeError, match="array of numbers; got NoneType"):
+            call(None)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_a_quantized_weight_is_refused() -> None:
+    weight = torch.quantize_per_tensor(torch.ones(1, 1, 3), 0.1, 0, torch.qint8)
+    with pytest.raises(cs.UnsupportedLayer, match=r"call \.dequantize\(\)"):
+        cs.ConvOperator(weight, 4)

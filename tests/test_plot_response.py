@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import convspec as cs
 from convspec import plot
-from convspec.plot.canvas import rounded
+from convspec.decimals import rounded_down
 from tests.drawn import legend
 
 
@@ -54,7 +54,7 @@ def test_one_axis_is_a_curve_over_a_period() -> None:
     assert marks(ax)["o"] == [*found.maximiser(), found.maximum()]
     assert legend(ax) == [
         "\u03c3\u2081",
-        f"largest sample {rounded(found.maximum(), False)}",
+        f"largest sample {rounded_down(found.maximum(), 5)}",
     ]
     assert ax.get_xlim() == (-math.pi, math.pi)
     assert ax.get_ylim()[0] == 0

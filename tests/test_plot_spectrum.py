@@ -163,7 +163,7 @@ def test_single_value() -> None:
     [
         (made_up([8.0, 4.0, 1.6]), "rank 3 of 3, condition 5"),
         (DEFICIENT, "rank 3 of 5, condition inf"),
-        (BAND, "rank 2 to 3 of 3, condition 6 to inf"),
+        (BAND, "rank 2 to 3 of 3, condition 5.99 to inf"),
     ],
     ids=["regular", "deficient", "enclosed"],
 )

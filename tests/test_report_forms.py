@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -344,7 +345,10 @@ def test_json_of_inputs_and_of_nothing(empty: cs.ModelReport, tmp_path: Path) ->
         "layers": [],
         "unused": [],
         "notes": [],
+        "provenance": dataclasses.asdict(empty.provenance),
     }
+    dataclasses.replace(empty, provenance=None).to_json(path)
+    assert read_json(path)["provenance"] is None
     cs.analyze(nn.Conv1d(1, 1, 2), inputs=(torch.zeros(3, 1, 4),)).to_json(path)
     assert read_json(path)["input_shape"] == [[3, 1, 4]]
 

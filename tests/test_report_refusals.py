@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,24 @@ def test_bad_shapes(shape: Any) -> None:
     with pytest.raises(cs.UnreadableModel, match="input_shape must be positive") as info:
         cs.analyze(conv(), shape)
     assert repr(shape) in str(info.value)
+
+
+def test_numpy_integers_are_a_shape() -> None:
+    report = cs.analyze(nn.Conv2d(1, 1, 3), tuple(np.array([1, 4, 5])))
+    assert report.layers[0].operator.input_shape == (1, 4, 5)
+    assert repr(report.input_shape) == "(1, 4, 5)"
+
+
+@pytest.mark.parametrize("name", ["max_flops", "max_bytes", "envelope_flops"])
+@pytest.mark.parametrize("value", [-1, math.nan])
+def test_limits_are_numbers_of_at_least_0(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 0; got {value!r}"):
+        cs.analyze(nn.Conv2d(1, 1, 3), (1, 4, 4), **{name: value})
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"takes a torch.nn.Module; got function"):
+        cs.analyze(lambda x: x, (1, 4, 4))
 
 
 def test_integer_as_shape() -> None:

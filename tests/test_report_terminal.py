@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 import convspec as cs
+from convspec.aligned import aligned
 from convspec.extras import MissingExtra
 from convspec.report.columns import COLUMNS
 from convspec.report.terminal import SHORTEST, fitting, print_report
-from convspec.report.text import aligned
 from tests.html_report import CONTROL, IMAGE, hostile_report
 
 console_of = pytest.importorskip("rich.console").Console

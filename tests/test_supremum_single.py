@@ -80,9 +80,9 @@ def test_what_takes_too_much_room_is_left_open() -> None:
 def test_rounding_of_matrices_is_covered(side: int) -> None:
     gram = spiked(side)
     rounded = gram.to(torch.complex64)
-    true = float(torch.linalg.matrix_norm(gram - rounded.to(gram), 2))
+    lost = float(torch.linalg.matrix_norm(gram - rounded.to(gram), 2))
     bound = single_error(rounded[None], torch.full((1,), 1e-9, dtype=torch.float64))
-    assert true <= float(bound) <= 1e-9 + 1e-6 * side * 50
+    assert lost <= float(bound) <= 1e-9 + 1e-6 * side * 50
 
 
 def test_no_room_on_sides_that_are_too_large() -> None:

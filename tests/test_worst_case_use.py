@@ -358,3 +358,10 @@ def test_conditioning_bounds_circular_sizes() -> None:
         values = torch.linalg.svdvals(op.to_dense())
         assert values[-1] >= found.smallest.lower
         assert values[0] / values[-1] <= found.condition_number.upper
+
+
+def test_numpy_integers_are_a_padding() -> None:
+    """A size is chosen that is large enough for it."""
+    weight = torch.ones(1, 1, 3)
+    found = cs.worst_case_norm(weight, padding=np.int64(40), padding_mode="circular")
+    assert found == cs.worst_case_norm(weight, padding=40, padding_mode="circular")

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import is_integer
 from convspec.bounds.gram_steps import GramSteps
 from convspec.bounds.kernel import ScaledKernel, root
 from convspec.bounds.result import Bound
@@ -18,8 +19,6 @@ from convspec.rounding import gamma, symbol_error, up
 from convspec.symbol import Symbol
 
 __all__ = ["schatten"]
-
-EPS = 2.0**-52
 
 
 def schatten(
@@ -55,19 +54,18 @@ def schatten(
     >>> round(cs.bounds.schatten(op, p=2).upper ** 2, 9)  # 50 times 6
     300.0
     """
-    if p < 2 or p & (p - 1):
+    if not is_integer(p) or p < 2 or p & (p - 1):
         raise ValueError(f"p must be a power of two, at least 2; got {p}")
     kernel = ScaledKernel.of(op)
-    error = symbol_error(kernel.weight, EPS)
-    best, value, words = math.inf, kernel.weight.real.sum(), ""
-    for setting in settings(kernel.axes):
-        symbol = kernel.symbol(setting.strides)
-        found, above = _setting_bound(symbol, setting, p, error, max_bytes)
-        if above < best:
-            best, words, value = above, setting.words, found
+    error = symbol_error(kernel.weight)
+    found = [
+        (setting.words, *_setting_bound(kernel, setting, p, error, max_bytes))
+        for setting in settings(kernel.axes)
+    ]
+    words, value, above = min(found, key=lambda each: each[2])
     return kernel.bound(
         "schatten",
-        upper=best,
+        upper=above,
         value=value,
         assumptions=words,
         reference="Berezin 1972; Lieb 1973",
@@ -75,9 +73,10 @@ def schatten(
 
 
 def _setting_bound(
-    symbol: Symbol, setting: Setting, p: int, error: float, max_bytes: int
+    kernel: ScaledKernel, setting: Setting, p: int, error: float, max_bytes: int
 ) -> tuple[Tensor, float]:
     """The bound as computed, differentiable, and rounded up."""
+    symbol = kernel.symbol(setting.strides)
     sizes = [place.circle or p // 2 * (place.lags - 1) + 1 for place in setting.places]
     steps = [place.step for place in setting.places]
     grid = Grid.full(sizes, steps, not symbol.coefficients.is_complex())

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.bounds.gram_steps import GramSteps
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.result import Bound
@@ -18,7 +19,6 @@ from convspec.symbol import Symbol
 
 __all__ = ["gram_iteration"]
 
-EPS = 2.0**-52
 # relative error of rounding an entry, doubled
 CAST = {torch.float32: 2.0**-23, torch.float64: 0.0}
 
@@ -55,7 +55,7 @@ def gram_iteration(
     constant for convolutional layers by Gram iteration", ICML 2023.
 
     Raises:
-        ValueError: For a negative number of iterations or another dtype.
+        ValueError: For another number of iterations, or another dtype.
         GeometryError: With fewer samples than lags, where nothing holds.
 
     >>> import torch, convspec as cs
@@ -64,8 +64,7 @@ def gram_iteration(
     >>> round(cs.bounds.gram_iteration(op).upper, 12)
     4.0
     """
-    if iterations < 0:
-        raise ValueError(f"iterations must not be negative; got {iterations}")
+    iterations = integer("iterations", iterations, 0)
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     kernel = ScaledKernel.of(op)
@@ -74,7 +73,7 @@ def gram_iteration(
     for setting in settings(kernel.axes):
         grid = Grid.of_setting(setting, samples, not kernel.weight.is_complex())
         largest, place = _largest(flat.symbol(setting.strides), grid, iterations, dtype)
-        rounded = up(largest + symbol_error(flat.weight, EPS))
+        rounded = up(largest + symbol_error(flat.weight))
         upper = up(up(setting.factor * grid.factor) * rounded)
         if upper < best:
             best, words = upper, setting.words

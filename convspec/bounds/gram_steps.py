@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.kernel import root
-from convspec.bounds.matrix_norm import product_error
 from convspec.rounding import gamma
+from convspec.rounding.products import product_error
 
 __all__ = ["GramSteps"]
 
@@ -59,7 +59,7 @@ class GramSteps:
         squares = (lengths * shrink).square()
         # products that underflow lose up to the smallest normal number each
         underflow = 4 * x.shape[-1] * x.shape[-2] * tiny
-        errors = (product_error(x, unit) * squares + underflow) * SEVERAL
+        errors = (product_error(x.shape[-1], True, unit) * squares + underflow) * SEVERAL
         return GramSteps(y @ y.mH, (*self.exponents, exponents), (*self.errors, errors))
 
     def take(self, places: Tensor) -> GramSteps:

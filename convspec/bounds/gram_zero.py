@@ -7,19 +7,19 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.bounds.kernel import ScaledKernel, root
-from convspec.bounds.matrix_norm import product_error
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid
 from convspec.bounds.validity import Setting, unrepeated_settings
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.rounding import gamma, symbol_error, up
+from convspec.rounding.products import product_error
 from convspec.symbol import Symbol
 
 __all__ = ["gram_iteration_zero"]
 
-EPS = 2.0**-52
 # by default as many iterations as fit this
 COMFORTABLE_BYTES = 2**29
 MOST_ITERATIONS = 4
@@ -66,22 +66,22 @@ def gram_iteration_zero(
     >>> round(cs.bounds.gram_iteration_zero(op, iterations=1).upper, 9)
     4.0
     """
-    if iterations is not None and iterations < 1:
-        raise ValueError(f"iterations must be at least 1; got {iterations}")
+    if iterations is not None:
+        iterations = integer("iterations", iterations, 1)
     kernel = ScaledKernel.of(op)
-    best, value, words = math.inf, kernel.weight.real.sum(), ""
+    found = []
     for setting in unrepeated_settings(kernel.axes, "gram_iteration_zero"):
         symbol = kernel.symbol(setting.strides)
         steps = iterations or _most_iterations(symbol, setting)
         needed = _bytes(symbol, setting, steps)
         what = f"the symbol at the frequencies of {steps} Gram iterations"
         require_bytes(what, needed, max_bytes, "take fewer iterations")
-        found, above = _row_sum(symbol, setting, steps, symbol_error(kernel.weight, EPS))
-        if above < best:
-            best, words, value = above, setting.words, found
+        ends = _row_sum(symbol, setting, steps, symbol_error(kernel.weight))
+        found.append((setting.words, *ends))
+    words, value, above = min(found, key=lambda each: each[2])
     return kernel.bound(
         "gram_iteration_zero",
-        upper=best,
+        upper=above,
         value=value,
         assumptions=words,
         reference="Delattre, Barthélemy and Allauzen 2024",
@@ -133,7 +133,8 @@ def _row_sum(
         shrunk = math.ldexp(1.0, -exponents[-1])
         x, length, error = x * shrunk, length * shrunk, error * shrunk
         # (Y + D)(Y + D)^H - Y Y^H has norm at most 2 |Y| |D| + |D|^2
-        error = 2 * length * error + error**2 + product_error(x) * length**2
+        rounding = product_error(x.shape[-1], True) * length**2
+        error = 2 * length * error + error**2 + rounding
         error *= 1 + gamma(16)
         x = x @ x.mH
     kernel = _coefficients(x.reshape(*sizes, *x.shape[1:]))

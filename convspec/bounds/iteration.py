@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.lanczos import Lanczos
 from convspec.bounds.random_start import lanczos_excess, power_excess
@@ -16,6 +17,7 @@ from convspec.bounds.unfolding import unfolding_norm
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.rounding import convolution_error, down, down_nonnegative, gamma, up
+from convspec.rounding.directed import UNIT
 
 __all__ = ["krylov", "power_iteration", "rayleigh", "small_side"]
 
@@ -64,10 +66,12 @@ def power_iteration(
     noise = convolution_error(side)
     rows = _random_rows(side, starts, seed)
     logarithms = torch.zeros(starts, dtype=torch.float64)  # of ||B^j x||
+    summed = 0.0  # the largest sum on the way
     for _ in range(steps):
         rows = _gram(side, rows)
         lengths = torch.linalg.vector_norm(rows, dim=1)
         logarithms = logarithms + lengths.log()
+        summed = max(summed, float(logarithms.abs().max()))
         rows = rows / lengths.clamp(min=TINY)[:, None]
     images = torch.linalg.vector_norm(_product(side, rows), dim=1)
     best = rows[images.argmax()]
@@ -80,7 +84,9 @@ def power_iteration(
     upper = math.inf
     if theta < math.inf:
         found = math.sqrt(theta) * math.exp(float((logarithms + images.log()).max()) / q)
-        upper = found * (1 + 1e-12) * (1 + gamma(4 * side.shape[0] + 64))
+        # each of steps sums rounds; led back to one product they count as often over q
+        added = math.expm1(4 * UNIT * (steps + 8) * (summed + 1) / q)
+        upper = found * (1 + added + gamma(4 * side.shape[0] + 64)) * (1 + 1e-12)
     return _probable(
         kernel, best, (lower, upper), failure, "power_iteration", "Dixon 1983"
     )
@@ -192,10 +198,8 @@ def _perturbations(kernel: ScaledKernel, found: Lanczos, noise: float) -> Tensor
 
 
 def _check(steps: int, starts: int, failure: float) -> None:
-    if steps < 1 or starts < 1:
-        raise ValueError(
-            f"steps and starts must be at least 1; got {steps} steps and {starts} starts"
-        )
+    integer("steps", steps, 1)
+    integer("starts", starts, 1)
     if not 0 < failure < 1:
         raise ValueError(f"failure must be a probability in (0, 1); got {failure}")
 

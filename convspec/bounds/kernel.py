@@ -14,6 +14,7 @@ from convspec.bounds.result import Bound
 from convspec.geometry import Axis, IntArray
 from convspec.operator import ConvOperator, require_operator
 from convspec.rounding import down, up
+from convspec.rounding.scaling import ldexp, real_parts
 from convspec.symbol import Symbol
 
 __all__ = ["ReadTaps", "ScaledKernel", "root"]
@@ -134,7 +135,7 @@ class ScaledKernel:
             assumptions,
             reference,
             guarantee,
-            None if value is None else _ldexp(value, self.exponent),
+            None if value is None else ldexp(value, self.exponent),
         )
 
 
@@ -178,15 +179,5 @@ def _scaled(op: ConvOperator) -> tuple[ConvOperator, int]:
     for j, axis in enumerate(op.geometry.axes):
         live = torch.as_tensor((axis.source >= 0).any(axis=1))
         weight = torch.where(live.reshape(-1, *[1] * (weight.ndim - 3 - j)), weight, 0)
-    exponent = math.frexp(_largest_part(weight.detach()))[1]
-    return op.with_weight(_ldexp(weight, -exponent)), exponent
-
-
-def _ldexp(values: Tensor, exponent: int) -> Tensor:
-    half = exponent // 2  # in two steps: 2^1074 alone would overflow
-    return values * 2.0**half * 2.0 ** (exponent - half)
-
-
-def _largest_part(weight: Tensor) -> float:
-    parts = torch.view_as_real(weight) if weight.is_complex() else weight
-    return float(parts.abs().max())
+    exponent = math.frexp(float(real_parts(weight.detach()).abs().max()))[1]
+    return op.with_weight(ldexp(weight, -exponent)), exponent

@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from functools import partial
 from typing import overload
 
+from convspec import decimals
+from convspec.aligned import aligned
 from convspec.bounds.berezin_lieb import schatten
 from convspec.bounds.gram import gram_iteration
 from convspec.bounds.gram_zero import gram_iteration_zero
@@ -49,6 +50,7 @@ BOUNDS: tuple[tuple[str, Callable[[ConvOperator], Bound]], ...] = (
 )
 HEADER = ("bound", "lower", "upper", "guarantee", "seconds", "assumptions")
 NUMBERS = (1, 2, 4)  # columns aligned right
+DIGITS = 6  # of either end, in plain text
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,16 +80,8 @@ class BoundTable(Sequence["Bound | NotApplicable"]):
         return self.bounds[place]
 
     def __repr__(self) -> str:
-        rows = [HEADER, *map(_cells, self.bounds, self.seconds)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if place in NUMBERS else cell.ljust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
-        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+        left = [place not in NUMBERS for place in range(len(HEADER))]
+        return aligned(HEADER, list(map(_cells, self.bounds, self.seconds)), left)
 
     def to_latex(self, *, digits: int = 5, references: bool = True) -> str:
         r"""The table as a LaTeX ``tabular`` with the rules of ``booktabs``.
@@ -155,8 +149,8 @@ def _cells(bound: Bound | NotApplicable, seconds: float) -> tuple[str, ...]:
         return bound.name, "-", "-", "not applicable", f"{seconds:.3f}", str(bound)
     return (
         bound.name,
-        _outward(bound.lower, ROUND_FLOOR),
-        _outward(bound.upper, ROUND_CEILING),
+        decimals.rounded_down(bound.lower, DIGITS),
+        decimals.rounded_up(bound.upper, DIGITS),
         bound.guarantee,
         f"{seconds:.3f}",
         bound.assumptions,
@@ -174,11 +168,3 @@ def _latex_cells(bound: Bound | NotApplicable, digits: int) -> tuple[str, ...]:
         bound.guarantee,
         escaped(bound.reference),
     )
-
-
-def _outward(value: float, rounding: str) -> str:
-    """Six digits, on the side that keeps a bound one in print."""
-    if not math.isfinite(value):
-        return "inf"
-    printed = Context(prec=6, rounding=rounding).create_decimal_from_float(value)
-    return f"{float(printed):.6g}"

@@ -1,9 +1,8 @@
 """The largest singular value among many matrices, rounded up.
 
-That is a level t for which a Cholesky factorisation of ``t I - M M^H`` completes in
-floating point. Source: Rump, "Verification of positive definiteness", BIT 46, 2006;
-Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., theorems 10.3 and 10.5.
-One matrix alone, or each of several: :func:`convspec.rounding.norm_enclosure`.
+That is a level t at which a Cholesky factorisation proves ``M M^H <= t I`` for all of
+them, see :mod:`convspec.rounding.definite`. One matrix alone, or each of several:
+:func:`convspec.rounding.norm_enclosure`.
 """
 
 from __future__ import annotations
@@ -15,9 +14,13 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.kernel import root
-from convspec.rounding import gamma, up
+from convspec.rounding import up
+from convspec.rounding.definite import at_most, cholesky_error
+from convspec.rounding.directed import UNIT
+from convspec.rounding.norms import above, norm_above
+from convspec.rounding.products import gram_matrix, product_error
 
-__all__ = ["Largest", "norm", "product_error"]
+__all__ = ["Largest", "norm"]
 
 # steps of the power method that picks the matrix to decompose first
 PICKING = 6
@@ -56,14 +59,15 @@ class Largest:
         the largest eigenvalue known; those that fail may be larger, and one of them is
         decomposed to raise the level.
         """
-        grams, defect = _grams(matrices)
-        cheap = grams.abs().sum(dim=-1).amax(dim=-1) * (1 + gamma(2 * grams.shape[-1]))
+        grams, error = gram_matrix(matrices)
+        cheap = above(norm_above(grams) + error, 2 * UNIT)
         suspects = torch.arange(len(grams))
-        slack = 16 * grams.shape[-1] * 2.0**-53
+        slack = _slack(matrices)
         while True:
             level = self._level * (1 + slack)
             suspects = suspects[cheap[suspects] > level]
-            suspects = suspects[~_below(grams[suspects], level)]
+            ceiling = torch.tensor(level, dtype=torch.float64)
+            suspects = suspects[~at_most(grams[suspects], ceiling, error[suspects])]
             if not len(suspects):
                 break
             pick = int(suspects[_rough(grams[suspects]).argmax()])
@@ -72,9 +76,7 @@ class Largest:
                 self._level, self.index = value, self._seen + pick
             else:
                 slack *= 4
-        # where the test succeeds the largest eigenvalue is at most this
-        tested = level * (1 + _cholesky_error(grams)) * (1 + gamma(4))
-        self._above = max(self._above, up(tested + float(defect.max()), 2))
+        self._above = max(self._above, level)
         self._seen += len(matrices)
 
 
@@ -87,44 +89,12 @@ def norm(matrix: Tensor) -> Tensor:
     return root(torch.linalg.eigvalsh(matrix @ matrix.mH)[..., -1])
 
 
-def product_error(matrix: Tensor, unit: float = 2.0**-53) -> float:
-    """Bound on ``|fl(X Y) - X Y| / (|X| |Y|)`` for sums over the longer side of a matrix.
-
-    Sums of k products in any order, with or without fused operations, err by at most
-    ``gamma_k`` (Higham 2002, section 3.5); a complex product is two real sums of 2 k
-    products each, ``2 sqrt(2)`` times that at most. Doubled, which covers the rounding of
-    the bound itself.
-    """
-    terms = 2 * max(matrix.shape[-2:]) + 8
-    return gamma((4 if matrix.is_complex() else 1) * terms, unit)
-
-
-def _grams(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """``M M^H`` on the shorter side and a bound on the error's norm: (b, n, n), (b,)."""
-    if matrices.shape[-2] > matrices.shape[-1]:
-        matrices = matrices.mH
-    grams = matrices @ matrices.mH
-    grams = grams.tril() + grams.tril(-1).mH  # the half that LAPACK reads
-    squares = torch.linalg.vector_norm(matrices, dim=(-2, -1)) ** 2
-    return grams, product_error(matrices) * squares
-
-
-def _below(grams: Tensor, level: float) -> Tensor:
-    """Whether Cholesky factorisations of ``level I - G`` complete; (b,) bool."""
-    shifted = level * torch.eye(grams.shape[-1], dtype=grams.dtype) - grams
-    passed: Tensor = torch.linalg.cholesky_ex(shifted)[1] == 0
-    return passed
-
-
-def _cholesky_error(grams: Tensor) -> float:
-    """Bound on ``lambda_max(G) / level - 1`` where the factorisation completes.
-
-    The factors are those of ``H + E`` with ``||E|| <= gamma_(n+1) / (1 - gamma_(n+1))
-    tr(H)`` and ``tr(H) <= n level``; forming H rounds its diagonal once more. Complex
-    products and divisions by reciprocals are covered by the factor 8.
-    """
-    n = grams.shape[-1]
-    return n * gamma(8 * (n + 2)) + gamma(2)
+def _slack(matrices: Tensor) -> float:
+    """How far above the largest eigenvalue a test succeeds, relative, but for luck."""
+    side, inner = sorted(matrices.shape[-2:])
+    is_complex = matrices.is_complex()
+    errors = cholesky_error(side, is_complex) + product_error(inner, is_complex)
+    return 1.25 * side * errors + 32 * UNIT
 
 
 def _rough(grams: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ def power_excess(order: int, power: int, failure: float, rounding: float) -> flo
     Source: Dixon, "Estimating extremal eigenvalues and condition numbers of matrices",
     SIAM J. Numer. Anal. 20, 1983.
     """
-    square = failure**2 * math.pi / (2 * order) - rounding
+    # less than exactly, also where the two nearly cancel
+    square = failure**2 * math.pi / (2 * order) * (1 - 1e-12) - rounding * (1 + 1e-12)
     return square ** (-1 / power) * (1 + 1e-12) if square > 0 else math.inf
 
 

@@ -14,8 +14,6 @@ from convspec.rounding import symbol_error, up
 
 __all__ = ["sampled_symbol"]
 
-EPS = 2.0**-52
-
 
 def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
     """``sigma_1 <= factor max ||F(w)||`` over a grid of frequencies, F the symbol.
@@ -54,7 +52,7 @@ def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
         symbol = flat.symbol(setting.strides)
         found = Largest.of(part.flatten(0, 1) for part in grid.blocks(symbol))
         # the weight's own bound serves the folded one, whose taps are the same
-        largest = up(found.above + symbol_error(flat.weight, EPS))
+        largest = up(found.above + symbol_error(flat.weight))
         upper = up(up(setting.factor * grid.factor) * largest)
         if upper < best:
             best, words = upper, setting.words

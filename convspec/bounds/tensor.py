@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.matrix_norm import Largest
 from convspec.bounds.result import Bound
@@ -52,19 +53,18 @@ def tensor_norm(op: ConvOperator, restarts: int = 8, seed: int = 0) -> Bound:
     >>> round(bound.upper, 9), bound.guarantee  # sqrt(3) sqrt(6)
     (4.242640687, 'estimate')
     """
-    if restarts < 0:
-        raise ValueError(f"restarts must not be negative; got {restarts}")
+    restarts = integer("restarts", restarts, 0)
     kernel = ScaledKernel.of(op)
     generator = torch.Generator().manual_seed(seed)
-    best, value, words = math.inf, kernel.weight.real.sum(), ""
+    found = []
     for setting in unrepeated_settings(kernel.axes, "tensor_norm"):
         factor = math.sqrt(math.prod(setting.lags))
-        found = factor * _norm(kernel, setting, restarts, generator)
-        if float(found.detach()) < best:
-            best, words, value = float(found.detach()), setting.words, found
+        value = factor * _norm(kernel, setting, restarts, generator)
+        found.append((setting.words, value, float(value.detach())))
+    words, value, size = min(found, key=lambda each: each[2])
     return kernel.bound(
         "tensor_norm",
-        upper=best,
+        upper=size,
         value=value,
         assumptions=f"{words}; a local maximum, not a bound",
         reference="Grishina, Gorbunov and Rakhuba 2024",

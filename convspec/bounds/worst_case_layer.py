@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
-from convspec.arguments import kernel_size, per_axis
+from convspec.arguments import is_integer, kernel_size, per_axis
 from convspec.bounds.supremum_symbol import layer_symbol
 from convspec.errors import GeometryError
 from convspec.layers import read_layer
 from convspec.operator import ConvOperator
 from convspec.symbol import Symbol
+from convspec.weight import finite_tensor
 
 __all__ = ["Layer", "operator_of", "symbol_of"]
 
@@ -45,7 +46,7 @@ def operator_of(layer: Layer, **given: Any) -> ConvOperator:
         found = read_layer(layer)
         size = _some_size(found.weight.shape, found.dilation, found.padding)
         return ConvOperator.from_layer(layer, size)
-    weight = layer if isinstance(layer, Tensor) else torch.tensor(np.array(layer))
+    weight = finite_tensor("weight", layer)
     dilation = given.get("dilation", 1)
     if given.get("padding_mode", "zeros") != "zeros" and "padding" not in given:
         given["padding"] = _keeping(weight.shape, dilation)
@@ -63,7 +64,7 @@ def symbol_of(op: ConvOperator, with_stride: list[bool]) -> Symbol:
     return layer_symbol(op.weight, op.geometry.groups, strides, dilations)
 
 
-def _keeping(shape: torch.Size, dilation: Any) -> list[tuple[int, int]]:
+def _keeping(shape: Sequence[int], dilation: Any) -> list[tuple[int, int]]:
     """The padding that keeps the size at stride 1, the odd pixel behind."""
     kernel = kernel_size(shape)
     dilations = per_axis("dilation", dilation, len(kernel), least=1)
@@ -71,11 +72,11 @@ def _keeping(shape: torch.Size, dilation: Any) -> list[tuple[int, int]]:
     return [(total // 2, total - total // 2) for total in totals]
 
 
-def _some_size(shape: torch.Size, dilation: Any, padding: Any) -> tuple[int, ...]:
+def _some_size(shape: Sequence[int], dilation: Any, padding: Any) -> tuple[int, ...]:
     """A size that is large enough for the kernel and for any padding."""
     kernel = kernel_size(shape)
     dilations = per_axis("dilation", dilation, len(kernel), least=1)
     pads = np.array(0 if isinstance(padding, str) else padding, dtype=object)
-    pad = max([entry for entry in pads.flat if isinstance(entry, int)], default=0)
+    pad = max([int(entry) for entry in pads.flat if is_integer(entry)], default=0)
     extents = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
     return tuple(2 * (extent + max(pad, 0)) for extent in extents)

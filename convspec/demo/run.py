@@ -20,15 +20,7 @@ from convspec.report import ModelReport, analyze
 from convspec.report.analyze import Progress
 from convspec.spectrum import spectrum
 
-__all__ = [
-    "Network",
-    "choose_network",
-    "closer_operator",
-    "draw_layers",
-    "draw_operator",
-    "draw_padding",
-    "run_demo",
-]
+__all__ = ["Network", "choose_network", "run_demo"]
 
 
 Draw = Callable[[Axes, "Network", Any], None]
@@ -86,11 +78,11 @@ def run_demo(
     report.to_json(files[0])
     report.to_csv(files[1])
     report.to_html(files[2], title=network.name)
-    op = closer_operator(network)
+    op = _closer_operator(network)
     figures: list[tuple[str, tuple[float, float], Draw, Any]] = [
-        ("layers.png", (7.2, 1.4 + 0.16 * max(6, len(report))), draw_layers, report),
-        ("operator.png", (5.4, 6.2), draw_operator, op),
-        ("padding.png", (5.4, 3.8), draw_padding, op),
+        ("layers.png", (7.2, 1.4 + 0.16 * max(6, len(report))), _draw_layers, report),
+        ("operator.png", (5.4, 6.2), _draw_operator, op),
+        ("padding.png", (5.4, 3.8), _draw_padding, op),
     ]
     for name, size, draw, data in figures:
         figure = Figure(figsize=size, layout="constrained")
@@ -100,20 +92,20 @@ def run_demo(
     return report, files
 
 
-def closer_operator(network: Network) -> ConvOperator:
+def _closer_operator(network: Network) -> ConvOperator:
     """The layer that is shown closely, on an input small enough for a dense SVD."""
     layer = network.model.get_submodule(network.layer)
     return ConvOperator.from_layer(layer, network.crop)
 
 
-def draw_layers(ax: Axes, network: Network, report: ModelReport) -> None:
+def _draw_layers(ax: Axes, network: Network, report: ModelReport) -> None:
     """The singular values of all layers at a glance."""
     plot.layers(report, ax=ax)
     title = f"{network.name}: singular values of its {len(report)} convolutions"
     ax.set_title(title, fontsize=10)
 
 
-def draw_operator(ax: Axes, network: Network, op: ConvOperator) -> None:
+def _draw_operator(ax: Axes, network: Network, op: ConvOperator) -> None:
     """The matrix of one layer."""
     plot.operator(op, ax=ax)
     m, n = op.shape
@@ -121,7 +113,7 @@ def draw_operator(ax: Axes, network: Network, op: ConvOperator) -> None:
     ax.set_title(title, fontsize=10)
 
 
-def draw_padding(ax: Axes, network: Network, op: ConvOperator) -> None:
+def _draw_padding(ax: Axes, network: Network, op: ConvOperator) -> None:
     """One layer's singular values under its own and under circular padding."""
     mode = op.geometry.axes[0].mode.removesuffix("s")
     spectra = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Any
 
 import matplotlib as mpl
@@ -13,15 +12,21 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 __all__ = [
+    "DIGITS",
     "axes_or_new",
     "finish",
     "inches",
     "legend_below",
     "plain_log_ticks",
     "points",
-    "rounded",
+    "sigma",
 ]
 
+SUBSCRIPT = str.maketrans(
+    "0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089"
+)
+# of bounds in legends
+DIGITS = 5
 # the largest ratio of a logarithmic axis's ends that has plain numbers
 PLAIN_SPAN = 500
 
@@ -48,11 +53,9 @@ def points(factor: float = 1.0) -> float:
     return factor * float(mpl.rcParams["font.size"])
 
 
-def rounded(value: float, upward: bool, digits: int = 5) -> str:
-    """A number to so many digits, on the side that keeps a bound one in print."""
-    rounding = ROUND_CEILING if upward else ROUND_FLOOR
-    context = Context(prec=digits, rounding=rounding)
-    return f"{float(context.create_decimal_from_float(value)):.{digits}g}"
+def sigma(number: int) -> str:
+    """The symbol of a singular value, counted from 1."""
+    return f"\u03c3{number}".translate(SUBSCRIPT)
 
 
 def plain_log_ticks(axis: Axis, low: float, high: float) -> None:

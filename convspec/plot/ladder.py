@@ -12,15 +12,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from convspec.bounds import Bound
+from convspec.decimals import rounded_down, rounded_up
 from convspec.errors import NotApplicable
 from convspec.operator import ConvOperator
 from convspec.plot.canvas import (
+    DIGITS,
     axes_or_new,
     finish,
     inches,
+    legend_below,
     plain_log_ticks,
     points,
-    rounded,
 )
 from convspec.plot.palette import ENCLOSED, EXACT, QUIET
 
@@ -202,11 +204,9 @@ def _legend(
         handles.append(Patch(facecolor=(ENCLOSED, 0.35), edgecolor=ENCLOSED, label=words))
     if not handles:
         return
-    below = 0.42 / inches(ax)[1]
-    ax.legend(
+    legend_below(
+        ax,
         handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.4, -below),
         ncols=2 if inches(ax)[0] > NARROW else 1,
         columnspacing=1.0,
         handletextpad=0.4,
@@ -215,7 +215,7 @@ def _legend(
 
 def _enclosure(ends: tuple[float, float], source: str) -> str:
     gap = (ends[1] - ends[0]) / ends[0] if ends[0] > 0 else math.inf
-    least, most = rounded(ends[0], False), rounded(ends[1], True)
+    least, most = rounded_down(ends[0], DIGITS), rounded_up(ends[1], DIGITS)
     if gap < 0.01:
         return f"{source}: \u03c3\u2081 \u2264 {most}, gap {gap:.0e}"
     return f"{source}: {least} \u2264 \u03c3\u2081 \u2264 {most}"

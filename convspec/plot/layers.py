@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from convspec.decimals import nearest, rounded_down, rounded_up
 from convspec.plot.canvas import (
     axes_or_new,
     finish,
@@ -68,8 +69,7 @@ def layers(
     within the dark one. The norm is a dot, or a bracket from its certified lower to its
     upper end; an open diamond is the certified worst case over input sizes. Numerical
     zeros, values below ``max(m, n) eps sigma_1``, are left out of the range and counted
-    at its left. What goes on below the axis
-    ends in an arrow.
+    at its left. What goes on below the axis ends in an arrow.
 
     Args:
         report: The model's report.
@@ -242,11 +242,21 @@ def _norm(
             markerfacecolor="none", markersize=0.55 * size, markeredgewidth=0.6,
         )  # fmt: skip
     if written:
-        words = f"{high:.3g}" if high < low * 1.005 else f"{low:.3g} to {high:.3g}"
+        words = _written(low, high)
         ax.annotate(
             words, (right, place), (5, 0), textcoords="offset points",
             fontsize=size, va="center", weight="bold",
         )  # fmt: skip
+
+
+def _written(low: float, high: float) -> str:
+    """An exact norm to the nearest, certified ends outward."""
+    if low == high:
+        return nearest(high, 3)
+    most = rounded_up(high, 3)
+    if high < low * 1.005:
+        return f"\u2264 {most}"
+    return f"{rounded_down(low, 3)} to {most}"
 
 
 def _nothing(layer: LayerReport) -> str:

@@ -10,8 +10,16 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 
 from convspec.bounds import WorstCase
+from convspec.decimals import rounded_down, rounded_up
 from convspec.operator import ConvOperator
-from convspec.plot.canvas import axes_or_new, finish, legend_below, points, rounded
+from convspec.plot.canvas import (
+    DIGITS,
+    axes_or_new,
+    finish,
+    legend_below,
+    points,
+    sigma,
+)
 from convspec.plot.palette import EXACT, SEQUENTIAL
 from convspec.spectrum import FrequencyResponse
 from convspec.spectrum import frequency_response as sampled_response
@@ -20,9 +28,6 @@ __all__ = ["frequency_response"]
 
 TURNS = (-math.pi, -math.pi / 2, 0.0, math.pi / 2, math.pi)
 TURN_NAMES = ("$-\\pi$", "$-\\pi/2$", "0", "$\\pi/2$", "$\\pi$")
-SUBSCRIPT = str.maketrans(
-    "0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089"
-)
 CONTOURS = 5
 
 
@@ -132,7 +137,7 @@ def _curve(
         np.append(frequencies, frequencies[0] + 2 * math.pi),
         np.append(values, values[0]),
     )
-    ax.plot(x, y, **{"color": EXACT, "linestyle": "-", "label": _name(index), **look})
+    ax.plot(x, y, **{"color": EXACT, "linestyle": "-", "label": sigma(index + 1), **look})
     top = float(values.max())
     ax.plot(
         [*place],
@@ -158,7 +163,7 @@ def _curve(
     ax.set_ylim(0, (1.0 if top == 0 and worst is None else None))
     ax.set_xticks(TURNS, TURN_NAMES)
     ax.set_xlabel("frequency $\\omega$")
-    ax.set_ylabel(f"{_name(index)} of the symbol")
+    ax.set_ylabel(f"{sigma(index + 1)} of the symbol")
     ax.legend(loc="best")
     finish(ax)
 
@@ -212,7 +217,7 @@ def _map(
     legend_below(ax, frameon=True, fontsize=points(0.85), handletextpad=0.3)
     if colorbar and ax.figure is not None:
         ax.figure.colorbar(
-            image, ax=ax, shrink=0.85, label=f"{_name(index)} of the symbol"
+            image, ax=ax, shrink=0.85, label=f"{sigma(index + 1)} of the symbol"
         )
 
 
@@ -246,16 +251,12 @@ def _marks(
     ax.plot(x, y, color="#D55E00", label=label, **look)
 
 
-def _name(index: int) -> str:
-    return f"\u03c3{index + 1}".translate(SUBSCRIPT)
-
-
 def _largest(top: float, dim: int) -> str:
-    return f"largest sample {rounded(top, False)}" + " in this slice" * (dim == 3)
+    return f"largest sample {rounded_down(top, DIGITS)}" + " in this slice" * (dim == 3)
 
 
 def _certified(worst: WorstCase) -> str:
-    least, most = rounded(worst.lower, False), rounded(worst.upper, True)
+    least, most = rounded_down(worst.lower, DIGITS), rounded_up(worst.upper, DIGITS)
     if worst.supremum_gap < worst.gap and worst.gap > 1e-3:
         return f"certified: {least} to {most}, with padding"
     if worst.gap < 1e-4:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from convspec.decimals import rounded_down, rounded_up
 from convspec.plot.canvas import axes_or_new, finish, plain_log_ticks
 from convspec.plot.curves import Curve, Spectral, curve_of
 from convspec.plot.palette import CYCLE, ENCLOSED, ESTIMATED, EXACT
@@ -107,9 +108,8 @@ def envelope(
             f"truth must be of the same operator, of {len(band):,} singular values; "
             f"got one of {over.total:,}"
         )
-    ax = spectrum(
-        band, ax=ax, label=label, annotate=annotate, legend=legend and not truth, **kwargs
-    )
+    alone = legend and truth is None
+    ax = spectrum(band, ax=ax, label=label, annotate=annotate, legend=alone, **kwargs)
     if truth is not None:
         spectrum(truth, ax=ax, legend=legend, color="black", linewidth=1.0)
     return ax
@@ -252,7 +252,8 @@ def _said(spec: Spectral) -> str:
         low, high = spec.rank()
         rank = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         least, most = spec.condition_number
-        return f"\nrank {rank} of {len(spec):,}, condition {least:.3g} to {most:.3g}"
+        condition = f"{rounded_down(least, 3)} to {rounded_up(most, 3)}"
+        return f"\nrank {rank} of {len(spec):,}, condition {condition}"
     return ""
 
 

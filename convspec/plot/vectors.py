@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from convspec.plot.canvas import axes_or_new, finish, points
+from convspec.plot.canvas import axes_or_new, finish, points, sigma
 from convspec.plot.palette import CYCLE, DIVERGING
 from convspec.spectrum import Spectrum
 from convspec.spectrum.result import FloatArray
@@ -19,9 +19,6 @@ __all__ = ["singular_vectors"]
 
 GAP = 0.08  # between pictures, in widths of one
 STYLES = ("-", "--", "-.", ":")
-SUBSCRIPT = str.maketrans(
-    "0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089"
-)
 
 
 def singular_vectors(
@@ -126,7 +123,7 @@ def _name(spec: Spectrum, place: int) -> str:
     total = min(spec.shape)
     smallest = not spec.complete and spec.which == "smallest"
     index = place + 1 + (total - len(spec.values) if smallest else 0)
-    return f"\u03c3{index}".translate(SUBSCRIPT) + f" = {spec.values[place]:.3g}"
+    return f"{sigma(index)} = {spec.values[place]:.3g}"
 
 
 def _pictures(vector: FloatArray, most: int, rgb: bool) -> list[tuple[FloatArray, str]]:

@@ -17,7 +17,7 @@ from convspec.errors import NotFiniteError, UnsupportedLayer
 from convspec.layers import layer_type
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
-from convspec.report.calls import Call, example_inputs, trace_calls
+from convspec.report.calls import Call, example_inputs, plain_shape, trace_calls
 from convspec.report.enclose import bounds_of, too_costly
 from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.layer import LayerReport
@@ -26,7 +26,6 @@ from convspec.report.model import ModelReport
 from convspec.report.provenance import provenance
 from convspec.rounding import down, up
 from convspec.spectrum import Spectrum, explain, spectrum
-from convspec.spectrum.envelope.jobs import phase_count
 
 __all__ = ["analyze"]
 
@@ -75,29 +74,29 @@ def analyze(
         A :class:`ModelReport`, whose ``repr`` is the table.
 
     Raises:
+        TypeError: If the model is no module, or not one of ``input_shape`` and ``inputs``
+            is given.
         UnreadableModel: If the model does not run on the input.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
-        ValueError: If phases is not an integer of at least 0, or worst_case_seconds not
-            a number of at least 0.
+        ValueError: If phases is not an integer of at least 0, or a limit not a number
+            of at least 0.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"analyze takes a torch.nn.Module; got {type(model).__name__}; wrap what is "
+            "none in a module whose forward calls it"
+        )
     if (input_shape is None) == (inputs is None):
         raise TypeError("analyze needs either input_shape or inputs, and not both")
     if isinstance(inputs, torch.Tensor):
         inputs = (inputs,)
     if inputs is None:
-        assert input_shape is not None
+        input_shape = plain_shape(input_shape)
         inputs = example_inputs(model, input_shape)
-    if not worst_case_seconds >= 0:
-        raise ValueError(
-            "worst_case_seconds must be at least 0, which leaves the worst case out; got "
-            f"{worst_case_seconds!r}"
-        )
-    limits = Limits(
-        max_flops, max_bytes, phase_count(phases), envelope_flops, worst_case_seconds
-    )
+    limits = Limits(max_flops, max_bytes, phases, envelope_flops, worst_case_seconds)
     shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
-    argument = "inputs=..." if input_shape is None else _written(input_shape)
+    argument = "inputs=..." if input_shape is None else repr(input_shape)
     origin = provenance(model, argument, limits)
     trace = trace_calls(model, inputs)
     sizes = Counter(call.name for call in trace.calls)
@@ -187,11 +186,6 @@ def _exact_norm(exact: Spectrum) -> Bound:
         "any operator" if exact.method == "dense" else "block circulant",
         "convspec.spectrum",
     )
-
-
-def _written(shape: Sequence[Any]) -> str:
-    """A shape, or several, as a tuple in Python."""
-    return repr(tuple(tuple(x) if isinstance(x, Sequence) else x for x in shape))
 
 
 def _shown(x: Any) -> Any:

@@ -11,10 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from convspec.arguments import is_integer
 from convspec.errors import UnreadableModel, UnsupportedLayer
 from convspec.layers import is_convolution, is_lazy, layer_type
 
-__all__ = ["Call", "Trace", "example_inputs", "trace_calls"]
+__all__ = ["Call", "Trace", "example_inputs", "plain_shape", "trace_calls"]
+
+# integers, or several tuples of them
+Shape = tuple[Any, ...]
 
 
 @dataclass
@@ -95,23 +99,31 @@ def trace_calls(model: nn.Module, inputs: Sequence[Any]) -> Trace:
     return Trace(list(found.values()), unused, _sharing(names))
 
 
-def example_inputs(model: nn.Module, input_shape: Sequence[Any]) -> tuple[Tensor, ...]:
-    """Zeros (1, *shape) for one shape, or for each of several, in the model's dtype.
+def example_inputs(model: nn.Module, input_shape: Shape) -> tuple[Tensor, ...]:
+    """Zeros (1, *shape) for one shape, or for each of several, in the model's dtype."""
+    several = isinstance(input_shape[0], tuple)
+    shapes = input_shape if several else (input_shape,)
+    like = next(filter(_is_numeric, model.parameters()), torch.zeros(1))
+    return tuple(like.new_zeros(1, *shape, requires_grad=False) for shape in shapes)
+
+
+def plain_shape(input_shape: Any) -> Shape:
+    """A shape, or one per input, in plain integers.
 
     Raises:
-        UnreadableModel: If the shape is not integers, or sequences of integers.
+        UnreadableModel: If it is not positive integers, or sequences of them.
     """
-    entries = list(input_shape) if isinstance(input_shape, Sequence) else []
+    entries = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
     several = bool(entries) and all(isinstance(s, Sequence) for s in entries)
-    shapes = entries if several else [entries]
+    shapes = entries if several else (entries,)
     numbers = [number for shape in shapes for number in shape]
-    if not numbers or not all(isinstance(n, int) and n > 0 for n in numbers):
+    if not numbers or not all(is_integer(n) and n > 0 for n in numbers):
         raise UnreadableModel(
             "input_shape must be positive integers without the batch, (3, 224, 224), or "
             f"one such shape per input; got {input_shape!r}"
         )
-    like = next(filter(_is_numeric, model.parameters()), torch.zeros(1))
-    return tuple(like.new_zeros(1, *shape, requires_grad=False) for shape in shapes)
+    plain = tuple(tuple(int(number) for number in shape) for shape in shapes)
+    return plain if several else plain[0]
 
 
 def _is_numeric(parameter: nn.Parameter) -> bool:

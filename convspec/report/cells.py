@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
+from convspec import decimals
 from convspec.report.layer import Known
 
 __all__ = [
@@ -53,12 +53,12 @@ def quantity(known: Known, most: float | None = None, digits: int = DIGITS) -> s
 
 def rounded_down(value: float, digits: int = DIGITS) -> str:
     """An integer as it is, else so many digits, at most the value."""
-    return _rounded(value, ROUND_FLOOR, digits)
+    return decimals.rounded_down(value, digits)
 
 
 def rounded_up(value: float, digits: int = DIGITS) -> str:
     """An integer as it is, else so many digits, at least the value."""
-    return _rounded(value, ROUND_CEILING, digits)
+    return decimals.rounded_up(value, digits)
 
 
 def shape(numbers: Sequence[int]) -> str:
@@ -76,12 +76,3 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode()
         for char in text
     )
-
-
-def _rounded(value: float, rounding: str, digits: int) -> str:
-    if isinstance(value, int):
-        return str(value)
-    cut = Context(prec=digits, rounding=rounding).create_decimal_from_float(value)
-    short = f"{float(cut):.{digits}g}"
-    small = 1e4 <= value < 1e7  # without an exponent, which would be longer
-    return f"{cut.normalize():f}" if "e+" in short and small else short

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convspec.arguments import integer
+
 __all__ = ["Limits"]
 
 
@@ -17,6 +19,9 @@ class Limits:
         phases: Phase shifts of each torus of an envelope.
         envelope_flops: Operations on an envelope.
         worst_case_seconds: Wall time of the search for the worst case.
+
+    Raises:
+        ValueError: If one is not a number of at least 0, or phases no integer.
     """
 
     max_flops: float
@@ -24,3 +29,17 @@ class Limits:
     phases: int
     envelope_flops: float
     worst_case_seconds: float
+
+    def __post_init__(self) -> None:
+        if not self.worst_case_seconds >= 0:
+            raise ValueError(
+                "worst_case_seconds must be at least 0, which leaves the worst case out; "
+                f"got {self.worst_case_seconds!r}"
+            )
+        for name in ("max_flops", "max_bytes", "envelope_flops"):
+            limit = getattr(self, name)
+            if not limit >= 0:
+                raise ValueError(
+                    f"{name} must be at least 0; got {limit!r}; inf is no limit"
+                )
+        object.__setattr__(self, "phases", integer("phases", self.phases, 0))

@@ -9,7 +9,7 @@ import operator
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -139,12 +139,17 @@ class ModelReport:
         return "\n\n".join("\n".join(part) for part in parts if part)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the singular values themselves, of which quantiles are kept."""
+        """Everything but the singular values themselves, of which quantiles are kept.
+
+        Where the report comes from is under ``"provenance"``: class of the model, the
+        call with all its settings, versions and date, or None.
+        """
         return {
             "input_shape": self.input_shape,
             "layers": [layer.to_dict() for layer in self.layers],
             "unused": list(self.unused),
             "notes": list(self.notes),
+            "provenance": None if self.provenance is None else asdict(self.provenance),
         }
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
@@ -197,7 +202,8 @@ class ModelReport:
         """A LaTeX ``tabular`` with the rules of ``booktabs``, one line per layer.
 
         Exact numbers are rounded to the nearest, enclosures ``[a, b]`` outward and worst
-        cases up, so that bounds in print are bounds still.
+        cases up, so that bounds in print are bounds still. Names of layers in other than
+        Latin letters take XeLaTeX or LuaLaTeX.
 
         Args:
             columns: Of ``"layer"``, ``"kernel"``, ``"input"``, ``"output"``,

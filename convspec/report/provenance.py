@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -32,7 +31,7 @@ class Provenance:
 
     model: str
     call: str
-    versions: Mapping[str, str]
+    versions: dict[str, str]
     date: str
 
 

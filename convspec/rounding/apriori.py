@@ -13,6 +13,9 @@ from convspec.matrix import frobenius_norm
 
 __all__ = ["sum_error", "svd_error", "symbol_error"]
 
+# machine epsilon of float64
+EPS = 2.0**-52
+
 
 def svd_error(rows: int, columns: int, norm: float, eps: float) -> float:
     """Bound on ``|computed - exact|`` for LAPACK's singular values of a given matrix.
@@ -38,7 +41,7 @@ def sum_error(weight: Tensor, overlaps: Sequence[IntArray], eps: float) -> float
     return taps * eps * frobenius_norm(weight.detach().abs(), overlaps)
 
 
-def symbol_error(weight: Tensor, eps: float) -> float:
+def symbol_error(weight: Tensor, eps: float = EPS) -> float:
     """Bound on the norm error of ``F(w) = sum_t K_t exp(i <t, w>)`` evaluated on a grid.
 
     Entrywise ``|fl(F) - F| <= (taps + phase) eps sum_t |K_t|``: the angle ``2 pi sum_j

@@ -15,18 +15,24 @@ import math
 import torch
 from torch import Tensor
 
-from convspec.rounding.directed import gamma, up
+from convspec.rounding.directed import UNIT, gamma, up
 from convspec.rounding.norms import above, frobenius_above
 from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["gram_matrix", "product_error", "small_side_first"]
 
 
-def product_error(inner: int, is_complex: bool) -> float:
-    """Number g with ``|fl(XY) - XY| <= g |X| |Y|`` for ``inner`` inner terms."""
+def product_error(inner: int, is_complex: bool, unit: float = UNIT) -> float:
+    """Number g with ``|fl(XY) - XY| <= g |X| |Y|`` for ``inner`` inner terms.
+
+    Args:
+        inner: The columns of X.
+        is_complex: Whether the factors are.
+        unit: The unit roundoff of the arithmetic.
+    """
     if is_complex:
-        return up(up(math.sqrt(2)) * gamma(2 * inner))
-    return gamma(inner)
+        return up(up(math.sqrt(2)) * gamma(2 * inner, unit))
+    return gamma(inner, unit)
 
 
 def small_side_first(matrices: Tensor) -> Tensor:
@@ -40,7 +46,7 @@ def gram_matrix(matrices: Tensor) -> tuple[Tensor, Tensor]:
     ``|| |X| |X|^T ||_2 <= ||X||_F^2``.
 
     Args:
-        matrices: (..., r, c) with entries of size at most 1.
+        matrices: (..., r, c), entries below 2^60.
 
     Returns:
         (..., n, n) with n = min(r, c), and (...).

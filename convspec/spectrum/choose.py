@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from convspec.arguments import is_integer
 from convspec.errors import NotConverged, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator, require_operator
@@ -212,8 +213,7 @@ def _check(
     if which not in ("largest", "smallest"):
         raise ValueError(f"which must be 'largest' or 'smallest'; got {which!r}")
     length = min(op.shape)
-    integer = isinstance(k, int | np.integer) and not isinstance(k, bool)
-    if k is not None and not (integer and 1 <= k <= length):
+    if k is not None and not (is_integer(k) and 1 <= k <= length):
         raise ValueError(
             f"k must be None or an integer from 1 to min(m, n) = {length}; got {k!r}"
         )

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convspec.arguments import per_axis
-from convspec.bounds.worst_case_result import WorstCase
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
 from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.spectrum.result import FloatArray
 from convspec.symbol import Symbol
+
+if TYPE_CHECKING:
+    from convspec.bounds import WorstCase
 
 __all__ = ["FrequencyResponse", "frequency_response"]
 

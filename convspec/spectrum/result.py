@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from convspec.decimals import rounded_up
 from convspec.errors import NotApplicable
 
 __all__ = ["FloatArray", "Spectrum"]
@@ -184,5 +185,5 @@ class Spectrum:
         return (
             f"<Spectrum of {self.shape[0]} x {self.shape[1]}: {count} singular values, "
             f"{self.values[0]:.6g} ... {self.values[-1]:.6g}, "
-            f"{self.method}, error <= {np.max(self.error):.1e}>"
+            f"{self.method}, error <= {rounded_up(float(np.max(self.error)), 2)}>"
         )

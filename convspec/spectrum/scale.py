@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from convspec.operator import ConvOperator
+from convspec.rounding.scaling import ldexp, real_parts
 from convspec.spectrum.reduce import ReadAxis
 from convspec.spectrum.result import FloatArray
 
@@ -33,12 +33,8 @@ def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]
         live = torch.zeros(axis.kernel, dtype=torch.bool, device=weight.device)
         live[torch.as_tensor(taps, device=weight.device)] = True
         weight = torch.where(live.reshape(-1, *[1] * (weight.ndim - 3 - j)), weight, 0)
-    exponent = math.frexp(_largest(weight))[1]
-    if abs(exponent) < 1000:
-        weight = weight * 2.0**-exponent
-    else:  # in two steps: 2^1074 alone would overflow
-        half = -exponent // 2
-        weight = weight * 2.0**half * 2.0 ** (-exponent - half)
+    exponent = math.frexp(float(real_parts(weight).abs().max()))[1]
+    weight = ldexp(weight, -exponent)
     work = weight.to(dtype.to_complex() if op.dtype.is_complex else dtype)
     return op.with_weight(work), exponent
 
@@ -56,8 +52,3 @@ def scaled_back(
     rounded = (np.asarray(error) > 0) & ((bound < tiny) | (restored.min() < tiny))
     bound = np.where(rounded, np.nextafter(bound, np.inf), bound)
     return restored, bound if np.ndim(error) else float(bound)
-
-
-def _largest(weight: Tensor) -> float:
-    parts = torch.view_as_real(weight) if weight.is_complex() else weight
-    return float(parts.abs().max())

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from convspec.arguments import per_axis
+from convspec.arguments import integer, per_axis
 from convspec.geometry import ConvGeometry
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator, require_operator
@@ -79,15 +79,13 @@ def spectral_density(
         True
     """
     require_operator(op, "spectral_density")
-    _require_integer("probes", probes, 2, "one probe has no standard error")
-    _require_integer("steps", steps, 1, "60 are usual")
-    _require_integer("seed", seed, 0, "any other fixes the probes as well")
+    probes = integer("probes", probes, 2, "one probe has no standard error")
+    steps = integer("steps", steps, 1, "60 are usual")
+    seed = integer("seed", seed, 0, "any other fixes the probes as well")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     work, exponent = normalised(op, dtype)
-    gauss, radau = lanczos_rules(
-        work, int(probes), min(int(steps), *op.shape), int(seed), max_bytes
-    )
+    gauss, radau = lanczos_rules(work, probes, min(steps, *op.shape), seed, max_bytes)
     return Density(
         nodes=_ldexp(gauss.nodes, exponent),
         weights=gauss.weights,
@@ -97,7 +95,7 @@ def spectral_density(
         method="lanczos",
         exact_frobenius_norm=_frobenius_norm(op),
         boundary_fraction=boundary_fraction(op.geometry),
-        seed=int(seed),
+        seed=seed,
         controlled=bool(control),
         eps=torch.finfo(dtype).eps,
     )
@@ -189,11 +187,3 @@ def _ldexp(values: FloatArray, exponent: int) -> FloatArray:
     with np.errstate(over="ignore"):  # beyond float64 a value is inf
         scaled: FloatArray = np.ldexp(values, exponent)
     return scaled
-
-
-def _require_integer(name: str, value: int, least: int, hint: str) -> None:
-    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not (integer and value >= least):
-        raise ValueError(
-            f"{name} must be an integer of at least {least}; got {value!r}; {hint}"
-        )

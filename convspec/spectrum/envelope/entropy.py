@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from convspec.spectrum.envelope.outward import EPS
+from convspec.spectrum.envelope.outward import EPS, prefix_sums
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["effective_rank_above", "effective_rank_below"]
@@ -39,8 +39,8 @@ def effective_rank_below(
         nuclear: Enclosure of ``sum sigma_i``.
     """
     low, high, exponent = _scaled_down(lower, upper)
-    sums = _prefix(high) + _prefix(low[::-1])[::-1]
-    logs = _prefix(_times_log(high)) + _prefix(_times_log(low[::-1]))[::-1]
+    sums = prefix_sums(high) + prefix_sums(low[::-1])[::-1]
+    logs = prefix_sums(_times_log(high)) + prefix_sums(_times_log(low[::-1]))[::-1]
     sums = np.maximum.accumulate(sums)
     slack = 4 * (len(low) + 8) * EPS * sums[-1]
     with np.errstate(over="ignore", under="ignore"):
@@ -87,9 +87,9 @@ def _best_level(low: FloatArray, high: FloatArray) -> float:
 
     H grows with a value below ``exp(sum p_i ln sigma_i)`` and falls with one above.
     """
-    below, above = _prefix(low), _prefix(high[::-1])[::-1]
-    below_logs = _prefix(_times_log(low))
-    above_logs = _prefix(_times_log(high[::-1]))[::-1]
+    below, above = prefix_sums(low), prefix_sums(high[::-1])[::-1]
+    below_logs = prefix_sums(_times_log(low))
+    above_logs = prefix_sums(_times_log(high[::-1]))[::-1]
     bottom, top = max(float(high[-1]), TINY) / 2, float(high[0])
     for _ in range(60):
         level = math.sqrt(bottom * top)
@@ -118,7 +118,3 @@ def _times_log(values: FloatArray) -> FloatArray:
     """``x ln x``, 0 at 0."""
     found: FloatArray = values * np.log(np.where(values > 0, values, 1.0))
     return found
-
-
-def _prefix(values: FloatArray) -> FloatArray:
-    return np.concatenate([np.zeros(1), np.cumsum(values)])

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from convspec.arguments import integer
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.choose import explain, spectrum
@@ -16,7 +17,6 @@ from convspec.spectrum.envelope.frobenius import frobenius_norm
 from convspec.spectrum.envelope.jobs import (
     Job,
     affordable,
-    phase_count,
     torus_jobs,
     unfolding_job,
 )
@@ -98,7 +98,7 @@ def spectral_envelope(
         True
     """
     require_operator(op, "spectral_envelope")
-    phases = phase_count(phases)
+    phases = integer("phases", phases, 0)
     vectors = None if leading is None else _vectors(leading, op)
     work, exponent = normalised(op, torch.float64)
     norm = frobenius_norm(work)

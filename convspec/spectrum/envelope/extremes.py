@@ -21,7 +21,7 @@ import math
 
 import numpy as np
 
-from convspec.spectrum.envelope.outward import EPS
+from convspec.spectrum.envelope.outward import EPS, prefix_sums
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["concentrated", "even"]
@@ -44,7 +44,7 @@ def concentrated(
         return edge
     low, high, exponent, square = _scaled_down(lower, upper, norm, side)
     # squares of the vectors that are high on the first j places and low behind
-    sums = np.maximum.accumulate(_prefix(high**2) + _prefix(low[::-1] ** 2)[::-1])
+    sums = np.maximum.accumulate(prefix_sums(high**2) + prefix_sums(low[::-1] ** 2)[::-1])
     goal = square + side * 4 * (len(low) + 8) * EPS * (sums[-1] + square)
     j = int(np.searchsorted(sums, goal, side="right" if side < 0 else "left")) - 1
     if j < 0 or j >= len(low):
@@ -60,7 +60,7 @@ def even(lower: FloatArray, upper: FloatArray, norm: float, side: int) -> FloatA
     if not np.isfinite(upper).all() or not upper.any():
         return edge
     low, high, exponent, square = _scaled_down(lower, upper, norm, side)
-    below, above = _prefix(low**2), _prefix(high[::-1] ** 2)[::-1]
+    below, above = prefix_sums(low**2), prefix_sums(high[::-1] ** 2)[::-1]
     goal = square + side * 4 * (len(low) + 8) * EPS * (above[0] + square)
 
     def squares(level: float) -> float:
@@ -88,7 +88,3 @@ def _scaled_down(
         scaled = float(np.ldexp(norm, -exponent))
     square = max(0.0, math.nextafter(scaled * scaled, side * math.inf))
     return low, high, exponent, square
-
-
-def _prefix(values: FloatArray) -> FloatArray:
-    return np.concatenate([np.zeros(1), np.cumsum(values)])

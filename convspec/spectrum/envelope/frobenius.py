@@ -9,7 +9,7 @@ import numpy as np
 from convspec import matrix
 from convspec.operator import ConvOperator
 from convspec.rounding import down_nonnegative, up
-from convspec.spectrum.envelope.outward import EPS
+from convspec.spectrum.envelope.outward import EPS, prefix_sums
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["frobenius_bounds", "frobenius_norm"]
@@ -52,7 +52,7 @@ def frobenius_bounds(
     """
     length = len(upper)
     unit = 4 * (length + 8) * EPS
-    below = _prefix(lower**2)
+    below = prefix_sums(lower**2)
     missing = max(0.0, squares[1] - below[-1]) + unit * (squares[1] + below[-1])
     counts = np.arange(1, length + 1)
     better_upper = np.sqrt((below[1:] + missing) / counts) * (1 + 8 * EPS)
@@ -64,7 +64,7 @@ def frobenius_bounds(
     better_lower = np.zeros(length)
     if not np.isfinite(upper).all():
         return better_lower, better_upper
-    above = _prefix(upper**2)
+    above = prefix_sums(upper**2)
     excess = above[-1] - squares[0] + unit * above[-1]
     for k in _windows(length):
         mean = (above[k:] - above[:-k] - excess) / k
@@ -72,10 +72,6 @@ def frobenius_bounds(
         part = better_lower[: len(least)]
         np.maximum(part, least, out=part)
     return better_lower, better_upper
-
-
-def _prefix(values: FloatArray) -> FloatArray:
-    return np.concatenate([np.zeros(1), np.cumsum(values)])
 
 
 def _windows(length: int) -> list[int]:

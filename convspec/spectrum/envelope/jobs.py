@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
-import numpy as np
 from torch import Tensor
 
 from convspec.spectrum.envelope.bands import Shift
 from convspec.spectrum.envelope.tables import KINDS, Relation
 from convspec.spectrum.envelope.torus import Torus, Turns, torus_flops, turns_of
 
-__all__ = ["Job", "affordable", "phase_count", "torus_jobs", "unfolding_job"]
+__all__ = ["Job", "affordable", "torus_jobs", "unfolding_job"]
 
 Axes = Sequence[dict[str, list[Relation]]]
 
@@ -33,18 +32,6 @@ class Job:
     turns: Turns
     flops: float
     shifts: list[tuple[str, Shift]] = field(default_factory=list)
-
-
-def phase_count(phases: int) -> int:
-    """A number of phases, 0 for no torus.
-
-    Raises:
-        ValueError: If it is not an integer of at least 0.
-    """
-    integer = isinstance(phases, int | np.integer) and not isinstance(phases, bool)
-    if not (integer and phases >= 0):
-        raise ValueError(f"phases must be an integer of at least 0; got {phases!r}")
-    return int(phases)
 
 
 def torus_jobs(

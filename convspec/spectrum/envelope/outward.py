@@ -13,6 +13,7 @@ __all__ = [
     "EPS",
     "log_sum",
     "power_norm",
+    "prefix_sums",
     "scaled",
     "scaled_ends",
     "total",
@@ -46,6 +47,11 @@ def total(values: FloatArray) -> float:
         return math.fsum(values.tolist())
     except OverflowError:
         return math.inf
+
+
+def prefix_sums(values: FloatArray) -> FloatArray:
+    """The sums of the first 0, 1, ... values, rounded to the nearest; (n + 1,)."""
+    return np.concatenate([np.zeros(1), np.cumsum(values)])
 
 
 def power_norm(values: FloatArray, p: float, side: int) -> float:

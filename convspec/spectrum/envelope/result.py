@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from convspec.decimals import rounded_down, rounded_up
 from convspec.geometry import IntArray
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.entropy import effective_rank_above, effective_rank_below
@@ -271,14 +272,19 @@ class Envelope:
         tori = f" ({done} of {planned} tori)" if done < planned else ""
         return (
             f"<Envelope of {self.shape[0]} x {self.shape[1]}: {len(self)} singular "
-            f"values, norm in [{self.lower[0]:.6g}, {self.upper[0]:.6g}], last in "
-            f"[{self.lower[-1]:.6g}, {self.upper[-1]:.6g}], by {names}{tori}>"
+            f"values, norm in {_interval(self.norm)}, last in "
+            f"{_interval(self.smallest)}, by {names}{tori}>"
         )
 
 
 def _square_below(numerator: float, denominator: float) -> float:
     """At most ``(numerator / denominator)^2``."""
     return down_nonnegative(down_nonnegative(numerator / denominator) ** 2)
+
+
+def _interval(ends: Enclosure) -> str:
+    """``[a, b]`` in print, rounded outward."""
+    return f"[{rounded_down(ends[0], 6)}, {rounded_up(ends[1], 6)}]"
 
 
 def _at_least(values: FloatArray, thresholds: FloatArray) -> IntArray:
