@@ -39,7 +39,9 @@ def test_cells_cover_the_torus(degrees: tuple[float, ...], real: bool) -> None:
         reach = max(steps[:2]) + sum(steps[2:])
         assert reach <= cells.reach <= reach * (1 + 1e-6)
         smaller = cells.split()
-        assert smaller.reach == pytest.approx(cells.reach / 2, rel=1e-12)
+        # spans are multiples of 2^-32
+        assert smaller.reach == pytest.approx(cells.reach / 2, rel=1e-6)
+        assert smaller.reach >= cells.reach / 2
         cells = smaller
 
 

@@ -53,7 +53,7 @@ class Cells:
         groups: int,
         degrees: Sequence[float],
         real: bool,
-        reach: float | None = None,
+        reaches: Sequence[float] = (),
     ) -> Cells:
         """Cells that cover the torus once for each group, half of it for real weights.
 
@@ -63,14 +63,14 @@ class Cells:
             groups: Number of groups.
             degrees: n_j per axis.
             real: Whether w and -w are equivalent.
-            reach: What the cells' reach must not exceed, but for the enlargement; unless
-                told one that makes neither few cells nor too many.
+            reaches: What the cells' reach must not exceed, but for the enlargement: the
+                first of these that does not make many cells, else the last; as good for
+                most purposes unless told.
         """
-        if reach is None:
-            reaches = FIRST_REACHES[len(degrees)]
-            sizes = [groups * cls.count(degrees, False, reach) for reach in reaches]
-            few = (r for r, n in zip(reaches, sizes, strict=True) if n <= MANY_CELLS)
-            reach = next(few, reaches[-1])
+        reaches = reaches or FIRST_REACHES[len(degrees)]
+        sizes = [groups * cls.count(degrees, False, reach) for reach in reaches]
+        few = (r for r, n in zip(reaches, sizes, strict=True) if n <= MANY_CELLS)
+        reach = next(few, reaches[-1])
         counts = _counts(degrees, reach)
         places = torch.cartesian_prod(*[torch.arange(count) for count in counts])
         places = places.reshape(-1, len(counts))

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.supremum_cells import MANY_CELLS, Cells
+from convspec.bounds.supremum_rule import Rule
 
 __all__ = ["first_cover", "sample"]
 
-# rho of the sample's cells, and how many of them are looked at
-SAMPLE_REACHES = {1: 0.4, 2: 0.55, 3: 1.2}
+# rho of the sample's cells, larger where that makes many, and how many are looked at
+SAMPLE_REACHES = {1: (0.4, 0.75, 1.5), 2: (0.55, 0.8, 1.5), 3: (1.2, 1.5)}
 SAMPLE = 2**14
-# candidates: reaches down from the first, so many for each factor of 2
-LARGEST, OCTAVE, REACHES = 1.4, 4, 60
+# candidates: reaches down from the sample's, so many for each factor of 2
+OCTAVE, REACHES = 4, 56
 # what the look at a cell that fails costs, in tests, and what a level costs beside them
 LOOK, LEVEL = 1.0, 8.0
 # of the cells that a sample of m frequencies does not show: 1 / m would be one of them
@@ -37,8 +38,9 @@ def first_cover(
     some: Cells,
     groups: int,
     squares: Tensor,
-    fails: Callable[[Tensor, float], Tensor],
+    rule: Rule,
     peak: float,
+    bend: float,
     allows: Callable[[int], bool],
 ) -> Cells:
     """The cover from which a search is expected to take the fewest tests.
@@ -47,51 +49,54 @@ def first_cover(
         some: Where the sample was taken.
         groups: Number of groups.
         squares: The sample: the square of the singular value at each centre.
-        fails: Which centres of such squares would fail as those of cells of some reach.
+        rule: What is to be proven.
         peak: The most extreme square known.
-        allows: Whether the budget allows so many tests; the coarsest cover is tried even
-            if it does not.
+        bend: Of the sample's cells, see ``Gram.bend``; the largest.
+        allows: Whether the budget allows so many tests; the cover of the sample's reach
+            is tried even if it does not.
     """
     dim = len(some.degrees)
-    reaches = [LARGEST * 2 ** (-step / OCTAVE) for step in range(REACHES)]
-    shares = _shares(reaches, dim, squares, fails, peak)
-    sizes, costs = [], []
+    reaches = [some.reach * 2 ** (-step / OCTAVE) for step in range(REACHES)]
+    bends = [bend * (reach / some.reach) ** 2 for reach in reaches]
+    shares = _shares(reaches, bends, squares, rule, peak, dim)
+    sizes: list[int] = []
     for reach in reaches:
         size = groups * Cells.count(some.degrees, some.real, reach)
         if sizes and (size > MANY_CELLS or not allows(size)):
             break
         sizes.append(size)
     later = [0.0] * (len(reaches) + OCTAVE)  # what the parts of cells that fail cost
-    volume = groups * Cells.count(some.degrees, some.real, LARGEST)
     for step in reversed(range(len(reaches))):
-        cells = volume * 2 ** (dim * step / OCTAVE)
+        cells = sizes[0] * 2 ** (dim * step / OCTAVE)
         if shares[step] > 0:
             parts = (2**dim + LOOK) * cells * shares[step]
             later[step] = LEVEL + parts + later[step + OCTAVE]
     costs = [size + later[step] for step, size in enumerate(sizes)]
     best = min(range(len(costs)), key=costs.__getitem__)
-    return Cells.cover(groups, some.degrees, some.real, reaches[best])
+    return Cells.cover(groups, some.degrees, some.real, reaches[best : best + 1])
 
 
 def _shares(
     reaches: list[float],
-    dim: int,
+    bends: list[float],
     squares: Tensor,
-    fails: Callable[[Tensor, float], Tensor],
+    rule: Rule,
     peak: float,
+    dim: int,
 ) -> list[float]:
     """About which share of the cells of each reach fails.
 
     Beyond what the sample shows, the frequencies that fail lie around a maximum: their
     volume goes with the reach to the power d, until the maximum itself passes.
     """
-    shares: list[float] = []
-    last = None  # the largest reach that the sample does not show to fail
+    shares = [0.0] * len(reaches)
+    last = 0.0  # the largest reach at which the sample does not show any
     top = torch.tensor([peak], dtype=torch.float64)
-    for reach in reaches:
-        share = float(fails(squares, reach).double().mean())
-        if share == 0.0 and bool(fails(top, reach)):
+    for step, (reach, bend) in enumerate(zip(reaches, bends, strict=True)):
+        shares[step] = float(rule.fails(squares, reach, bend).double().mean())
+        if shares[step] == 0.0:
+            if not rule.fails(top, reach, bend):
+                break
             last = last or reach
-            share = UNSEEN / len(squares) * (reach / last) ** dim
-        shares.append(share)
+            shares[step] = UNSEEN / len(squares) * (reach / last) ** dim
     return shares

@@ -125,9 +125,10 @@ class Largest:
         """Whether a value is nearer to the extreme."""
         return value > than
 
-    def fails(self, squares: Tensor, reach: float) -> Tensor:
+    def fails(self, squares: Tensor, reach: float, bend: float) -> Tensor:
         """About which of the centres fail, by their squares."""
-        return squares > (self.target * math.cos(min(reach, math.pi / 2))) ** 2
+        level = (self.target * math.cos(min(reach, math.pi / 2))) ** 2
+        return squares > max(level, self.target**2 - bend)
 
     def must_improve(self, value: float, reach: float) -> bool:
         """Whether a cell can fail only because its centre beats the best value found."""
@@ -192,11 +193,12 @@ class Smallest:
         """Whether a value is nearer to the extreme."""
         return value < than
 
-    def fails(self, squares: Tensor, reach: float) -> Tensor:
+    def fails(self, squares: Tensor, reach: float, bend: float) -> Tensor:
         """About which of the centres fail, by their squares."""
         angle = min(reach, math.pi / 2)
         level = (self.target * math.cos(angle)) ** 2
-        return squares < level + (self.norm * math.sin(angle)) ** 2
+        level += (self.norm * math.sin(angle)) ** 2
+        return squares < min(level, self.target**2 + bend)
 
     def must_improve(self, value: float, reach: float) -> bool:
         """Whether a cell can fail only because its centre beats the best value found."""

@@ -126,8 +126,9 @@ class _Search:
             some,
             self.symbol.groups,
             squares,
-            self.rule.fails,
+            self.rule,
             self.peaks[0].value ** 2,
+            float(self.gram.bend(some.spans).max()),
             lambda tests: self.budget.allows(tests, FIRST_TESTS * each),
         )
         left, seen = some.take(slice(0)), len(cells) <= len(some)
