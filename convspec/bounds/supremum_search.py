@@ -34,8 +34,8 @@ THREAD_SIDE = 48
 ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**28, 128
 LEAST_CHUNK = 4
 # so many ascents at the start and after each of the first tests
-CLIMBS = 3
-EARLY_LOOKS = 3
+CLIMBS = 2
+EARLY_LOOKS = 2
 # a level begins with this many times as many cells as the sample has
 PART = 2
 # how near to a maximum first ascents go, relative to its square, as a share of rtol
