@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convspec.bounds.supremum_cells import Cells
 
@@ -39,7 +41,9 @@ def test_cells_cover_the_torus(degrees: tuple[float, ...], real: bool) -> None:
         reach = max(steps[:2]) + sum(steps[2:])
         assert reach <= cells.reach <= reach * (1 + 1e-6)
         smaller = cells.split()
-        assert smaller.reach == pytest.approx(cells.reach / 2, rel=1e-12)
+        # spans are multiples of 2^-32
+        assert smaller.reach == pytest.approx(cells.reach / 2, rel=1e-6)
+        assert smaller.reach >= cells.reach / 2
         cells = smaller
 
 
@@ -63,3 +67,66 @@ def test_cells_of_many_groups_are_coarser() -> None:
     few, many = Cells.cover(1, (1.0, 1.0), True), Cells.cover(2000, (1.0, 1.0), True)
     assert few.reach < many.reach < math.pi / 2
     assert many.groups.unique().tolist() == list(range(2000))
+
+
+REACHES = [1.4, 0.5236, 0.31, 0.131, 0.07]
+
+
+@pytest.mark.parametrize("reach", REACHES)
+@pytest.mark.parametrize("real", [True, False], ids=["real", "complex"])
+@pytest.mark.parametrize("degrees", DEGREES, ids=str)
+def test_covers_of_any_reach(
+    degrees: tuple[float, ...], real: bool, reach: float
+) -> None:
+    """With counts that are no powers of two, centres and spans are rounded."""
+    if len(degrees) == 3 and reach < 0.3:
+        reach *= 4
+    cells = Cells.cover(1, degrees, real, (reach,))
+    assert cells.reach <= reach * (1 + 1e-6)
+    count = Cells.count(degrees, real, reach)
+    assert abs(len(cells) - count) <= 4
+    generator = torch.Generator().manual_seed(2)
+    points = torch.rand(60, len(degrees), generator=generator, dtype=torch.float64)
+    assert float(distances(cells, points).max()) <= 1
+    for numbers in (cells.centres, torch.tensor(cells.spans)):
+        assert (numbers * 2**32 == (numbers * 2**32).round()).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.floats(0.15, 1.5),
+    st.lists(st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.5]), min_size=3, max_size=3),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_covers_hold_every_point(
+    dim: int, reach: float, degrees: list[float], real: bool, seed: int
+) -> None:
+    cells = Cells.cover(1, degrees[:dim], real, (reach if dim < 3 else 1.5,))
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(20, dim, generator=generator, dtype=torch.float64)
+    assert bool(cells.hold(points, 0.0).all())
+
+
+@pytest.mark.parametrize("degrees", DEGREES, ids=str)
+def test_parts_hold_a_point_down_to_the_smallest(degrees: tuple[float, ...]) -> None:
+    """Odd spans halve to the next multiple of 2^-32, and no point is lost by that."""
+    generator = torch.Generator().manual_seed(3)
+    point = torch.rand(1, len(degrees), generator=generator, dtype=torch.float64)
+    cells, levels = Cells.cover(1, degrees, False, (1.1,)), 0
+    while cells.divisible:
+        held = [cells.take(slice(i, i + 1)) for i in range(len(cells))]
+        cells = Cells.joined([one for one in held if one.hold(point, 0.0)])
+        assert len(cells) >= 1
+        cells, levels = cells.split(), levels + 1
+    assert bool(cells.hold(point, 0.0))
+    assert 20 < levels < 34
+
+
+def test_joined_cells_are_in_the_order_of_their_groups() -> None:
+    cells = Cells.cover(3, (1.0, 1.0), True)
+    odd = torch.arange(len(cells)) % 2 == 1
+    joined = Cells.joined([cells.take(odd), cells.take(~odd)])
+    assert (joined.groups == cells.groups).all()
+    assert len(torch.unique(joined.centres[joined.groups == 1], dim=0)) == len(cells) // 3

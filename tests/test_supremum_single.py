@@ -47,7 +47,7 @@ OFFSETS = [-1e-2, -1e-4, -1e-6, -1e-7, -1e-9, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3
 OFFSETS += [3e-3, 1e-2, 0.1, 1.0]
 
 
-@pytest.mark.parametrize("side", [2, 5, 16, 64, 200])
+@pytest.mark.parametrize("side", [2, 5, 16, 40, 64, 130, 200])
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_proves_only_what_is_so(make: Callable[[int], Tensor], side: int) -> None:
     gram = make(side)

@@ -28,7 +28,6 @@ from convspec.bounds.supremum_lanczos import largest_estimates
 from convspec.parallel import parallel_map
 from convspec.rounding.directed import down, up
 from convspec.rounding.norms import above
-from convspec.rounding.waves import TURN
 
 __all__ = ["Region", "prune"]
 
@@ -122,7 +121,7 @@ class _Search:
             if not len(left):
                 return left
             parts = 2**self.field.symbol.dim
-            if parts * len(left) > inside * (share + 0.1) or min(left.spans) < TURN:
+            if parts * len(left) > inside * (share + 0.1) or not left.divisible:
                 return left if inside <= WORTH * self.count else None
             cells = left.split()
 
@@ -134,7 +133,7 @@ class _Search:
             cap: M.
         """
         while len(cells):
-            if self.tests > 2 * self.count or min(cells.spans) < TURN:
+            if self.tests > 2 * self.count or not cells.divisible:
                 return None
             bend = float(above(self.field.gram.bend(cells.spans)).max())
             bent = down(down(cap * cap) - bend)

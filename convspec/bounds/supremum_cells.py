@@ -16,13 +16,16 @@ import torch
 from torch import Tensor
 
 from convspec.rounding.directed import up
+from convspec.rounding.waves import TURN, nearest_turns
 
-__all__ = ["Cells"]
+__all__ = ["MANY_CELLS", "Cells"]
 
 # rho of the first cells, by the number of axes; more where that makes many cells, but
 # below pi / 2
-FIRST_REACHES = {1: (0.4, 0.8, 1.5), 2: (0.4, 0.8, 1.5), 3: (1.0, 1.5)}
+FIRST_REACHES = {1: (0.2, 0.4, 0.75), 2: (0.4, 0.8, 1.5), 3: (1.2, 1.5)}
 MANY_CELLS = 2**16
+# more than the distance of a number, rounded once already, to a multiple of 2^-32
+ROUNDING = 0.6 * TURN
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Cells:
         groups: (k,), int64, ascending.
         centres: In turns, multiples of 2^-32 in [0, 1); (k, d).
         spans: Half the extent of a cell per axis, in turns: of the diamond's diagonals
-            on the first two axes.
+            on the first two axes. Multiples of 2^-32, too.
         degrees: n_j per axis.
         real: Whether w and -w are equivalent.
     """
@@ -45,29 +48,48 @@ class Cells:
     real: bool
 
     @classmethod
-    def cover(cls, groups: int, degrees: Sequence[float], real: bool) -> Cells:
-        """Cells that cover the torus once for each group, half of it for real weights."""
-        dim = len(degrees)
-        counts = [0]
-        for reach in FIRST_REACHES[dim]:
-            counts = [_count(2 * math.pi * n / reach) for n in degrees]
-            if groups * math.prod(counts) <= MANY_CELLS:
-                break
+    def cover(
+        cls,
+        groups: int,
+        degrees: Sequence[float],
+        real: bool,
+        reaches: Sequence[float] = (),
+    ) -> Cells:
+        """Cells that cover the torus once for each group, half of it for real weights.
+
+        Centres are rounded to multiples of 2^-32, and spans enlarged by what that takes.
+
+        Args:
+            groups: Number of groups.
+            degrees: n_j per axis.
+            real: Whether w and -w are equivalent.
+            reaches: What the cells' reach must not exceed, but for the enlargement: the
+                first of these that does not make many cells, else the last; as good for
+                most purposes unless told.
+        """
+        reaches = reaches or FIRST_REACHES[len(degrees)]
+        sizes = [groups * cls.count(degrees, False, reach) for reach in reaches]
+        few = (r for r, n in zip(reaches, sizes, strict=True) if n <= MANY_CELLS)
+        reach = next(few, reaches[-1])
+        counts = _counts(degrees, reach)
         places = torch.cartesian_prod(*[torch.arange(count) for count in counts])
-        places = places.reshape(-1, dim)
-        if dim >= 2:  # the centres of diamonds are every other point, as on a chessboard
+        places = places.reshape(-1, len(counts))
+        if len(counts) >= 2:  # centres of diamonds are every other point of a chessboard
             places = places[places[:, :2].sum(1) % 2 == 0]
-        centres = places / torch.tensor(counts, dtype=torch.float64)
-        spans = [1 / count for count in counts]
-        if dim != 2:  # the last axis is an interval of a full step
-            spans[-1] /= 2
+        centres = nearest_turns(places / torch.tensor(counts, dtype=torch.float64))
         one = torch.zeros(len(centres), dtype=torch.int64)
-        cells = cls(one, centres, tuple(spans), tuple(degrees), real)._unmirrored()
+        cells = cls(one, centres, _spans(counts), tuple(degrees), real)._unmirrored()
         return replace(
             cells,
             groups=torch.arange(groups).repeat_interleave(len(cells)),
             centres=cells.centres.repeat(groups, 1),
         )
+
+    @staticmethod
+    def count(degrees: Sequence[float], real: bool, reach: float) -> int:
+        """Cells of :meth:`cover` per group, but for a few that are their own mirrors."""
+        count = math.prod(_counts(degrees, reach)) // (2 if len(degrees) >= 2 else 1)
+        return count // 2 + 1 if real else count
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -103,13 +125,26 @@ class Cells:
                 held[j : j + 1024] |= (most <= 1 + slack).any(-1)
         return held
 
+    @classmethod
+    def joined(cls, parts: Sequence[Cells]) -> Cells:
+        """Cells of the same shape, in the order of their groups."""
+        groups = torch.cat([part.groups for part in parts])
+        centres = torch.cat([part.centres for part in parts])
+        order = groups.argsort(stable=True)
+        return replace(parts[0], groups=groups[order], centres=centres[order])
+
     def take(self, which: Tensor | slice) -> Cells:
         """The cells that a mask, an index or a slice picks."""
         return replace(self, groups=self.groups[which], centres=self.centres[which])
 
+    @property
+    def divisible(self) -> bool:
+        """Whether there are frequencies between the centres of a cell's parts."""
+        return min(self.spans) > TURN
+
     def split(self) -> Cells:
-        """Cells of half the reach that cover the same frequencies."""
-        half = tuple(span / 2 for span in self.spans)
+        """Cells of half the reach, but for rounding, that cover the same frequencies."""
+        half = tuple(TURN * math.ceil(span / TURN / 2) for span in self.spans)
         offsets = _children(half)
         centres = (self.centres[:, None, :] + offsets) % 1.0
         groups = self.groups.repeat_interleave(len(offsets))
@@ -144,6 +179,26 @@ def _children(half: tuple[float, ...]) -> Tensor:
     return torch.tensor(steps, dtype=torch.float64)
 
 
-def _count(steps: float) -> int:
-    """The least power of two that is at least ``steps`` and 2: its parts are exact."""
-    return 1 << max(1, math.ceil(math.log2(steps)))
+def _counts(degrees: Sequence[float], reach: float) -> list[int]:
+    """Steps per axis, even ones, as on a chessboard.
+
+    An interval of half a step reaches ``pi n / count``, a diamond ``2 pi n / count``, and
+    both together their sum.
+    """
+    steps = [math.pi * len(degrees) * degree / reach for degree in degrees]
+    return [2 * max(1, math.ceil(step / 2 - 1e-9)) for step in steps]
+
+
+def _spans(counts: Sequence[int]) -> tuple[float, ...]:
+    """Spans with which cells around rounded centres cover the torus.
+
+    With e the rounding and a, b the spans, ``|x| / a + |y| / b <= 1`` implies
+    ``(|x| + e) / a' + (|y| + e) / b' <= 1`` for a' and b' larger by the factor
+    ``1 + e / a + e / b``.
+    """
+    spans = [1 / count for count in counts]
+    if len(counts) != 2:  # the last axis is an interval of a full step
+        spans[-1] /= 2
+    parts = [spans[:2], spans[2:]]
+    wider = [s * (1 + sum(ROUNDING / t for t in part)) for part in parts for s in part]
+    return tuple(TURN * math.ceil(span / TURN) for span in wider)

@@ -122,9 +122,7 @@ class GramPolynomial:
         even = self._combine(groups, cosines, self._even)
         odd = self._combine(groups, sines, self._odd)
         if self.real:
-            values = torch.empty(even.shape, dtype=dtype)
-            parts = torch.view_as_real(values)
-            parts[..., 0], parts[..., 1] = even, odd
+            values = torch.complex(even.to(dtype.to_real()), odd.to(dtype.to_real()))
         else:
             values = (even + 1j * odd).to(dtype)
         return values.reshape(-1, self.side, self.side)

@@ -8,7 +8,11 @@ from torch import Tensor
 __all__ = ["largest_estimates", "largest_pair", "smallest_estimates"]
 
 STEPS = 16
+# from a good guess, to a rough vector
+NEAR_STEPS = 8
 RESTARTS = 12
+# accuracies that single precision serves for
+SINGLE_ACCURACY = 1e-4
 # up to this side all eigenvalues are cheap
 FULL_SIDE = 16
 
@@ -75,29 +79,35 @@ def largest_pair(F: Tensor, near: Tensor | None, accuracy: float) -> Tensor:
         accuracy: Relative residual to stop at.
     """
     side = F.shape[0]
+    rough = accuracy > SINGLE_ACCURACY
+    steps = min(NEAR_STEPS if rough and near is not None else STEPS, side)
     if near is None:
         generator = torch.Generator().manual_seed(side)
-        near = torch.randn(side, generator=generator, dtype=torch.float64).to(F.dtype)
-    vector: Tensor = near / near.norm()
+        near = torch.randn(side, generator=generator, dtype=torch.float64)
+    dtype = torch.complex64 if rough else F.dtype
+    A = F.to(dtype)
+    vector = near.to(dtype)
+    vector = vector / torch.linalg.vector_norm(vector)
     for _ in range(RESTARTS):
-        vector, residual = _restart(F, vector, min(STEPS, side))
+        vector, residual = _restart(A, vector, steps)
         if residual < accuracy:
             break
-    return vector
+    return vector.to(F.dtype)
 
 
 def _restart(F: Tensor, vector: Tensor, steps: int) -> tuple[Tensor, float]:
     """The Ritz vector of a Krylov space of ``F F^H`` and its relative residual."""
     basis = F.new_zeros((steps, len(vector)))
     images = F.new_zeros((steps, len(vector)))
+    small = 50 * torch.finfo(F.dtype).eps  # of norms: rounding alone
     for j in range(steps):
         basis[j] = vector
         images[j] = vector = F @ (F.mH @ vector)
         done = basis[: j + 1]
         for _ in range(2):
             vector = vector - (done.conj() @ vector) @ done
-        norm = float(vector.norm())
-        if norm <= 1e-14 * float(images[j].norm()):
+        norm = float(torch.linalg.vector_norm(vector))
+        if norm <= small * float(torch.linalg.vector_norm(images[j])):
             basis, images = basis[: j + 1], images[: j + 1]
             break
         vector = vector / norm

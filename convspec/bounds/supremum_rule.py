@@ -42,6 +42,9 @@ LIBM = 8
 SINGLE_SHARE = 0.25
 # targets leave this much of the gap to the rounding of its ends
 INSIDE = 0.999
+# Krylov dimensions of estimates: to tell cells apart, and to tell which of them fail,
+# for which the edge of a random layer's spectrum needs more
+ROUGH, CLOSE = 8, 24
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,9 @@ class Largest:
             passed[left] = at_most(gram[left], level[left], error[left])
         return passed
 
-    def squares(self, gram: Tensor) -> Tensor:
-        """About the largest eigenvalue, not above it."""
-        return largest_estimates(gram)
+    def squares(self, gram: Tensor, *, close: bool = False) -> Tensor:
+        """About the largest eigenvalue, not above it; closer to it if that is asked."""
+        return largest_estimates(gram, CLOSE if close else ROUGH)
 
     def order(self, squares: Tensor) -> Tensor:
         """The places of the most promising squares, best first."""
@@ -121,6 +124,11 @@ class Largest:
     def better(self, value: float, than: float) -> bool:
         """Whether a value is nearer to the extreme."""
         return value > than
+
+    def fails(self, squares: Tensor, reach: float, bend: float) -> Tensor:
+        """About which of the centres fail, by their squares."""
+        level = (self.target * math.cos(min(reach, math.pi / 2))) ** 2
+        return squares > max(level, self.target**2 - bend)
 
     def must_improve(self, value: float, reach: float) -> bool:
         """Whether a cell can fail only because its centre beats the best value found."""
@@ -173,8 +181,8 @@ class Smallest:
         bent = above(bend + up(self.target**2, 2), 2 * UNIT)
         return at_least(gram, bent.clamp(max=least), error)
 
-    def squares(self, gram: Tensor) -> Tensor:
-        """About the least eigenvalue, not below it."""
+    def squares(self, gram: Tensor, *, close: bool = False) -> Tensor:
+        """About the least eigenvalue, not below it; always as close."""
         return smallest_estimates(gram)
 
     def order(self, squares: Tensor) -> Tensor:
@@ -184,6 +192,13 @@ class Smallest:
     def better(self, value: float, than: float) -> bool:
         """Whether a value is nearer to the extreme."""
         return value < than
+
+    def fails(self, squares: Tensor, reach: float, bend: float) -> Tensor:
+        """About which of the centres fail, by their squares."""
+        angle = min(reach, math.pi / 2)
+        level = (self.target * math.cos(angle)) ** 2
+        level += (self.norm * math.sin(angle)) ** 2
+        return squares < min(level, self.target**2 + bend)
 
     def must_improve(self, value: float, reach: float) -> bool:
         """Whether a cell can fail only because its centre beats the best value found."""

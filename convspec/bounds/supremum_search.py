@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from convspec.bounds.supremum_cells import Cells
+from convspec.bounds.supremum_cover import first_cover, sample
 from convspec.bounds.supremum_direct import Gram
 from convspec.bounds.supremum_peak import MAX_STEPS, Peak, climb
 from convspec.bounds.supremum_rule import Rule
 from convspec.bounds.supremum_symbol import ReducedSymbol
 from convspec.parallel import available_cores, one_thread, parallel_map
-from convspec.rounding.waves import TURN
 
 __all__ = ["Budget", "Found", "search"]
 
@@ -33,9 +33,11 @@ THREAD_SIDE = 48
 # one thread is quicker than several that take turns
 ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**28, 128
 LEAST_CHUNK = 4
-# ascents at the start and after each of the first levels
-CLIMBS = 3
-EARLY_LEVELS = 2
+# so many ascents at the start and after each of the first tests
+CLIMBS = 2
+EARLY_LOOKS = 2
+# a level begins with this many times as many cells as the sample has
+PART = 2
 # how near to a maximum first ascents go, relative to its square, as a share of rtol
 ROUGH_SHARE = 0.03
 ROUGHEST, LEAST_ROUGH = 1e-4, 1e-6
@@ -43,8 +45,8 @@ ROUGH_STEPS = 12
 # how much weaker a bound is tried when the budget ends early
 SLACKS = (0.0, 1e-14, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 NOTHING = torch.empty(0)
-# cells looked at before the first ascents
-FIRST_LOOK = 2**14
+# how long a test takes at most, in values of the sample, about
+FIRST_TESTS = 2.0
 
 
 @dataclass
@@ -94,49 +96,93 @@ def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: Budget) -> Fou
         rule: What to prove; it is aimed at the best value found here.
         budget: What it may take.
     """
-    cells = Cells.cover(symbol.groups, symbol.degrees, not symbol.is_complex)
+    some = sample(symbol.groups, symbol.degrees, not symbol.is_complex)
     with ExitStack() as alone:  # in one thread, until there is more to do
-        if _is_little(cells, symbol.side):
+        if _is_little(some, symbol.side):
             alone.enter_context(one_thread())
-        return _search(symbol, gram, rule, budget, cells, alone)
+        return _Search(symbol, gram, rule, budget, alone).enclose(some)
 
 
-def _search(
-    symbol: ReducedSymbol,
-    gram: Gram,
-    rule: Rule,
-    budget: Budget,
-    cells: Cells,
-    alone: ExitStack,
-) -> Found:
-    """Level by level; ``alone`` is closed once a level has work for several threads."""
-    begun = budget.seconds
-    some = cells.take(slice(None, None, -(-len(cells) // FIRST_LOOK)))
-    peaks: list[Peak] = []
-    squares = _examine(gram, rule, some, test=False)[1]
-    each = (budget.seconds - begun) / len(some)
-    budget.evaluations += len(some)
-    _look(symbol, rule, some, _spread(rule, some, squares, peaks), peaks, 0)
-    rule, level, left = rule.aimed(peaks[0].value), 0, cells.take(slice(0))
-    seen = len(some) == len(cells)  # then a first level takes no longer
-    while rule.target > 0 and (seen or budget.allows(len(cells) + len(left), each)):
-        seen = False
-        begun = budget.seconds
-        if not _is_little(cells, symbol.side):
-            alone.close()
-        passed, squares = _examine(gram, rule, cells)
-        each = (budget.seconds - begun) / len(cells)
-        budget.evaluations += len(cells)
-        left, squares = cells.take(~passed), squares[~passed]
-        if not len(left):
-            return Found(_refined(symbol, rule, peaks[0]), rule.target)
-        places = _worth(rule, left, squares, peaks, level)
-        _look(symbol, rule, left, places, peaks, level)
-        rule, level, cells = rule.aimed(peaks[0].value), level + 1, left.split()
-        if min(cells.spans) < TURN:
-            break
-    target = _weaker_target(gram, rule, left)
-    return Found(_refined(symbol, rule, peaks[0]), target)
+@dataclass
+class _Search:
+    """One search; ``alone`` is closed once a level has work for several threads."""
+
+    symbol: ReducedSymbol
+    gram: Gram
+    rule: Rule
+    budget: Budget
+    alone: ExitStack
+    peaks: list[Peak] = field(default_factory=list)
+    looks: int = 0
+
+    def enclose(self, some: Cells) -> Found:
+        """Level by level, from a sample."""
+        begun = self.budget.seconds
+        squares = _examine(self.gram, self.rule, some, test=False)[1]
+        each = (self.budget.seconds - begun) / len(some)
+        self.budget.evaluations += len(some)
+        self.look(some, squares)
+        cells = first_cover(
+            some,
+            self.symbol.groups,
+            squares,
+            self.rule,
+            self.peaks[0].value ** 2,
+            float(self.gram.bend(some.spans).max()),
+            lambda tests: self.budget.allows(tests, FIRST_TESTS * each),
+        )
+        left, seen = some.take(slice(0)), len(cells) <= len(some)
+        # a first level that is no larger than the sample takes no longer
+        while seen or self.budget.allows(len(cells) + len(left), each):
+            if self.rule.target <= 0:
+                break
+            begun, seen = self.budget.seconds, False
+            if not _is_little(cells, self.symbol.side):
+                self.alone.close()
+            left = self.level(cells, len(some))
+            if not len(left):
+                return Found(self.refined(), self.rule.target)
+            each = (self.budget.seconds - begun) / len(cells)
+            if not left.divisible:
+                break
+            cells = left.split()
+        target = _weaker_target(self.gram, self.rule, left)
+        return Found(self.refined(), target)
+
+    def level(self, cells: Cells, few: int) -> Cells:
+        """The cells that fail.
+
+        A large level begins with a part of it, to aim the rest at what is found there.
+        """
+        lefts = [cells.take(slice(0))]
+        for part in _parts(cells, PART * few):
+            passed, squares = _examine(self.gram, self.rule, part)
+            self.budget.evaluations += len(part)
+            if not passed.all():
+                lefts.append(part.take(~passed))
+                self.look(lefts[-1], squares[~passed])
+        return Cells.joined(lefts)
+
+    def look(self, cells: Cells, squares: Tensor) -> None:
+        """Ascend from cells that are worth it, and aim at the best value."""
+        places = _worth(self.rule, cells, squares, self.peaks, self.looks < EARLY_LOOKS)
+        _look(self.symbol, self.rule, cells, places, self.peaks, self.looks < EARLY_LOOKS)
+        self.looks += 1
+        self.rule = self.rule.aimed(self.peaks[0].value)
+
+    def refined(self) -> Peak:
+        """The best value, to rounding."""
+        return _refined(self.symbol, self.rule, self.peaks[0])
+
+
+def _parts(cells: Cells, few: int) -> list[Cells]:
+    """All cells, but if there are many more than a few a part all over them first."""
+    stride = len(cells) // few
+    if stride < 2:
+        return [cells]
+    first = torch.zeros(len(cells), dtype=torch.bool)
+    first[::stride] = True
+    return [cells.take(first), cells.take(~first)]
 
 
 def _is_little(cells: Cells, side: int) -> bool:
@@ -147,7 +193,14 @@ def _is_little(cells: Cells, side: int) -> bool:
 def _examine(
     gram: Gram, rule: Rule, cells: Cells, test: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Which cells pass, and about which square the centres of the others have."""
+    """Which cells pass, and about which square the centres of the others have.
+
+    Args:
+        gram: The Gram polynomial.
+        rule: What to prove.
+        cells: Of which.
+        test: Whether to test them; otherwise none passes, and squares are close.
+    """
     size = min(CHUNK_BYTES // gram.bytes_each, -(-len(cells) // available_cores()))
     size = max(LEAST_CHUNK, CHUNK_WORK // gram.bytes_each // gram.side, size)
     bend = gram.bend(cells.spans)
@@ -165,21 +218,23 @@ def _examine(
             )
         failed = ~passed[some]
         if failed.any():
-            squares[some][failed] = rule.squares(matrices[failed]).to(squares)
+            squares[some][failed] = rule.squares(matrices[failed], close=not test).to(
+                squares
+            )
 
     parallel_map(examine, range(0, len(cells), size))
     return passed, squares
 
 
 def _worth(
-    rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak], level: int
+    rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak], early: bool
 ) -> list[int]:
     """The cells worth an ascent.
 
-    Some on the first levels, away from what is known; later the best of those whose
-    centre beats the best value, and of those that can be left for no other reason.
+    Some at first, away from what is known; later the best of those whose centre beats
+    the best value, and of those that can be left for no other reason.
     """
-    if level < EARLY_LEVELS:
+    if early:
         return _spread(rule, cells, squares, peaks)
     best, value = int(rule.order(squares)[0]), peaks[0].value
     promising = rule.better(float(squares[best]), value**2)
@@ -209,13 +264,12 @@ def _look(
     cells: Cells,
     places: list[int],
     peaks: list[Peak],
-    level: int,
+    early: bool,
 ) -> None:
     """Ascend from some cells; the peaks found are added, the best comes first.
 
     The first ascents are for an overview: they end soon, and where others ended.
     """
-    early = level < EARLY_LEVELS
     known = tuple(peaks) if early else ()
     rough = _rough(rule)
 
