@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -9,21 +10,24 @@ from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.rounding import convolution_error
+from convspec.spectrum.krylov.copies import with_copies
 from convspec.spectrum.krylov.groups import alike, among_groups, each_once, of_groups
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
-from convspec.spectrum.krylov.start import leading_groups, symbol_start
+from convspec.spectrum.krylov.start import group_norms, symbol_start
 
 __all__ = ["krylov_bytes", "largest_triples"]
 
 # above this tolerance float32 products are enough; below, float64 goes on from there
 SINGLE = 1e-4
-# groups whose symbol stays below this part of the largest are not searched: no padding
-# seen raised a norm by more than a third above its symbol. No proof, and none is claimed:
-# Krylov values never exclude a larger one
+# groups whose symbol stays, on the grid, below this part of the least value found are not
+# searched: zero padding never raises a norm above the symbol's supremum, which is at most
+# 1 / cos(pi / 4) times what the grid shows
 GROUPS_WITHIN = 0.7
 # spaces up to this size are not searched but taken whole
 WHOLE = 128
+# vectors of a block: pairs of equal values are common
+BLOCK = 2
 
 
 def largest_triples(
@@ -45,41 +49,92 @@ def largest_triples(
     if kinds:
         solve = partial(largest_triples, rtol=rtol, max_products=max_products, seed=seed)
         return each_once(op, kinds, count, "largest", solve)
-    if op.groups > 1 and _like_their_symbols(op):
-        groups = leading_groups(op, GROUPS_WITHIN)
-        if len(groups) < op.groups and 8 * count <= min(op.shape) // op.groups:
-            found = largest_triples(
-                of_groups(op, groups), count, rtol, max_products, seed
-            )
-            return among_groups(found, op, groups)
+    few = 8 * count <= min(op.shape) // op.groups
+    if op.groups > 1 and few and _like_their_symbols(op):
+        return _leading_groups(op, count, rtol, max_products, seed)
+    return _largest(op, count, rtol, max_products, seed)
+
+
+def _leading_groups(
+    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int
+) -> KrylovResult:
+    """The triples of the groups that can have any of the largest, by their symbols."""
+    norms = group_norms(op)
+    level = GROUPS_WITHIN * float(norms.max())
+    products = 0
+    while True:
+        groups = torch.nonzero(norms >= level).flatten().tolist()
+        found = _largest(of_groups(op, groups), count, rtol, max_products, seed)
+        products += found.products
+        level = GROUPS_WITHIN * float(found.values[-1])
+        if int((norms >= level).sum()) <= len(groups):
+            return replace(among_groups(found, op, groups), products=products)
+
+
+def _largest(
+    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int
+) -> KrylovResult:
+    """The triples of all groups together."""
     wide = op.shape[1] > op.shape[0]
     side = op.H if wide else op  # the basis lives on the smaller side
     generator = torch.Generator().manual_seed(seed)
-    block = min(1 if count == 1 else min(4, count), side.shape[1])
+    block = min(BLOCK, count, side.shape[1])
     length = side.shape[1]
     if length <= max(WHOLE, 4 * count + 4 * block):
         whole = torch.eye(length, dtype=side.dtype, device=side.device)
         return _polished(op, side, wide, whole, count, True, rtol, 2 * length)
-    rows = symbol_start(side, block, count, generator).to(side.device)
-    products, converged = 0, False
-    for dtype, tolerance in _phases(op, rtol):
-        ritz = thick_restart_lanczos(
-            partial(_gram, side.to(dtype)),
-            rows.to(dtype),
-            count,
-            partial(_allowed, tolerance),
-            capacity=_capacity(count, len(rows), length),
-            max_steps=max(1, (max_products - products) // (2 * len(rows))),
-            generator=generator,
-        )
-        products += 2 * len(rows) * ritz.steps
-        rows, converged = ritz.rows, ritz.converged
-    products += 2 * count
+    search = partial(_search, side, count, max_products, generator)
+    start = symbol_start(side, block, count, generator).to(side.device)
+    single = torch.complex64 if op.dtype.is_complex else torch.float32
+    rows, converged, products = search(single, max(rtol, SINGLE), start, 0)
+    if rtol >= SINGLE or not converged:
+        found = _polished(op, side, wide, rows, count, converged, rtol, products)
+        if found.converged or not converged:
+            return found
+    rows, converged, products = search(op.dtype, rtol, rows, products)
     return _polished(op, side, wide, rows, count, converged, rtol, products)
 
 
+def _search(
+    side: ConvOperator,
+    count: int,
+    max_products: int,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    rtol: float,
+    start: Tensor,
+    products: int,
+) -> tuple[Tensor, bool, int]:
+    """The leading vectors in one precision, whether they converged, and all products."""
+    gram = partial(_gram, side.to(dtype))
+    allowed = partial(_allowed, rtol)
+    length = side.shape[1]
+    ritz = thick_restart_lanczos(
+        gram,
+        start.to(dtype),
+        count,
+        allowed,
+        capacity=_capacity(count, len(start), length),
+        max_steps=max(1, (max_products - products) // (2 * len(start))),
+        generator=generator,
+    )
+    incomplete = not products and count > 1
+    products += 2 * len(start) * ritz.steps
+    if incomplete and ritz.converged:
+        ritz, multiplied = with_copies(
+            gram,
+            ritz,
+            allowed,
+            capacity=_capacity(count, count, length),
+            max_products=(max_products - products) // 2,
+            generator=generator,
+        )
+        products += 2 * multiplied
+    return ritz.rows, ritz.converged, products
+
+
 def _like_their_symbols(op: ConvOperator) -> bool:
-    """Whether the norms of groups are near those of their symbols: borders count little.
+    """Whether the norms of groups are near those of their symbols, and not above.
 
     Padding that repeats pixels raises norms above the symbol's, and small images keep
     them below.
@@ -98,15 +153,10 @@ def _capacity(count: int, block: int, length: int) -> int:
 def krylov_bytes(op: ConvOperator, count: int) -> int:
     """Bytes of the basis and the vectors, in double precision at the end."""
     side = min(op.shape)
-    block = 1 if count == 1 else min(4, count)
-    rows = _capacity(count, block, side) + 4 * block
-    return 8 * (rows * side + 4 * count * sum(op.shape))
-
-
-def _phases(op: ConvOperator, rtol: float) -> list[tuple[torch.dtype, float]]:
-    single = torch.complex64 if op.dtype.is_complex else torch.float32
-    phases = [(single, max(rtol, SINGLE))]
-    return phases if rtol >= SINGLE else [*phases, (op.dtype, rtol)]
+    number = 16 if op.dtype.is_complex else 8
+    return number * (
+        (_capacity(count, count, side) + 4 * count) * side + 4 * count * sum(op.shape)
+    )
 
 
 def _allowed(rtol: float, theta: Tensor) -> Tensor:
@@ -154,5 +204,5 @@ def _polished(
         left=left_rows.reshape(len(s), *op.output_shape),
         right=right_rows.reshape(len(s), *op.input_shape),
         converged=converged and bool((residual <= 4 * rtol * s[0]).all()),
-        products=products,
+        products=products + 2 * count,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from convspec.operator import ConvOperator
 from convspec.symbol import Symbol
 
-__all__ = ["leading_groups", "symbol_start"]
+__all__ = ["group_norms", "symbol_start"]
 
 NOISE = 0.1
 # waves whose value comes this near the largest are mixed into the start
@@ -24,6 +24,8 @@ STEPS = 6
 REFINING = 18
 REFINED = (10, 2)
 WIDE = 2**15
+# entries of blocks held at once
+CHUNK = 2**22
 POINTS = {1: 32, 2: 8, 3: 4}
 
 
@@ -51,14 +53,23 @@ def symbol_start(
     return rows.to(op.weight)
 
 
-def leading_groups(op: ConvOperator, part: float) -> list[int]:
-    """Groups whose symbol, on a coarse grid, comes within ``part`` of the largest."""
+def group_norms(op: ConvOperator) -> Tensor:
+    """About the largest value of each group's symbol, on a grid; (groups,).
+
+    With ``2 d`` points per lag and axis no supremum is above ``1 / cos(pi / 4)`` times
+    the largest value on the grid (Bernstein's inequality, once for each axis).
+    """
     symbol = op.symbol().to(torch.float32)
     generator = torch.Generator().manual_seed(0)
-    blocks = symbol.at(_frequencies(symbol))
-    sigma = _leading(blocks, _random(blocks, generator), STEPS)[0].amax(dim=0)
-    leading: list[int] = torch.nonzero(sigma >= part * sigma.max()).flatten().tolist()
-    return leading
+    spans = np.ptp(symbol.lags, axis=0) + 1
+    points = _grid([2 * symbol.dim * int(span) for span in spans], symbol)
+    at_once = max(1, CHUNK // math.prod(symbol.coefficients.shape[:3]))
+    norms = torch.zeros(symbol.groups)
+    for some in torch.split(points, at_once):
+        blocks = symbol.at(some)
+        sigma = _leading(blocks, _random(blocks, generator), STEPS)[0]
+        norms = torch.maximum(norms, sigma.amax(dim=0).cpu())
+    return norms
 
 
 def _lengths(rows: Tensor) -> Tensor:
@@ -129,14 +140,19 @@ def _peaks(sigma: Tensor, points: Tensor) -> list[int]:
 
 
 def _frequencies(symbol: Symbol) -> Tensor:
-    """A grid of frequencies, half of it for real symbols, fewer for wide blocks."""
+    """A coarse grid of frequencies, fewer for wide blocks."""
     points = POINTS[symbol.dim]
     if math.prod(symbol.block_shape) * symbol.groups > WIDE:
         points = max(2, points // 2)
-    line = 2 * math.pi * np.arange(points) / points
-    grid = np.stack(np.meshgrid(*[line] * symbol.dim, indexing="ij"), axis=-1)
+    return _grid([points] * symbol.dim, symbol)
+
+
+def _grid(counts: list[int], symbol: Symbol) -> Tensor:
+    """Equidistant frequencies, (j, d): half of them for real symbols."""
+    lines = [2 * math.pi * np.arange(count) / count for count in counts]
     if not symbol.coefficients.is_complex():
-        grid = grid[: points // 2 + 1]
+        lines[0] = lines[0][: counts[0] // 2 + 1]
+    grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
     return torch.from_numpy(grid.reshape(-1, symbol.dim))
 
 
