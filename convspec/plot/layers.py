@@ -323,8 +323,9 @@ def _legend(
         handles.append(
             Line2D([], [], color="0.3", marker="<", ls="", label="goes on below the axis")
         )
-    if any(known is not None and known.zeros for known in bands):
+    roomy = inches(ax)[0] > ROOMY
+    if roomy and any(known is not None and known.zeros for known in bands):
         words = "numerical zero: at most max(m, n) \u03b5 \u03c3\u2081"
         handles.append(Line2D([], [], ls="", label=words))
     if handles:
-        legend_below(ax, handles=handles, ncols=3, fontsize=points(0.8))
+        legend_below(ax, handles=handles, ncols=3 if roomy else 2, fontsize=points(0.8))
