@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 import numpy as np
+import torch
 
 from convspec.errors import GeometryError
 
@@ -17,9 +18,31 @@ __all__ = [
     "kernel_size",
     "pad_pairs",
     "per_axis",
+    "shown",
 ]
 
 Padding = int | str | Sequence[int | Sequence[int]]
+
+LONGEST = 100  # that an argument is printed whole
+
+
+def shown(value: object) -> str:
+    """What an error says of an argument: its repr; of a long one, type and shape.
+
+    >>> shown((1, 2)), shown("full"), shown(torch.zeros(1, 3, 16, 16))
+    ('(1, 2)', "'full'", 'a Tensor of shape (1, 3, 16, 16)')
+    >>> shown([torch.zeros(2, 200)] * 3)
+    'a list of 3: a Tensor of shape (2, 200), ...'
+    """
+    text = repr(value)
+    if len(text) <= LONGEST and "\n" not in text:
+        return text
+    kind = type(value).__name__
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return f"a {kind} of shape {tuple(value.shape)}"
+    if isinstance(value, list | tuple):
+        return f"a {kind} of {len(value)}: {shown(value[0])}{', ...' * (len(value) > 1)}"
+    return f"{text.splitlines()[0][:LONGEST]}..."
 
 
 def kernel_size(weight_shape: Sequence[int]) -> tuple[int, ...]:
@@ -58,7 +81,7 @@ def per_axis(
         hint = "; leave the channels out" if name == "input_size" else ""
         raise GeometryError(
             f"{name} must be an integer or {dim} integers (one per spatial axis), "
-            f"each at least {least}; got {value!r}{hint}"
+            f"each at least {least}; got {shown(value)}{hint}"
         )
     return numbers
 
@@ -72,7 +95,7 @@ def integer(name: str, value: int, least: int, hint: str = "") -> int:
     if not (is_integer(value) and value >= least):
         more = f"; {hint}" if hint else ""
         raise ValueError(
-            f"{name} must be an integer of at least {least}; got {value!r}{more}"
+            f"{name} must be an integer of at least {least}; got {shown(value)}{more}"
         )
     return int(value)
 
@@ -117,7 +140,7 @@ def pad_pairs(
         raise GeometryError(
             "padding must be 'same', 'valid', a non-negative integer, or one integer or "
             f"(before, after) pair for each of the {len(kernel)} spatial axes; "
-            f"got {padding!r}"
+            f"got {shown(padding)}"
         )
     return pairs
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from convspec.arguments import shown
 from convspec.geometry import IntArray
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.matrix import Pattern
@@ -139,7 +140,7 @@ def matrix_cells(
         raise ValueError(f"there must be at least 1 cell; got {most}")
     if reduction not in REDUCTIONS:
         raise ValueError(
-            f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}"
+            f"reduction must be one of {', '.join(REDUCTIONS)}; got {shown(reduction)}"
         )
     geometry = op.geometry
     needed = PATTERN_BYTES * math.prod(axis.source.size for axis in geometry.axes)

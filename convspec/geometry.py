@@ -16,7 +16,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from convspec.arguments import Padding, group_count, kernel_size, pad_pairs, per_axis
+from convspec.arguments import (
+    Padding,
+    group_count,
+    kernel_size,
+    pad_pairs,
+    per_axis,
+    shown,
+)
 from convspec.axis import PADDING_MODES, Axis, IntArray, shared_reads
 from convspec.errors import GeometryError
 
@@ -89,7 +96,7 @@ class ConvGeometry:
         if padding_mode not in PADDING_MODES:
             raise GeometryError(
                 f"padding_mode must be one of {', '.join(PADDING_MODES)}; "
-                f"got {padding_mode!r}"
+                f"got {shown(padding_mode)}"
             )
         strides = per_axis("stride", stride, dim, least=1)
         dilations = per_axis("dilation", dilation, dim, least=1)
@@ -173,13 +180,13 @@ class ConvGeometry:
         if padding_mode != "zeros":
             raise GeometryError(
                 "a transposed convolution has padding_mode='zeros' only, as in torch; "
-                f"got {padding_mode!r}; for the adjoint of a {padding_mode} convolution "
-                "take ConvOperator(...).T"
+                f"got {shown(padding_mode)}; for the adjoint of a {padding_mode} "
+                "convolution take ConvOperator(...).T"
             )
         if isinstance(padding, str):
             raise GeometryError(
                 "padding of a transposed convolution must be integers; "
-                f"got {padding!r}; give the amount per axis"
+                f"got {shown(padding)}; give the amount per axis"
             )
         strides = per_axis("stride", stride, dim, least=1)
         dilations = per_axis("dilation", dilation, dim, least=1)

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
 from convspec import matrix
-from convspec.arguments import Padding, per_axis
+from convspec.arguments import Padding, per_axis, shown
 from convspec.errors import GeometryError, NotFiniteError
 from convspec.geometry import ConvGeometry
 from convspec.layers import read_layer
@@ -102,7 +102,7 @@ class ConvOperator(MatrixFree):
             if any(per_axis("output_padding", output_padding, dim, least=0)):
                 raise GeometryError(
                     "output_padding is for transposed convolutions; "
-                    f"got {output_padding!r} with transposed=False"
+                    f"got {shown(output_padding)} with transposed=False"
                 )
             self.geometry = ConvGeometry.of_convolution(
                 self.weight.shape,

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import convspec as cs
+from convspec.arguments import shown
 
+SMALL = cs.ConvOperator(torch.ones(1, 1, 3), 5, padding=1)
 BAD = [
     (
         "reflect-not-smaller",
@@ -184,3 +186,49 @@ def test_one_tuple_of_padding_is_repeated_for_zeros_only() -> None:
     assert cs.ConvOperator(weight, 4, padding=(1,)).output_shape == (1, 4, 4)
     with pytest.raises(cs.GeometryError, match="2 spatial axes"):
         cs.ConvOperator(weight, 4, padding=(1,), padding_mode="circular")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: cs.to_matrix(torch.nn.Conv2d(3, 4, 3), x), "spatial axis"),
+        (lambda x: cs.analyze(torch.nn.Conv2d(3, 4, 3), x), "pass tensors as inputs="),
+        (lambda x: cs.ConvOperator(torch.ones(1, 1, 3, 3), 8, stride=x), "stride must"),
+        (lambda x: cs.ConvOperator(torch.ones(1, 1, 3, 3), 8, padding=x), "padding must"),
+        (lambda x: cs.spectrum(SMALL, x), "k must be"),
+        (lambda x: cs.spectral_envelope(SMALL, phases=x), "phases must be"),
+        (lambda x: cs.plot.bounds(x), "bounds must be given"),
+    ],
+    ids=[
+        "to_matrix",
+        "analyze",
+        "stride",
+        "padding",
+        "k",
+        "phases",
+        "plot",
+    ],
+)
+@pytest.mark.parametrize("kind", ["Tensor", "ndarray", "list"])
+def test_an_image_in_the_wrong_place_is_named_by_its_shape(
+    call: Any, words: str, kind: str
+) -> None:
+    image: Any = torch.randn(1, 3, 16, 16)
+    named = "a Tensor of shape (1, 3, 16, 16)"
+    if kind == "ndarray":
+        image, named = image.numpy(), "a ndarray of shape (1, 3, 16, 16)"
+    elif kind == "list":
+        image, named = [image], f"a list of 1: {named}"
+    with pytest.raises((TypeError, ValueError, cs.ConvSpecError)) as caught:
+        call(image)
+    message = str(caught.value)
+    assert words in message
+    assert named in message or "must be given as" in message
+    assert len(message) < 400
+
+
+def test_short_arguments_are_shown_whole() -> None:
+    assert shown((3, "same")) == "(3, 'same')"
+    assert shown(torch.tensor([1, 2])) == "tensor([1, 2])"
+    assert shown("x" * 200) == "'" + "x" * 99 + "..."
+    assert shown(list(range(1000))) == "a list of 1000: 0, ..."

@@ -114,8 +114,9 @@ def test_text_that_cannot_be_encoded_leaves_the_old_file(tmp_path: Path) -> None
 
 
 def test_missing_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory") as caught:
         write_text(tmp_path / "nowhere" / "file.csv", TEXT)
+    assert caught.value.filename == str(tmp_path / "nowhere")
     assert os.listdir(tmp_path) == []
 
 

@@ -216,13 +216,53 @@ def test_axis_is_logarithmic_and_holds_every_norm() -> None:
     assert right > 100
 
 
-def test_numerical_zeros_are_counted_and_left_out_of_the_range() -> None:
-    ax = draw(row("conv", [4.0, 2.0, 1e-30, 0.0, 0.0]))
+def test_numerical_zeros_are_among_all_values_and_counted() -> None:
+    rows = row("conv", [4.0, 2.0, 1.0, 1e-30, 0.0]), row("more", [4.0, *[0.0] * 4])
+    ax = draw(*rows, offenders=0)
+    left, _ = ax.get_xlim()
+    assert 0.1 < left < 1
     whole, middle = bars(ax, 0)
-    assert span(whole) == pytest.approx((2, 4))
-    assert span(middle) == pytest.approx((2.5, 3.5))
-    assert "3 numerical zeros" in words(ax, 0)
-    assert ax.get_xlim()[0] > 0.1
+    assert span(whole) == pytest.approx((left, 4))
+    assert span(middle) == pytest.approx((left, 2))
+    found = markers(ax, 0)
+    assert found["<"].get_xdata().tolist() == [left]
+    assert found["|"].get_xdata().tolist() == [1.0]
+    assert words(ax, 0)[-1] == "3x3 s2, 2 numerical zeros"
+    whole, middle = bars(ax, 1)
+    assert span(whole) == pytest.approx((left, 4))
+    assert middle.get_width() == 0  # all of it is below the axis, the median too
+    assert "|" not in markers(ax, 1)
+    assert legend(ax)[-2:] == [
+        "goes on below the axis",
+        "numerical zero: at most max(m, n) \u03b5 \u03c3\u2081",
+    ]
+
+
+def test_arrows_and_counts_are_beside_the_bars() -> None:
+    """Black on dark blue, and blue on blue, cannot be read."""
+    ax = draw(row("a", [4.0, 2.0, 0.0, 0.0]))
+    arrow, canvas = markers(ax, 0)["<"], ax.get_figure().canvas
+    box = arrow.get_window_extent(canvas.get_renderer())
+    edge = ax.get_window_extent()
+    assert box.x0 + arrow.get_markersize() / 2 < edge.x0
+    (count,) = [text for text in ax.texts if "zeros" in text.get_text()]
+    assert count.get_window_extent().x0 > edge.x1
+
+
+def test_a_strided_layer_of_one_tap_has_its_true_quartiles() -> None:
+    """Of 2 x 2 pixels it reads one: three of four columns are zero."""
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(2, 4, 1, 2, bias=False)
+    report = cs.analyze(layer, (2, 6, 6), worst_case_seconds=0)
+    values = report.layers[0].spectrum.values
+    ax = draw(*report)
+    quartiles = np.quantile(values, [0.25, 0.5, 0.75])
+    assert quartiles[0] <= 1e-15 < quartiles[2]
+    left, _ = ax.get_xlim()
+    _, middle = bars(ax, 0)
+    assert span(middle) == pytest.approx((left, quartiles[2]))
+    zeros = int((values <= 1e-12).sum())
+    assert f"{zeros} numerical zeros" in " ".join(words(ax, 0))
 
 
 def test_without_zeros_nothing_is_counted() -> None:

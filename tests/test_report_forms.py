@@ -9,18 +9,23 @@ import json
 import math
 import re
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
+import mpmath
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import convspec as cs
 from convspec.extras import MissingExtra
 from convspec.report.cells import quantity
 from convspec.report.model import LEGEND
+from convspec.report.quantities import QUANTITIES
 
 # between the cost of the small SVDs and of the large one
 MAX_FLOPS = 1e6
@@ -335,6 +340,83 @@ def test_what_hangs_on_values_below_their_error_is_enclosed(
     nn.init.zeros_(zero.weight)
     known = cs.analyze(zero, (1, 3, 3)).layers[0].quantities
     assert (known["smallest"], known["condition_number"]) == (0.0, math.inf)
+
+
+# smallest value, error, and what is said of the smallest and of 2 / smallest
+NEAR_ERROR = {
+    "far-above": (0.5, 1e-13, 0.5, 4.0),
+    "resolved-below-the-rank": (1e-17, 1e-23, 1e-17, 2e17),
+    "not-to-four-digits": (1e-10, 1e-14, (9.999e-11, 1.0001e-10), (1.9998e10, 2.0002e10)),
+    "deficient-but-not-0": (2.4e-12, 2.5e-13, (2.15e-12, 2.65e-12), (7.547e11, 9.303e11)),
+    "hardly-above": (3e-13, 2e-13, (1e-13, 5e-13), (4e12, 2e13)),
+    "at-its-error": (2e-13, 2e-13, (0, 4e-13), (5e12, math.inf)),
+    "below": (1e-13, 3e-13, (0, 4e-13), (5e12, math.inf)),
+    "zero-up-to-an-error": (0.0, 1e-13, (0, 1e-13), (2e13, math.inf)),
+    "zero": (0.0, 0.0, 0.0, math.inf),
+}
+
+
+@pytest.mark.parametrize("name", NEAR_ERROR)
+def test_one_rule_for_all_that_hangs_on_the_smallest(name: str) -> None:
+    """A number where s - e and s + e agree to four digits, else what both allow."""
+    value, error, smallest, ratio = NEAR_ERROR[name]
+    spec = cs.Spectrum(np.array([2.0, 1.0, value]), error, (9**5, 3), "fourier")
+    known = {q.name: q.of(spec) for q in QUANTITIES}
+    for key, expected in (("smallest", smallest), ("condition_number", ratio)):
+        assert isinstance(known[key], tuple) == isinstance(expected, tuple), key
+        assert known[key] == pytest.approx(expected, rel=1e-3), key
+    if smallest == 0:
+        assert known["log_volume"] == -math.inf
+    if isinstance(smallest, tuple):
+        least, most = known["smallest"]
+        assert least <= max(0, value - error) <= value + error <= most
+        low, high = known["condition_number"]
+        assert low <= (2 - error) / (value + error)
+        if value > error:
+            assert (2 + error) / (value - error) <= high < math.inf
+            assert "inf" not in quantity(known["condition_number"])
+
+
+@given(
+    st.floats(1e-16, 1.0),
+    st.floats(1e-18, 1e-9),
+    st.lists(st.floats(-1, 1), min_size=4, max_size=4),
+)
+def test_enclosures_hold_for_every_spectrum_within_the_error(
+    least: float, error: float, shares: list[float]
+) -> None:
+    values = np.array([2.0, 1.5, 1.0, least])
+    spec = cs.Spectrum(values, error, (4, 4), "dense")
+    moved = [
+        Fraction(v) + Fraction(s) * Fraction(error)
+        for v, s in zip(values.tolist(), shares, strict=True)
+    ]
+    true = {"smallest": abs(moved[-1])}
+    if moved[-1]:
+        true["condition_number"] = moved[0] / true["smallest"]
+        with mpmath.workdps(40):
+            true["log_volume"] = sum(
+                mpmath.log(mpmath.mpf(abs(x).numerator) / abs(x).denominator)
+                for x in moved
+            )
+    for q in QUANTITIES:
+        if q.name in true:
+            known = q.of(spec)
+            if isinstance(known, tuple):
+                assert known[0] <= true[q.name] <= known[1], q.name
+            else:
+                assert abs(float(true[q.name]) - known) <= 1.0001e-4 * abs(known), q.name
+
+
+def test_latex_prints_no_digit_below_the_error(report: cs.ModelReport) -> None:
+    row = dataclasses.replace(
+        report["exact"],
+        spectrum=cs.Spectrum(np.array([2.0, 1.23456789e-6]), 1e-12, (2, 2), "dense"),
+    )
+    text = cs.ModelReport((row,), (1,)).to_latex(
+        columns=["norm", "smallest", "condition_number"], digits=9
+    )
+    assert r"$1.23457 \times" in text
 
 
 def test_json_of_inputs_and_of_nothing(empty: cs.ModelReport, tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ def test_values_below_their_error_are_enclosed(report: cs.ModelReport) -> None:
     ):
         assert found[title].value.startswith(f"{side} ")
         assert found[title].guarantee == "enclosure"
-        assert "below their error" in found[title].how
+        assert "not small beside the smallest" in found[title].how
 
 
 def test_enclosures_are_rounded_outward(report: cs.ModelReport) -> None:

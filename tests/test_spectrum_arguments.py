@@ -261,3 +261,30 @@ def test_flops_order_methods() -> None:
     op = cs.ConvOperator(gaussian(7, 16, 16, 3, 3), 32, padding=1).circular()
     fourier, dense = (cs.explain(op, method=m).flops for m in ("fourier", "dense"))
     assert 1e5 < dense / fourier < 1e7
+
+
+@pytest.mark.parametrize(
+    ("k", "which", "advice", "never"),
+    [
+        (None, "largest", ["number k of largest", "spectral_norm(op)"], []),
+        (5, "largest", ["fewer than 5 values", "spectral_norm(op)"], ["number k of"]),
+        (1, "largest", ["spectral_norm(op)"], ["fewer than", "number k of"]),
+        (
+            3,
+            "smallest",
+            ["spectral_envelope(op).smallest"],
+            ["largest values", "norm(op)"],
+        ),
+    ],
+    ids=["all", "five-largest", "largest", "smallest"],
+)
+def test_advice_fits_what_was_asked(
+    k: int | None, which: str, advice: list[str], never: list[str]
+) -> None:
+    weight = gaussian(4, 16, 16, 3, 3, dtype=torch.float32)
+    op = cs.ConvOperator(weight, 56, padding=1)
+    with pytest.raises(cs.TooLargeError) as caught:
+        cs.spectrum(op, k, which, max_bytes=1000)
+    _, _, way_on = str(caught.value).rpartition("; take ")
+    assert all(words in way_on for words in (*advice, "smaller input_size", "max_bytes"))
+    assert not any(words in way_on for words in never)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from convspec.arguments import shown
 from convspec.bounds.enclosure_lower import Leading, group_lower, leading
 from convspec.bounds.enclosure_pieces import bound_in_pieces
 from convspec.bounds.enclosure_search import Search, best_relation
@@ -196,7 +197,7 @@ def _root(reduced: Reduction) -> float:
 
 def _check(rtol: float, max_flops: float, max_bytes: float) -> None:
     if not 0 < rtol < 1:
-        raise ValueError(f"rtol must be between 0 and 1; got {rtol!r}")
+        raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
     for name, value in (("max_flops", max_flops), ("max_bytes", max_bytes)):
         if not value > 0:
-            raise ValueError(f"{name} must be positive; got {value!r}")
+            raise ValueError(f"{name} must be positive; got {shown(value)}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from textwrap import fill
 from typing import overload
 
 from convspec import decimals
@@ -51,11 +52,15 @@ BOUNDS: tuple[tuple[str, Callable[[ConvOperator], Bound]], ...] = (
 HEADER = ("bound", "lower", "upper", "guarantee", "seconds", "assumptions")
 NUMBERS = (1, 2, 4)  # columns aligned right
 DIGITS = 6  # of either end, in plain text
+WIDTH = 100  # of plain text; what does not fit becomes a note
 
 
 @dataclass(frozen=True, repr=False)
 class BoundTable(Sequence["Bound | NotApplicable"]):
     """Bounds in the order computed; in the place of one that does not apply, why not.
+
+    Its repr is at most 100 wide: assumptions and reasons that do not fit are numbered
+    notes below it, each once.
 
     Attributes:
         bounds: A ``Bound`` or a ``NotApplicable`` each; both have a ``name``.
@@ -81,7 +86,13 @@ class BoundTable(Sequence["Bound | NotApplicable"]):
 
     def __repr__(self) -> str:
         left = [place not in NUMBERS for place in range(len(HEADER))]
-        return aligned(HEADER, list(map(_cells, self.bounds, self.seconds)), left)
+        rows = list(map(_cells, self.bounds, self.seconds))
+        bare = aligned(HEADER, [(*row[:-1], "") for row in rows], left)
+        room = WIDTH - bare.index(HEADER[-1])
+        notes: dict[str, str] = {}
+        cells = [(*row, _noted(words, room, notes)) for *row, words in rows]
+        below = [_note(mark, words) for words, mark in notes.items()]
+        return "\n".join([aligned(HEADER, cells, left), *[""] * bool(below), *below])
 
     def to_latex(self, *, digits: int = 5, references: bool = True) -> str:
         r"""The table as a LaTeX ``tabular`` with the rules of ``booktabs``.
@@ -144,9 +155,24 @@ def table(op: ConvOperator) -> BoundTable:
     return BoundTable(tuple(found), tuple(seconds))
 
 
+def _noted(words: str, room: int, notes: dict[str, str]) -> str:
+    """The words where they fit, else the mark of the note that holds them."""
+    if len(words) <= room:
+        return words
+    return notes.setdefault(words, f"[{len(notes) + 1}]")
+
+
+def _note(mark: str, words: str) -> str:
+    indent = " " * (len(mark) + 1)
+    return fill(
+        f"{mark} {words}", WIDTH, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
 def _cells(bound: Bound | NotApplicable, seconds: float) -> tuple[str, ...]:
     if isinstance(bound, NotApplicable):
-        return bound.name, "-", "-", "not applicable", f"{seconds:.3f}", str(bound)
+        reason = str(bound).removeprefix(f"{bound.name} ")  # one note for all alike
+        return bound.name, "-", "-", "not applicable", f"{seconds:.3f}", reason
     return (
         bound.name,
         decimals.rounded_down(bound.lower, DIGITS),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convspec.arguments import shown
 from convspec.bounds.kernel import ScaledKernel, root
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid, Samples
@@ -48,7 +49,7 @@ def lip_bound(op: ConvOperator, version: int = 2, samples: Samples = None) -> Bo
     4.0
     """
     if version not in (1, 2):
-        raise ValueError(f"version must be 1 or 2; got {version!r}")
+        raise ValueError(f"version must be 1 or 2; got {shown(version)}")
     kernel = ScaledKernel.of(op)
     chosen, square, upper = min(
         (

@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 from torch import Tensor
 
-from convspec.arguments import per_axis
+from convspec.arguments import per_axis, shown
 from convspec.bounds.validity import Setting
 from convspec.errors import GeometryError
 from convspec.geometry import IntArray
@@ -149,6 +149,6 @@ def _sizes(lags: Sequence[int], samples: Samples) -> tuple[int, ...]:
     if any(size < count for size, count in zip(sizes, lags, strict=True)):
         raise GeometryError(
             f"samples must be at least the lags of the symbol, {tuple(lags)}, for a "
-            f"bound; got {samples!r}; ask for more samples"
+            f"bound; got {shown(samples)}; ask for more samples"
         )
     return sizes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from convspec.arguments import Padding
+from convspec.arguments import Padding, shown
 from convspec.bounds.result import Bound
 from convspec.bounds.supremum_enclosure import Extreme, enclose_largest, enclose_smallest
 from convspec.bounds.supremum_padding import Repeats, at_size, conditions, every_size
@@ -252,11 +252,13 @@ def _worst_case(
 
 def _budget(rtol: float, max_evaluations: int, max_seconds: float) -> Budget:
     if not 0 < rtol < 1:
-        raise ValueError(f"rtol must be between 0 and 1; got {rtol!r}")
+        raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
     for name, value in (
         ("max_evaluations", max_evaluations),
         ("max_seconds", max_seconds),
     ):
         if not value > 0:
-            raise ValueError(f"{name} must be positive; got {value!r}; inf is no limit")
+            raise ValueError(
+                f"{name} must be positive; got {shown(value)}; inf is no limit"
+            )
     return Budget(max_evaluations, max_seconds)

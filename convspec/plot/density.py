@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 
+from convspec.arguments import shown
 from convspec.plot.canvas import axes_or_new, finish
 from convspec.plot.palette import ESTIMATED
 from convspec.spectrum import Density, Spectrum
@@ -97,11 +98,11 @@ def _require(found: Any, symbol: Any, truth: Any, kind: str) -> None:
             )
     if truth is not None and not truth.complete:
         raise ValueError(
-            f"truth must be a complete spectrum; got {truth!r}; "
+            f"truth must be a complete spectrum; got {shown(truth)}; "
             "call spectrum(op) with k=None"
         )
     if kind not in ("density", "counting"):
-        raise ValueError(f"kind must be 'density' or 'counting'; got {kind!r}")
+        raise ValueError(f"kind must be 'density' or 'counting'; got {shown(kind)}")
 
 
 def _width(found: Density, log: bool) -> float:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from convspec.arguments import shown
 from convspec.bounds import Bound
 from convspec.decimals import rounded_down, rounded_up
 from convspec.errors import NotApplicable
@@ -80,7 +81,7 @@ def bounds(
     if not rows or not all(isinstance(row, Bound | NotApplicable) for row in rows):
         raise ValueError(
             "bounds must be given as convspec.bounds.table(op) or several of its "
-            f"members; got {table!r}"
+            f"members; got {shown(table)}"
         )
     if sort:
         rows.sort(key=_order)

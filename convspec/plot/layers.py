@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
 
 from convspec.decimals import nearest, rounded_down, rounded_up
 from convspec.plot.canvas import (
@@ -44,12 +45,14 @@ class Bands:
         exact: Whether lower and upper quantiles are the same numbers.
         low: Lower ends of the quantiles at :data:`LEVELS`.
         high: Upper ends.
-        zeros: Numerical zeros, left out of exact quantiles.
+        least: The smallest positive number that the axis should show, if it can.
+        zeros: How many of the exact values are numerical zeros.
     """
 
     exact: bool
     low: tuple[float, ...]
     high: tuple[float, ...]
+    least: float
     zeros: int = 0
 
 
@@ -67,16 +70,17 @@ def layers(
     one over the middle half, a white line at the median. Enclosed ones are orange and
     hatched: all values lie within the light bar, the quartiles (and all between them)
     within the dark one. The norm is a dot, or a bracket from its certified lower to its
-    upper end; an open diamond is the certified worst case over input sizes. Numerical
-    zeros, values below ``max(m, n) eps sigma_1``, are left out of the range and counted
-    at its left. What goes on below the axis ends in an arrow.
+    upper end; an open diamond is the certified worst case over input sizes. What goes on
+    below the axis, to small values or to zeros, runs to the axis's left end and into an
+    arrow. Numerical zeros, values of at most ``max(m, n) eps sigma_1``, are among all the
+    values and counted at the right.
 
     Args:
         report: The model's report.
         ax: Axes to draw on. Text adapts to their height: row names are set smaller, and
             where even that does not do, some are left out.
         offenders: How many of the largest norms (their upper ends) are written out.
-        geometry: Whether rows end in the layer's geometry.
+        geometry: Whether the layer's geometry stands at the right of its row.
         worst_case: Whether worst cases are shown, where known.
     """
     rows = list(report)
@@ -95,10 +99,11 @@ def layers(
     for place, (layer, known) in enumerate(zip(rows, bands, strict=True)):
         _row(ax, place, layer, known, low, size)
         _norm(ax, place, layer, size, place in worst, worst_case)
-        if geometry and place in named:
-            _beside(ax, 1.01, place, layer.geometry, min(size, points(0.7)))
-    cut = any(known is not None and known.low[0] < low for known in bands)
-    ax.tick_params(axis="y", length=0, pad=4 + 0.6 * size * cut)  # beside the arrows
+        if place in named:
+            words = [layer.geometry] * geometry + _zeros(ax, known)
+            _beside(ax, 1.01, place, ", ".join(words), min(size, points(0.7)))
+    cut = _cut(bands, low)
+    ax.tick_params(axis="y", length=0, pad=4 + 0.8 * size * cut)  # beside the arrows
     plain_log_ticks(ax.xaxis, low, high)
     ax.set_xlabel("singular value")
     finish(ax, grid="x", left=False)
@@ -111,9 +116,9 @@ def _bands(layer: LayerReport) -> Bands | None:
     if layer.spectrum is not None:
         if layer.spectrum.norm == 0:
             return None
-        rank = layer.spectrum.rank()
-        values = tuple(np.quantile(layer.spectrum.values[:rank], LEVELS).tolist())
-        return Bands(True, values, values, len(layer.spectrum.values) - rank)
+        found, rank = layer.spectrum.values, layer.spectrum.rank()
+        values = tuple(np.quantile(found, LEVELS).tolist())
+        return Bands(True, values, values, float(found[rank - 1]), len(found) - rank)
     if layer.envelope is None or not layer.envelope.norm[1] > 0:
         return None
     with np.errstate(invalid="ignore"):  # between infinities
@@ -121,7 +126,16 @@ def _bands(layer: LayerReport) -> Bands | None:
             np.quantile(ends, LEVELS)
             for ends in (layer.envelope.lower, layer.envelope.upper)
         )
-    return Bands(False, tuple(low.tolist()), tuple(high.tolist()))
+    least = min((x for x in low.tolist() if x > 0), default=math.inf)
+    return Bands(False, tuple(low.tolist()), tuple(high.tolist()), least)
+
+
+def _zeros(ax: Axes, known: Bands | None) -> list[str]:
+    """The count of numerical zeros, where there are any."""
+    if known is None or not known.zeros:
+        return []
+    kind = "numerical zero" if inches(ax)[0] > ROOMY else "zero"
+    return [f"{known.zeros:,} {kind}{'s' * (known.zeros > 1)}"]
 
 
 def _norm_ends(layer: LayerReport) -> tuple[float, float] | None:
@@ -140,9 +154,14 @@ def _limits(
     if worst_case:
         tops += [_worst(layer) for layer in rows if _worst(layer) > 0]
     top = max(tops, default=1.0)
-    lows = [value for known in bands if known for value in known.low if value > 0]
+    lows = [known.least for known in bands if known]
     lows += [ends[0] for layer in rows if (ends := _norm_ends(layer)) and ends[0] > 0]
     return max(top / 10**DECADES, 0.5 * min(lows, default=0.1 * top)), 2.5 * top
+
+
+def _cut(bands: list[Bands | None], floor: float) -> bool:
+    """Whether anything goes on below the axis."""
+    return any(known is not None and known.low[0] < floor for known in bands)
 
 
 def _worst(layer: LayerReport) -> float:
@@ -190,26 +209,21 @@ def _row(
     inner = max(known.low[1], floor), known.high[3]
     hatch = None if known.exact else "//////"
     look: dict[str, Any] = {"edgecolor": color, "hatch": hatch, "linewidth": 0.0}
-    for (left, right), shade, height in ((outer, 0.3, 0.55), (inner, 1.0, 0.55)):
+    for (left, right), shade in ((outer, 0.3), (inner, 1.0)):
         if right > left or known.exact:
             ax.barh(
-                place, max(right, left) - left, left=left, height=height,
+                place, max(right, left) - left, left=left, height=0.55,
                 facecolor=(color, shade),
                 **(look if shade < 1 else {"linewidth": 0.0}),
             )  # fmt: skip
-    if known.exact:
+    if known.exact and known.low[2] >= floor:
         ax.plot([known.low[2]], [place], color="white", marker="|", markersize=size)
     if known.low[0] < floor:
+        inch = ax.figure.dpi_scale_trans
+        beside = ScaledTranslation(-0.4 * size / POINTS_PER_INCH, 0, inch)
         ax.plot(
             [floor], [place], color=color, marker="<", markersize=0.6 * size,
-            clip_on=False,
-        )  # fmt: skip
-    if known.zeros:
-        kind = "numerical zero" if inches(ax)[0] > ROOMY else "zero"
-        words = f"{known.zeros:,} {kind}{'s' * (known.zeros > 1)}"
-        ax.annotate(
-            words, (outer[0], place), (4 + 0.6 * size, 0), textcoords="offset points",
-            fontsize=0.8 * size, va="center", color="black",
+            clip_on=False, transform=ax.transData + beside,
         )  # fmt: skip
 
 
@@ -305,5 +319,13 @@ def _legend(
                 markersize=4, label="worst case over sizes, certified",
             )
         )  # fmt: skip
+    if _cut(bands, ax.get_xlim()[0]):
+        handles.append(
+            Line2D([], [], color="0.3", marker="<", ls="", label="goes on below the axis")
+        )
+    roomy = inches(ax)[0] > ROOMY
+    if roomy and any(known is not None and known.zeros for known in bands):
+        words = "numerical zero: at most max(m, n) \u03b5 \u03c3\u2081"
+        handles.append(Line2D([], [], ls="", label=words))
     if handles:
-        legend_below(ax, handles=handles, ncols=3, fontsize=points(0.8))
+        legend_below(ax, handles=handles, ncols=3 if roomy else 2, fontsize=points(0.8))

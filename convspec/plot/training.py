@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from convspec.arguments import shown
 from convspec.plot.canvas import axes_or_new, finish, points
 from convspec.plot.palette import CYCLE, ENCLOSED, EXACT
 from convspec.report import LayerReport, ModelReport
@@ -64,7 +65,9 @@ def training(
     names = _names(reports, layers)
     known = [DISTRIBUTION, *(q.name for q in QUANTITIES)]
     if quantity not in known:
-        raise ValueError(f"quantity must be one of {', '.join(known)}; got {quantity!r}")
+        raise ValueError(
+            f"quantity must be one of {', '.join(known)}; got {shown(quantity)}"
+        )
     if quantity == DISTRIBUTION and len(names) != 1:
         raise ValueError(
             f"a distribution is one layer's; got {len(names)}; "
@@ -103,7 +106,7 @@ def _steps(reports: list[ModelReport], steps: Sequence[float] | None) -> list[fl
     if len(at) != len(reports) or any(b <= a for a, b in pairwise(at)):
         raise ValueError(
             f"steps must be {len(reports)} increasing numbers, one per report; "
-            f"got {steps!r}"
+            f"got {shown(steps)}"
         )
     return at
 

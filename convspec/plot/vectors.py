@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from convspec.arguments import shown
 from convspec.plot.canvas import axes_or_new, finish, points, sigma
 from convspec.plot.palette import CYCLE, DIVERGING
 from convspec.spectrum import Spectrum
@@ -61,7 +62,7 @@ def singular_vectors(
             "call spectrum(op, k, vectors=True)"
         )
     if side not in ("right", "left"):
-        raise ValueError(f"side must be 'right' or 'left'; got {side!r}")
+        raise ValueError(f"side must be 'right' or 'left'; got {shown(side)}")
     if channels < 1:
         raise ValueError(f"channels must be at least 1; got {channels}")
     chosen = _chosen(spec, indices)

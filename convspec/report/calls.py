@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from convspec.arguments import is_integer
+from convspec.arguments import is_integer, shown
 from convspec.errors import UnreadableModel, UnsupportedLayer
 from convspec.layers import is_convolution, is_lazy, layer_type
 
@@ -120,7 +120,7 @@ def plain_shape(input_shape: Any) -> Shape:
     if not numbers or not all(is_integer(n) and n > 0 for n in numbers):
         raise UnreadableModel(
             "input_shape must be positive integers without the batch, (3, 224, 224), or "
-            f"one such shape per input; got {input_shape!r}"
+            f"one such shape per input; got {shown(input_shape)}; pass tensors as inputs="
         )
     plain = tuple(tuple(int(number) for number in shape) for shape in shapes)
     return plain if several else plain[0]

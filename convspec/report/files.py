@@ -13,12 +13,19 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write the text to ``path``, replacing it at once when all of it is on disk.
 
     Links are followed; what is no regular file, such as a pipe, is written to directly.
+
+    Raises:
+        OSError: If the folder is missing or not writable, with its name, or the file
+            cannot be written.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         target.write_text(text, encoding="utf-8")
         return
-    handle, partial = tempfile.mkstemp(dir=target.parent, prefix=".convspec-")
+    try:
+        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=".convspec-")
+    except OSError as error:  # of the folder, whose name says more than that of the file
+        raise type(error)(error.errno, error.strerror, str(target.parent)) from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
             stream.write(text)

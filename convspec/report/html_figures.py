@@ -74,7 +74,8 @@ def of_report(report: ModelReport) -> Picture:
 
     caption = (
         "Singular values of every layer; the legend says what is exact and what is not. "
-        "Numerical zeros are values below max(m, n) eps sigma_1."
+        "Numerical zeros, at most max(m, n) eps sigma_1, are among all values and "
+        "counted at the right; arrows go on below the axis, to smaller values or 0."
     )
     return _picture(draw, caption, (7.2, 2.0 + 0.17 * max(6, len(report))))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from convspec.latex import NONE, enclosure, escaped, number, rounded_up, tabular
 from convspec.operator import ConvOperator
 from convspec.report.layer import Known, LayerReport
-from convspec.report.quantities import QUANTITIES
+from convspec.report.quantities import QUANTITIES, Quantity
 
 __all__ = ["DEFAULT_COLUMNS", "latex_table"]
 
@@ -69,7 +69,7 @@ def _columns(digits: int) -> dict[str, Callable[[LayerReport], str]]:
         "method": lambda row: row.method,
     }
     for quantity in QUANTITIES:
-        found[quantity.name] = _quantity(quantity.name, digits)
+        found[quantity.name] = _quantity(quantity, digits)
     return found
 
 
@@ -94,13 +94,17 @@ def _shape(op: ConvOperator | None, name: str) -> str:
     return NONE if op is None else f"${TIMES.join(map(str, getattr(op, name)))}$"
 
 
-def _quantity(name: str, digits: int) -> Callable[[LayerReport], str]:
+def _quantity(quantity: Quantity, digits: int) -> Callable[[LayerReport], str]:
+    """What is known of it, to no more digits than are certain."""
+
     def cell(row: LayerReport) -> str:
-        known: Known = row.quantities[name]
+        known: Known = row.quantities[quantity.name]
         if known is None:
             return NONE
         if isinstance(known, tuple):
             return enclosure(*known, digits)
+        if row.spectrum is not None:
+            return number(known, quantity.digits(row.spectrum, digits))
         return number(known, digits)
 
     return cell

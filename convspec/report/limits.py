@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convspec.arguments import integer
+from convspec.arguments import integer, shown
 
 __all__ = ["Limits"]
 
@@ -34,12 +34,12 @@ class Limits:
         if not self.worst_case_seconds >= 0:
             raise ValueError(
                 "worst_case_seconds must be at least 0, which leaves the worst case out; "
-                f"got {self.worst_case_seconds!r}"
+                f"got {shown(self.worst_case_seconds)}"
             )
         for name in ("max_flops", "max_bytes", "envelope_flops"):
             limit = getattr(self, name)
             if not limit >= 0:
                 raise ValueError(
-                    f"{name} must be at least 0; got {limit!r}; inf is no limit"
+                    f"{name} must be at least 0; got {shown(limit)}; inf is no limit"
                 )
         object.__setattr__(self, "phases", integer("phases", self.phases, 0))

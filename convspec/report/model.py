@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["LEGEND", "ModelReport"]
 
 LEGEND = (
-    "By fourier or dense, numbers are exact for the layer as it is, up to rounding.",
+    "By fourier or dense, numbers are exact for the layer as it is, up to rounding; "
+    "where that leaves sigma_min less than four digits, it and cond are bounds.",
     "a..b, >= a, <= b: certified bounds on that number, rounding included, by envelope "
     "(tori around the layer, and a Krylov vector for sigma_1) or by krylov (no torus).",
     "worst case: certified upper end of the supremum of sigma_1 over input sizes.",

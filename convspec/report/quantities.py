@@ -1,7 +1,8 @@
 """What a report says of a layer's spectrum: each quantity, exact or enclosed.
 
-A singular value below its error may be 0 or not: it is enclosed, and with it whatever
-depends on whether it is.
+Singular values are known up to an error. Where that is not small beside the smallest one,
+that one, the condition number and the log volume are enclosed: all values between s - e
+and s + e are possible. Where it is, the number is given, to the digits that are certain.
 
 To report another one, add it here: dictionaries, JSON, CSV, data frames and the pages of
 the HTML report follow. The columns of the table are in :mod:`convspec.report.columns`.
@@ -17,10 +18,15 @@ import numpy as np
 
 from convspec.rounding import down, up
 from convspec.spectrum import Envelope, Spectrum
+from convspec.spectrum.result import FloatArray
 
 __all__ = ["NORM", "QUANTITIES", "Quantity"]
 
 NORM = "norm"
+# the widest enclosure, relative, that is given as one number: half a unit of four digits
+# to either side, at least
+SHARP = 1e-4
+EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,8 @@ class Quantity:
         meaning: What it is, by formula.
         exact: The number, from all singular values.
         enclosed: Lower and upper bound, from bounds on all of them.
-        unresolved: Bounds from all singular values and a bound on their errors, where
-            the smallest is below it and the number depends on whether it is 0.
+        within: Of what depends on the smallest: lower and upper bound, from all
+            singular values and a bound on their errors.
     """
 
     name: str
@@ -42,28 +48,77 @@ class Quantity:
     meaning: str
     exact: Callable[[Spectrum], float]
     enclosed: Callable[[Envelope], tuple[float, float]]
-    unresolved: Callable[[Spectrum, float], tuple[float, float]] | None = None
+    within: Callable[[Spectrum, float], tuple[float, float]] | None = None
 
     def of(self, spec: Spectrum) -> float | tuple[float, float]:
         """The number, or bounds where the values are not known well enough for it."""
+        number = self.exact(spec)
+        if self.within is None:
+            return number
+        lower, upper = self.within(spec, float(np.max(spec.error)))
+        if lower == upper:
+            return lower
+        certain = upper - lower <= SHARP * abs(number)
+        return number if math.isfinite(number) and certain else (lower, upper)
+
+    def digits(self, spec: Spectrum, most: int) -> int:
+        """How many digits of the number lie above its error; at least 1, so many at most.
+
+        Of quantities that are sums over all values it is not computed.
+        """
         error = float(np.max(spec.error))
-        if self.unresolved is None or not 0 < error >= float(spec.values[-1]):
-            return self.exact(spec)
-        return self.unresolved(spec, error)
+        number = self.exact(spec)
+        if self.within is not None:
+            lower, upper = self.within(spec, error)
+            error = (upper - lower) / 2
+        elif self.name != NORM:
+            return most
+        if not (0 < error < math.inf and 0 < abs(number) < math.inf):
+            return most
+        return min(most, max(1, math.floor(math.log10(abs(number) / error))))
+
+
+def _ratio(spec: Spectrum) -> float:
+    """Whatever the numerical rank: that the smallest is 0 takes an error of none."""
+    least = float(spec.values[-1])
+    with np.errstate(over="ignore"):
+        return float(spec.values[0] / least) if least > 0 else math.inf
+
+
+def _product(spec: Spectrum) -> float:
+    positive = spec.values[-1] > 0
+    return float(np.log(spec.values).sum()) if positive else -math.inf
 
 
 def _smallest(spec: Spectrum, error: float) -> tuple[float, float]:
-    return 0.0, up(float(spec.values[-1]) + error)
+    value = float(spec.values[-1])
+    if error == 0:
+        return value, value
+    return max(0.0, down(value - error)), up(value + error)
 
 
 def _condition_number(spec: Spectrum, error: float) -> tuple[float, float]:
-    return max(1.0, down(down(spec.norm - error) / _smallest(spec, error)[1])), math.inf
+    least, most = _smallest(spec, error)
+    if most == 0:
+        return math.inf, math.inf
+    lower = max(1.0, down(down(spec.norm - error) / most))
+    return lower, up(up(spec.norm + error) / least) if least > 0 else math.inf
 
 
 def _log_volume(spec: Spectrum, error: float) -> tuple[float, float]:
+    if _smallest(spec, error)[1] == 0:
+        return -math.inf, -math.inf
     most = np.log(spec.values + error)
-    rounding = 4 * len(most) * np.finfo(np.float64).eps * np.abs(most).max()
-    return -math.inf, float(most.sum() + rounding)
+    upper = float(most.sum()) + _log_rounding(most)
+    if _smallest(spec, error)[0] == 0:
+        return -math.inf, upper
+    least = np.log(spec.values - error)
+    return float(least.sum()) - _log_rounding(least), upper
+
+
+def _log_rounding(logs: FloatArray) -> float:
+    """Of a sum of logarithms of what is rounded once."""
+    return 4 * len(logs) * EPS * max(1.0, float(np.abs(logs).max()))
 
 
 QUANTITIES = (
@@ -100,7 +155,7 @@ QUANTITIES = (
         "condition_number",
         "condition number",
         "sigma_1 / sigma_min",
-        lambda s: s.condition_number,
+        _ratio,
         lambda e: e.condition_number,
         _condition_number,
     ),
@@ -143,7 +198,7 @@ QUANTITIES = (
         "log_volume",
         "log volume",
         "sum ln sigma_i",
-        lambda s: s.log_volume,
+        _product,
         lambda e: e.log_volume,
         _log_volume,
     ),

@@ -105,28 +105,19 @@ def _exact(spec: Spectrum, q: Quantity, known: Known) -> tuple[str, str]:
     """The digits that its error leaves, and that error."""
     assert known is not None
     assert not isinstance(known, tuple)
-    error = float(np.max(spec.error))
-    within = rounded_up(error, 2)
+    within = rounded_up(float(np.max(spec.error)), 2)
+    value = number(known, q.digits(spec, DIGITS))
     if q.name in (NORM, "smallest"):
-        how = f"error at most {within}, by {spec.method}"
-        return number(known, _digits(known, error)), how
+        return value, f"error at most {within}, by {spec.method}"
     if q.name == "condition_number" and math.isfinite(known):
-        how = f"from sigma_1 and sigma_min, each within {within}"
-        return number(known, _digits(float(spec.values[-1]), error)), how
-    return number(known, DIGITS), f"from all singular values, each within {within}"
-
-
-def _digits(value: float, error: float) -> int:
-    """How many of a value's digits lie above its error."""
-    if error == 0 or value == 0:
-        return DIGITS
-    return min(DIGITS, max(1, math.floor(math.log10(value / error))))
+        return value, f"from sigma_1 and sigma_min, each within {within}"
+    return value, f"from all singular values, each within {within}"
 
 
 def _sources(layer: LayerReport, q: Quantity) -> str:
     if layer.spectrum is not None:
         error = rounded_up(float(np.max(layer.spectrum.error)), 2)
-        return f"the smallest singular values are below their error, {error}"
+        return f"singular values are within {error}: not small beside the smallest"
     band = layer.envelope
     if band is None:
         return "from below by a Krylov vector, from above by ||A||_F"

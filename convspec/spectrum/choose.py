@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from convspec.arguments import is_integer
+from convspec.arguments import is_integer, shown
 from convspec.errors import NotConverged, TooLargeError
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator, require_operator
@@ -115,7 +115,8 @@ def spectrum(
     if plan.method is None:
         raise TooLargeError(
             f"the spectrum of {op} must fit max_bytes = {readable_bytes(max_bytes)}; "
-            f"{plan.reason} and needs {readable_bytes(plan.memory)}; {_way_on(op)}"
+            f"{plan.reason} and needs {readable_bytes(plan.memory)}; "
+            f"{_way_on(op, k, which)}"
         )
     length = min(op.shape)
     count = length if k is None else k
@@ -179,14 +180,23 @@ def _of_krylov(
     )
 
 
-def _way_on(op: ConvOperator) -> str:
+def _way_on(op: ConvOperator, k: int | None, which: str) -> str:
+    """What there is instead of all values, of the largest, or of the smallest."""
     if fourier_obstacle(op.geometry) is None:
         return "raise max_bytes"
+    norm = "spectral_norm(op) for certified ends of the largest"
+    if k is None:
+        instead = (
+            f"a number k of largest values, {norm}, spectral_envelope(op) for a band "
+            "around every value, spectral_density(op) for their distribution"
+        )
+    elif which == "largest":
+        instead = f"fewer than {k} values, {norm}" if k > 1 else norm
+    else:
+        instead = "spectral_envelope(op).smallest for certified ends of the smallest"
     return (
         "take a smaller input_size, op.circular() for the same kernel on the torus of "
-        "this size (another operator), a number k of largest values, "
-        "spectral_envelope(op) for a band around every value, spectral_density(op) for "
-        "their distribution, or raise max_bytes"
+        f"this size (another operator), {instead}, or raise max_bytes"
     )
 
 
@@ -197,7 +207,7 @@ def _reduce(op: ConvOperator) -> Reduction:
 def _check_accuracy(accuracy: str, rtol: float) -> None:
     if accuracy not in ACCURACIES:
         names = " or ".join(map(repr, ACCURACIES))
-        raise ValueError(f"accuracy must be {names}; got {accuracy!r}")
+        raise ValueError(f"accuracy must be {names}; got {shown(accuracy)}")
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {rtol}")
 
@@ -209,11 +219,13 @@ def _check(
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+        raise ValueError(
+            f"method must be one of {', '.join(METHODS)}; got {shown(method)}"
+        )
     if which not in ("largest", "smallest"):
-        raise ValueError(f"which must be 'largest' or 'smallest'; got {which!r}")
+        raise ValueError(f"which must be 'largest' or 'smallest'; got {shown(which)}")
     length = min(op.shape)
     if k is not None and not (is_integer(k) and 1 <= k <= length):
         raise ValueError(
-            f"k must be None or an integer from 1 to min(m, n) = {length}; got {k!r}"
+            f"k must be None or an integer from 1 to min(m, n) = {length}; got {shown(k)}"
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from convspec.arguments import shown
 from convspec.spectrum.density.estimate import Estimate, standard_error
 from convspec.spectrum.density.rules import blurred
 from convspec.spectrum.density.sample import Sample
@@ -125,7 +126,7 @@ class Density(Sample):
         """
         thresholds = np.asarray(t, dtype=np.float64)
         if np.isnan(thresholds).any():
-            raise ValueError(f"t must hold no NaN; got {t!r}; leave it out")
+            raise ValueError(f"t must hold no NaN; got {shown(t)}; leave it out")
         flat = thresholds.ravel()
         return self._curve(
             self.count * self._shares_from(flat),
@@ -145,7 +146,9 @@ class Density(Sample):
         """
         shares = np.asarray(q, dtype=np.float64)
         if not ((shares >= 0) & (shares <= 1)).all():
-            raise ValueError(f"q must be within [0, 1]; got {q!r}; give shares, not %")
+            raise ValueError(
+                f"q must be within [0, 1]; got {shown(q)}; give shares, not %"
+            )
         points = np.unique(self.nodes[self.weights > 0])
         slack = 2 * self._rounding * self.largest_node
         counts = self.counting(points).value + self.counting(points + slack).value
@@ -181,12 +184,14 @@ class Density(Sample):
             ValueError: If bins is not a positive integer or the range not increasing.
         """
         if not (isinstance(bins, int | np.integer) and bins >= 1):
-            raise ValueError(f"bins must be a positive integer; got {bins!r}; try 20")
+            raise ValueError(
+                f"bins must be a positive integer; got {shown(bins)}; try 20"
+            )
         low, high = (0.0, self.largest_node or 1.0) if range is None else range
         if not -math.inf < low < high < math.inf:
             raise ValueError(
-                f"range must be finite and increasing; got {range!r}; leave it out for "
-                "0 to the largest node"
+                f"range must be finite and increasing; got {shown(range)}; leave it out "
+                "for 0 to the largest node"
             )
         edges = np.linspace(low, high, int(bins) + 1)
         cuts = edges.copy()
@@ -217,7 +222,9 @@ class Density(Sample):
         points = np.asarray(t, dtype=np.float64)
         if not ((points > 0) if log else (points >= 0)).all():
             least = "positive for log=True" if log else "at least 0"
-            raise ValueError(f"t must be {least}; got {t!r}; these are singular values")
+            raise ValueError(
+                f"t must be {least}; got {shown(t)}; these are singular values"
+            )
         if width is None:
             width = 2 / self._resolving_steps if log else self.node_distance
         if not 0 < width < math.inf:

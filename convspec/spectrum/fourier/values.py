@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from convspec.arguments import shown
 from convspec.geometry import IntArray
 from convspec.parallel import one_thread, parallel_map
 from convspec.rounding import svd_error, symbol_error
@@ -75,7 +76,7 @@ def frequency_values(
     """
     if accuracy not in ACCURACIES:
         raise ValueError(
-            f"accuracy must be one of {', '.join(ACCURACIES)}; got {accuracy!r}"
+            f"accuracy must be one of {', '.join(ACCURACIES)}; got {shown(accuracy)}"
         )
     shape, dtype = torus_shape(reduced), reduced.weight.dtype
     blocks = TorusBlocks(reduced.symbol, shape, dtype)
