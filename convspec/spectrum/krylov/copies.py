@@ -36,6 +36,7 @@ def with_copies(
     capacity: int,
     max_products: int,
     generator: torch.Generator,
+    unswept: int = 12,
 ) -> tuple[RitzVectors, int]:
     """The leading eigenvectors with what a Krylov space of few vectors misses.
 
@@ -46,6 +47,7 @@ def with_copies(
         capacity: Most basis vectors held, at least three times those found.
         max_products: Most rows multiplied.
         generator: Of random starts.
+        unswept: Most steps that leave out older basis vectors.
 
     Returns:
         As many eigenvectors as before, and the rows multiplied.
@@ -56,6 +58,7 @@ def with_copies(
         thick_restart_lanczos,
         capacity=min(capacity, length - count - BLOCK),
         generator=generator,
+        unswept=unswept,
     )
     while products < max_products and count + 4 * BLOCK <= length:
         rest = partial(_deflated, gram, found.rows)
@@ -86,6 +89,7 @@ def with_copies(
         capacity=capacity,
         max_steps=left,
         generator=generator,
+        unswept=unswept,
     )
     return joint, products + count * joint.steps
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.rounding import convolution_error
+from convspec.spectrum.krylov.copies import with_copies
 from convspec.spectrum.krylov.groups import alike, each_once
 from convspec.spectrum.krylov.inverse import InverseGram
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
@@ -75,7 +76,7 @@ def _by(
     """The triples by one inverse; converged if their errors meet the goal."""
     generator = torch.Generator().manual_seed(seed)
     found = torch.zeros(0, side.shape[1], dtype=side.dtype, device=side.device)
-    products = 0
+    products, allowed = 0, partial(_allowed, rtol)
     while len(found) < count and (not products or products < max_products):
         missing, left = count - len(found), side.shape[1] - len(found)
         block = min(missing, 4)
@@ -87,13 +88,24 @@ def _by(
             partial(_deflated, inverse, found),
             _without(start.to(found), found),
             missing,
-            partial(_allowed, rtol),
+            allowed,
             capacity=max(48, 3 * missing + 4 * block),
             max_steps=max(1, min(MAX_STEPS, (max_products - products) // (2 * block))),
             generator=generator,
             unswept=0,
         )
         products += 2 * block * ritz.steps + 2 * missing
+        if missing == count and ritz.converged and float(ritz.values[-1]) < SHORT**-2:
+            ritz, multiplied = with_copies(
+                inverse,
+                ritz,
+                allowed,
+                capacity=max(48, 12 * count),
+                max_products=(max_products - products) // 2,
+                generator=generator,
+                unswept=0,
+            )
+            products += 2 * multiplied
         clear = ritz.values > RANGE * ritz.values[0]
         # among values below rounding the inverse is another at each product, and Ritz
         # vectors mix with the start; one product more takes it out of them
