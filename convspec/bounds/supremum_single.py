@@ -126,8 +126,8 @@ def _pivots(matrices: Tensor) -> tuple[Tensor, Tensor]:
         panel = torch.linalg.solve_triangular(factor.mH, below_it, upper=True, left=False)
         for start in range(end, side, width):
             rows, columns = panel[:, start - end :], panel[:, start - end :][:, :width]
-            rest = matrices[:, start:, start : start + width]
-            rest.baddbmm_(rows, columns.mH, alpha=-1)
+            # not in one call: BLAS might add the terms to the rest one by one
+            matrices[:, start:, start : start + width] -= rows @ columns.mH
     return pivots, completed & torch.isfinite(pivots).all(-1)
 
 
