@@ -109,6 +109,7 @@ PEAKED: dict[str, tuple[torch.Tensor, Any, dict[str, Any]]] = {
     "pair": (modulated(9, 1.3, 2, 2, 5), 41, {"padding": 2}),
     "pair-2d": (modulated(10, 1.1, 2, 3, 3, 3), 13, {"padding": 1}),
     "duplicated": (low_pass(11, 1, 1, 3, 3).repeat(4, 1, 1, 1), 9, {"groups": 4}),
+    "multiple": (torch.eye(4)[:, :, None, None] * low_pass(11, 1, 1, 3, 3), 9, {}),
 }
 
 

@@ -23,6 +23,7 @@ from convspec.operator import ConvOperator
 from convspec.rounding import down, up
 from convspec.spectrum.envelope.axes import relations
 from convspec.spectrum.envelope.tables import AxisTables
+from convspec.spectrum.krylov.groups import unlike
 from convspec.spectrum.reduce import Reduction
 
 __all__ = ["spectral_norm"]
@@ -95,7 +96,7 @@ def spectral_norm(
         return kernel.bound(
             "spectral_norm", upper=0.0, assumptions="zero weights", reference=REFERENCE
         )
-    work = kernel.detached().operator
+    work = unlike(kernel.detached().operator)
     reduced = Reduction.of(work.weight, work.geometry, work.transposed)
     core = ScaledKernel.of(_core(work, reduced))
     root = _root(reduced)

@@ -12,7 +12,7 @@ from torch import Tensor
 from convspec.operator import ConvOperator
 from convspec.spectrum.krylov.result import KrylovResult
 
-__all__ = ["alike", "among_groups", "each_once", "of_groups"]
+__all__ = ["alike", "among_groups", "each_once", "of_groups", "unlike"]
 
 # more different kernels than this are solved together
 MOST_APART = 8
@@ -24,13 +24,23 @@ def alike(op: ConvOperator) -> list[list[int]]:
     A singular value of m equal groups has multiplicity m at least. Krylov spaces of a
     block of b vectors see b copies of it, and more only through rounding.
     """
-    if op.groups == 1:
-        return []
-    weight = torch.view_as_real(op.weight) if op.weight.is_complex() else op.weight
-    kernels = weight.reshape(op.groups, -1)
-    kinds, which = torch.unique(kernels, dim=0, return_inverse=True)
-    if len(kinds) == op.groups or len(kinds) > MOST_APART:
-        return []
+    kinds = _kinds(op)
+    return kinds if len(kinds) < op.groups and len(kinds) <= MOST_APART else []
+
+
+def unlike(op: ConvOperator) -> ConvOperator:
+    """The direct sum of one group of each kernel: the same values, but for copies."""
+    kinds = _kinds(op)
+    if len(kinds) == op.groups:
+        return op
+    return of_groups(op, sorted(kind[0] for kind in kinds))
+
+
+def _kinds(op: ConvOperator) -> list[list[int]]:
+    """The groups by their kernels."""
+    weight = op.weight.detach()
+    weight = torch.view_as_real(weight) if weight.is_complex() else weight
+    kinds, which = torch.unique(weight.reshape(op.groups, -1), dim=0, return_inverse=True)
     return [torch.nonzero(which == kind).flatten().tolist() for kind in range(len(kinds))]
 
 
