@@ -122,9 +122,10 @@ def spectrum(
     count = length if k is None else k
     if plan.method == "krylov":
         assert k is not None
-        wide, exponent = normalised(op.to(device=device), torch.float64)
+        if dtype != torch.float64:
+            work, exponent = normalised(op.to(device=device), torch.float64)
         triples_of = largest_triples if which == "largest" else smallest_triples
-        found = triples_of(wide, k, rtol, max_products, seed)
+        found = triples_of(work, k, rtol, max_products, seed)
         return _of_krylov(found, exponent, op.shape, which, vectors, rtol)
     fourier = plan.method == "fourier"
     left = right = None

@@ -38,6 +38,8 @@ def unlike(op: ConvOperator) -> ConvOperator:
 
 def _kinds(op: ConvOperator) -> list[list[int]]:
     """The groups by their kernels."""
+    if op.groups == 1:
+        return [[0]]
     weight = op.weight.detach()
     weight = torch.view_as_real(weight) if weight.is_complex() else weight
     kinds, which = torch.unique(weight.reshape(op.groups, -1), dim=0, return_inverse=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convspec.operator import ConvOperator
+from convspec.parallel import parallel_map
 from convspec.symbol import Symbol
 
 __all__ = ["group_norms", "symbol_start"]
@@ -164,6 +165,18 @@ def _random(blocks: Tensor, generator: torch.Generator) -> Tensor:
 
 def _leading(blocks: Tensor, v: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Estimates of the largest singular value and right vector by power iteration."""
+    if len(blocks) > 1 and blocks[0].numel() > WIDE:
+        # one block at a time stays in the cache from step to step
+        found = parallel_map(
+            lambda j: _iterated(blocks[j], v[j], steps), range(len(blocks))
+        )
+        sigma, vectors = zip(*found, strict=True)
+        return torch.stack(sigma), torch.stack(vectors)
+    return _iterated(blocks, v, steps)
+
+
+def _iterated(blocks: Tensor, v: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Those of :func:`_leading`, of all blocks together."""
     for _ in range(steps):
         # sums of products: a batch of matrices times one vector each is slow elsewhere
         image = (blocks * v[..., None, :]).sum(dim=-1)
