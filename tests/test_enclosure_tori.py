@@ -15,14 +15,14 @@ import torch
 from hypothesis import given, settings
 
 import convspec as cs
-from convspec.bounds import enclosure
-from convspec.bounds.enclosure_count import singular_values_above
-from convspec.bounds.enclosure_field import Field
-from convspec.bounds.enclosure_lehmann import Ritz
-from convspec.bounds.enclosure_lower import _energy
-from convspec.bounds.enclosure_parts import Parts, Wrap
-from convspec.bounds.enclosure_prune import prune
-from convspec.bounds.enclosure_search import best_relation
+from convspec.bounds.enclosure import norm
+from convspec.bounds.enclosure.count import singular_values_above
+from convspec.bounds.enclosure.field import Field
+from convspec.bounds.enclosure.lehmann import Ritz
+from convspec.bounds.enclosure.lower import _energy
+from convspec.bounds.enclosure.parts import Parts, Wrap
+from convspec.bounds.enclosure.prune import prune
+from convspec.bounds.enclosure.search import best_relation
 from convspec.rounding import (
     convolution_error,
     svd_error,
@@ -48,7 +48,7 @@ KINDS = {
 @pytest.fixture
 def tori_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tori come before the operator itself, however small."""
-    monkeypatch.setattr(enclosure, "SMALL_FLOPS", 0.0)
+    monkeypatch.setattr(norm, "SMALL_FLOPS", 0.0)
 
 
 def check(kind: st.SearchStrategy[Case], count: int) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from convspec.bounds.supremum_direct import DirectGram
-from convspec.bounds.supremum_gram import GramPolynomial
-from convspec.bounds.supremum_symbol import ReducedSymbol, layer_symbol
+from convspec.bounds.worst_case.direct import DirectGram
+from convspec.bounds.worst_case.gram import GramPolynomial
+from convspec.bounds.worst_case.symbol import ReducedSymbol, layer_symbol
 from convspec.rounding import symbol_ball
 from convspec.rounding.waves import TURN, nearest_turns, wave_error, waves
 from tests import exact

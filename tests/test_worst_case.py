@@ -13,8 +13,8 @@ from torch import Tensor
 
 import convspec as cs
 from convspec.bounds import supremum
-from convspec.bounds.supremum_companion import companion_supremum
-from convspec.bounds.supremum_symbol import layer_symbol
+from convspec.bounds.worst_case.companion import companion_supremum
+from convspec.bounds.worst_case.symbol import layer_symbol
 from tests import oracles
 
 EPS = float(np.finfo(np.float64).eps)

@@ -22,7 +22,7 @@ from convspec.bounds.sampled import sampled_symbol
 from convspec.bounds.schur import frobenius, one_inf
 from convspec.bounds.tensor import tensor_norm
 from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
-from convspec.bounds.worst_case import supremum
+from convspec.bounds.worst_case.norm import supremum
 from convspec.errors import NotApplicable, TooLargeError
 from convspec.latex import NONE, escaped, rounded_down, rounded_up, tabular
 from convspec.operator import ConvOperator, require_operator

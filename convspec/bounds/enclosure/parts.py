@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.enclosure_band import BandedGram, BandLayout
-from convspec.bounds.enclosure_waves import rational_waves, waves_error
+from convspec.bounds.enclosure.band import BandedGram, BandLayout
+from convspec.bounds.enclosure.waves import rational_waves, waves_error
 from convspec.geometry import IntArray
 from convspec.rounding import gamma, up
 from convspec.rounding.definite import at_most

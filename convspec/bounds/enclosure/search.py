@@ -11,8 +11,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from convspec.bounds.enclosure_lower import Leading
-from convspec.bounds.enclosure_parts import Exact, Parts, Wrap
+from convspec.bounds.enclosure.lower import Leading
+from convspec.bounds.enclosure.parts import Exact, Parts, Wrap
 from convspec.rounding import down, up
 from convspec.spectrum.envelope.tables import Relation
 from convspec.spectrum.reduce import Reduction

@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 
 from convspec.arguments import Padding, shown
 from convspec.bounds.result import Bound
-from convspec.bounds.supremum_enclosure import Extreme, enclose_largest, enclose_smallest
-from convspec.bounds.supremum_padding import Repeats, at_size, conditions, every_size
-from convspec.bounds.supremum_search import Budget
-from convspec.bounds.worst_case_layer import Layer, operator_of, symbol_of
-from convspec.bounds.worst_case_result import Conditioning, WorstCase
+from convspec.bounds.worst_case.enclosure import (
+    Extreme,
+    enclose_largest,
+    enclose_smallest,
+)
+from convspec.bounds.worst_case.layer import Layer, operator_of, symbol_of
+from convspec.bounds.worst_case.padding import Repeats, at_size, conditions, every_size
+from convspec.bounds.worst_case.result import Conditioning, WorstCase
+from convspec.bounds.worst_case.search import Budget
 from convspec.geometry import Axis
 from convspec.operator import ConvOperator
 from convspec.rounding.directed import down, up

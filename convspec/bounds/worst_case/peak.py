@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convspec.bounds.supremum_lanczos import largest_pair
-from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.bounds.worst_case.lanczos import largest_pair
+from convspec.bounds.worst_case.symbol import ReducedSymbol
 from convspec.rounding.svd import length_above, length_below
 from convspec.rounding.waves import nearest_turns, symbol_ball, symbol_values, waves
 

@@ -8,15 +8,15 @@ from dataclasses import replace
 import torch
 
 from convspec.arguments import shown
-from convspec.bounds.enclosure_lower import Leading, group_lower, leading
-from convspec.bounds.enclosure_pieces import bound_in_pieces
-from convspec.bounds.enclosure_search import Search, best_relation
-from convspec.bounds.enclosure_tori import Tori
+from convspec.bounds.enclosure.lower import Leading, group_lower, leading
+from convspec.bounds.enclosure.pieces import bound_in_pieces
+from convspec.bounds.enclosure.search import Search, best_relation
+from convspec.bounds.enclosure.tori import Tori
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.result import Bound
 from convspec.bounds.schur import absolute_norm
 from convspec.bounds.unfolding import unfolding_norm
-from convspec.bounds.worst_case import MAX_EVALUATIONS, supremum
+from convspec.bounds.worst_case.norm import MAX_EVALUATIONS, supremum
 from convspec.geometry import Axis
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator

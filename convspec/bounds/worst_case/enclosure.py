@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convspec.bounds.supremum_direct import gram_of
-from convspec.bounds.supremum_peak import Peak
-from convspec.bounds.supremum_rule import Largest, Smallest
-from convspec.bounds.supremum_search import Budget, search
-from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.bounds.worst_case.direct import gram_of
+from convspec.bounds.worst_case.peak import Peak
+from convspec.bounds.worst_case.rule import Largest, Smallest
+from convspec.bounds.worst_case.search import Budget, search
+from convspec.bounds.worst_case.symbol import ReducedSymbol
 from convspec.rounding.scaling import ldexp, ldexp_above, ldexp_below
 from convspec.rounding.svd import norm_enclosure, verified_singular_values
 from convspec.symbol import Symbol

@@ -10,7 +10,7 @@ with
     sigma_1(F(c)) <= M cos(a + rho)
 
 holds no frequency above the level. M itself is a guess at first. It is proven at the end
-by the cells that are left, with a = 0 (see :mod:`convspec.bounds.supremum_rule`): a cell
+by the cells that are left, with a = 0 (:mod:`convspec.bounds.worst_case.rule`): a cell
 that passes for the level passes for M, if M is at least the level.
 """
 
@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convspec.bounds.enclosure_field import Field, at_most_squared
-from convspec.bounds.supremum_cells import Cells
-from convspec.bounds.supremum_lanczos import largest_estimates
+from convspec.bounds.enclosure.field import Field, at_most_squared
+from convspec.bounds.worst_case.cells import Cells
+from convspec.bounds.worst_case.lanczos import largest_estimates
 from convspec.parallel import parallel_map
 from convspec.rounding.directed import down, up
 from convspec.rounding.norms import above

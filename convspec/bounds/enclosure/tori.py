@@ -2,7 +2,7 @@
 
 ``sigma_i(A) <= sigma_i(C)`` for a torus C that A is a compression of (Thompson 1972), so
 that a level above which C has m singular values has at most m of A above it. With m Ritz
-vectors above that level, Lehmann's bound (:mod:`convspec.bounds.enclosure_lehmann`)
+vectors above that level, Lehmann's bound (:mod:`convspec.bounds.enclosure.lehmann`)
 exceeds sigma_1 by the square of their residuals. A torus with a peak of the symbol on its
 grid has few values near it: the next ones are a whole step of the grid away, while the
 first values of A are about half a step away.
@@ -19,13 +19,13 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from convspec.bounds.enclosure_count import Above, singular_values_above
-from convspec.bounds.enclosure_field import Field
-from convspec.bounds.enclosure_lehmann import Ritz
-from convspec.bounds.enclosure_lower import Leading, leading
-from convspec.bounds.enclosure_parts import Parts, Wrap
-from convspec.bounds.enclosure_prune import Region, prune
-from convspec.bounds.enclosure_search import Search
+from convspec.bounds.enclosure.count import Above, singular_values_above
+from convspec.bounds.enclosure.field import Field
+from convspec.bounds.enclosure.lehmann import Ritz
+from convspec.bounds.enclosure.lower import Leading, leading
+from convspec.bounds.enclosure.parts import Parts, Wrap
+from convspec.bounds.enclosure.prune import Region, prune
+from convspec.bounds.enclosure.search import Search
 from convspec.bounds.iteration import small_side
 from convspec.bounds.kernel import ScaledKernel
 from convspec.rounding import convolution_error, down, up

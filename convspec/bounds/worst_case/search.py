@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from convspec.bounds.supremum_cells import Cells
-from convspec.bounds.supremum_cover import first_cover, sample
-from convspec.bounds.supremum_direct import Gram
-from convspec.bounds.supremum_peak import MAX_STEPS, Peak, climb
-from convspec.bounds.supremum_rule import Rule
-from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.bounds.worst_case.cells import Cells
+from convspec.bounds.worst_case.cover import first_cover, sample
+from convspec.bounds.worst_case.direct import Gram
+from convspec.bounds.worst_case.peak import MAX_STEPS, Peak, climb
+from convspec.bounds.worst_case.rule import Rule
+from convspec.bounds.worst_case.symbol import ReducedSymbol
 from convspec.parallel import available_cores, one_thread, parallel_map
 
 __all__ = ["Budget", "Found", "search"]

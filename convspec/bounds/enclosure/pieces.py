@@ -29,9 +29,9 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from convspec.bounds.enclosure_lower import Leading
-from convspec.bounds.enclosure_parts import Exact, Parts, Wrap
-from convspec.bounds.enclosure_search import Search
+from convspec.bounds.enclosure.lower import Leading
+from convspec.bounds.enclosure.parts import Exact, Parts, Wrap
+from convspec.bounds.enclosure.search import Search
 from convspec.geometry import IntArray
 from convspec.rounding import up
 from convspec.spectrum.envelope.axes import compression

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from convspec.bounds.supremum_cells import MANY_CELLS, Cells
-from convspec.bounds.supremum_rule import Rule
+from convspec.bounds.worst_case.cells import MANY_CELLS, Cells
+from convspec.bounds.worst_case.rule import Rule
 
 __all__ = ["first_cover", "sample"]
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.enclosure_waves import WAVE, rational_waves
-from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.bounds.enclosure.waves import WAVE, rational_waves
+from convspec.bounds.worst_case.symbol import ReducedSymbol
 from convspec.geometry import IntArray
 from convspec.rounding.directed import UNIT, gamma, up
 from convspec.rounding.norms import above, norm_above, sum_above

@@ -14,8 +14,8 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
-from convspec.bounds.enclosure_field import Field, Grid
-from convspec.bounds.enclosure_prune import Region
+from convspec.bounds.enclosure.field import Field, Grid
+from convspec.bounds.enclosure.prune import Region
 from convspec.geometry import IntArray
 from convspec.rounding.definite import at_most
 from convspec.rounding.directed import UNIT, down

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from convspec.bounds.enclosure_waves import WAVE, rational_waves
-from convspec.bounds.supremum_gram import GramPolynomial, group_runs
-from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.bounds.enclosure.waves import WAVE, rational_waves
+from convspec.bounds.worst_case.gram import GramPolynomial, group_runs
+from convspec.bounds.worst_case.symbol import ReducedSymbol
 from convspec.geometry import IntArray
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.rounding.directed import UNIT, gamma, up

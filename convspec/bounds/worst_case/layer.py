@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from convspec.arguments import is_integer, kernel_size, per_axis
-from convspec.bounds.supremum_symbol import layer_symbol
+from convspec.bounds.worst_case.symbol import layer_symbol
 from convspec.errors import GeometryError
 from convspec.layers import read_layer
 from convspec.operator import ConvOperator

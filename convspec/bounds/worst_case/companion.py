@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.bounds.worst_case.symbol import ReducedSymbol
 from convspec.errors import NotApplicable
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.symbol import Symbol

@@ -27,9 +27,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convspec.bounds.supremum_direct import Gram
-from convspec.bounds.supremum_lanczos import largest_estimates, smallest_estimates
-from convspec.bounds.supremum_single import at_most_single, single_error, single_room
+from convspec.bounds.worst_case.direct import Gram
+from convspec.bounds.worst_case.lanczos import largest_estimates, smallest_estimates
+from convspec.bounds.worst_case.single import at_most_single, single_error, single_room
 from convspec.rounding.definite import at_least, at_most, cholesky_error
 from convspec.rounding.directed import UNIT, down, up
 from convspec.rounding.norms import above, below, frobenius_above

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.enclosure_parts import Parts
-from convspec.bounds.supremum_direct import Gram, gram_of
-from convspec.bounds.supremum_symbol import ReducedSymbol
+from convspec.bounds.enclosure.parts import Parts
+from convspec.bounds.worst_case.direct import Gram, gram_of
+from convspec.bounds.worst_case.symbol import ReducedSymbol
 from convspec.geometry import IntArray
 from convspec.parallel import available_cores, parallel_map
 from convspec.rounding.definite import at_most

@@ -1,0 +1,1 @@
+"""The extremes of the symbol over all frequencies: norms for every size of input."""
