@@ -1,5 +1,7 @@
 """Groups of equal kernels: every value as often as it occurs, against dense SVD."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -85,3 +87,56 @@ def test_different_groups_are_not_merged() -> None:
     found = cs.spectrum(op, 3, method="krylov", vectors=True)
     places = found.right.flatten(2).norm(dim=2).argmax(dim=1)
     assert sorted(places.tolist()) == [0, 1, 2]
+
+
+PLANES = {"padding": 1, "stride": (1, 2)}
+LINES = {"padding": 6, "stride": 3, "dilation": 2, "transposed": True}
+GEOMETRIES = {
+    "planes": ((2, 2, 4, 3), 9, PLANES),
+    "transposed planes": ((2, 2, 4, 3), 9, PLANES | {"transposed": True}),
+    "transposed lines": ((2, 1, 5), 29, LINES),
+}
+
+
+@pytest.mark.parametrize("which", ["largest", "smallest"])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize(
+    "factors",
+    [
+        pytest.param([1, 1 + 1e-13, 1 - 3e-13, 1 + 2e-13], id="rounding apart"),
+        pytest.param([1, 1 + 1e-7, 1 - 3e-7, 1 + 2e-7], id="float32 apart"),
+        pytest.param([1, 1 + 1e-3, 1 - 3e-3, -1], id="clustered"),
+        pytest.param([1e-9, 1e-3, 1.0, 1e8], id="of all scales"),
+    ],
+)
+def test_groups_that_differ_by_factors(
+    factors: list[float], geometry: str, which: str
+) -> None:
+    """The values are those of one kernel times each factor: none may be left out."""
+    shape, size, options = GEOMETRIES[geometry]
+    kernel = random(*shape)
+    one = cs.ConvOperator(kernel, size, **options)
+    weight = torch.cat([factor * kernel for factor in factors])
+    op = cs.ConvOperator(weight, size, groups=len(factors), **options)
+    block = np.linalg.svd(one.to_dense().numpy(), compute_uv=False)
+    every = np.sort(np.abs(np.outer(factors, block)).ravel())[::-1]
+    rounding = max(op.shape) * EPS * every[0]
+    for k, seed in itertools.product((3, 4, 9), range(3)):
+        found = cs.spectrum(op, k, which, "krylov", seed=seed)
+        truth = every[:k] if which == "largest" else every[-k:]
+        off = np.abs(found.values - truth)
+        assert (off <= np.maximum(found.error, rounding)).all()
+
+
+def test_exhausted_spaces_go_on_at_random() -> None:
+    """Pointwise kernels have few different values; what is left after them is noise."""
+    kernel = [[0.63, 0.97, 0.18], [0.2, -0.017, 0.33], [0.82, -0.62, -0.007]]
+    weight = torch.tensor(kernel, dtype=torch.float64).reshape(9, 1, 1, 1, 1)
+    geometry = {"stride": (2, 3, 1), "padding": 1, "padding_mode": "reflect"}
+    op = cs.ConvOperator(weight, (4, 4, 3), groups=3, **geometry)
+    every = np.linalg.svd(op.to_dense().numpy(), compute_uv=False)
+    rounding = max(op.shape) * EPS * every[0]
+    for seed in range(40):
+        found = cs.spectrum(op, 8, method="krylov", seed=seed)
+        off = np.abs(found.values - every[:8])
+        assert (off <= np.maximum(found.error, rounding)).all()

@@ -22,8 +22,9 @@ __all__ = ["with_copies"]
 # is about a hundredth above the least one found
 LOOK = 1
 LOOK_STEPS = 24
-# by how much, relative, it must be above it
-ABOVE = 1e-3
+# by how much it must be above it: relative, and in residuals allowed
+ABOVE = 1e-9
+BEYOND = 4
 # vectors of a search for what was missed
 BLOCK = 8
 
@@ -65,7 +66,7 @@ def with_copies(
         start = _without(_random(LOOK, found.rows, generator), found.rows)
         look = search(rest, start, 1, allowed, max_steps=LOOK_STEPS)
         products += LOOK * look.steps
-        if float(look.values[0]) <= (1 + ABOVE) * float(found.values[-1]):
+        if float(look.values[0]) <= _surely_above(found.values, allowed):
             break
         start = torch.cat([look.rows, _random(BLOCK - 1, found.rows, generator)])
         left = max(1, (max_products - products) // BLOCK)
@@ -92,6 +93,12 @@ def with_copies(
         unswept=unswept,
     )
     return joint, products + count * joint.steps
+
+
+def _surely_above(values: Tensor, allowed: Callable[[Tensor], Tensor]) -> float:
+    """What an eigenvalue missed is above, for all that the residuals allow."""
+    least = float(values[-1])
+    return least + max(ABOVE * least, BEYOND * float(allowed(values)[-1]))
 
 
 def _deflated(gram: Gram, found: Tensor, rows: Tensor) -> Tensor:

@@ -170,7 +170,8 @@ def orthonormal_rows(
     size = _norm(rows)
     if count == 1 and size > CANCELLED * scale and math.isfinite(scale):
         return rows / size, torch.full((1, 1), size, dtype=_wide(rows))
-    negligible = 8 * count * torch.finfo(rows.dtype).eps * size
+    largest = max(size, scale) if math.isfinite(scale) else size
+    negligible = 8 * count * torch.finfo(rows.dtype).eps * largest
     q, remainder = rows[:0], rows
     while len(q) < count and _norm(remainder) > negligible:
         found = _well_conditioned(remainder)[: count - len(q)]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from convspec.operator import ConvOperator
 from convspec.rounding import convolution_error
 from convspec.spectrum.krylov.copies import with_copies
-from convspec.spectrum.krylov.groups import alike, each_once
+from convspec.spectrum.krylov.groups import MOST_APART, by_kernel, each_once
 from convspec.spectrum.krylov.inverse import InverseGram
 from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
+from convspec.spectrum.scale import normalised, scaled_back
 
 __all__ = ["smallest_triples"]
 
@@ -47,18 +49,47 @@ def smallest_triples(
         max_products: Most images multiplied by A^-1 or its adjoint.
         seed: Of the starting block.
     """
-    kinds = alike(op)
-    if kinds:
-        solve = partial(smallest_triples, rtol=rtol, max_products=max_products, seed=seed)
-        return each_once(op, kinds, count, "smallest", solve)
+    goal = rtol * float(op.weight.abs().max())  # an entry of A is at most sigma_1
+    kinds = by_kernel(op)
+    if op.groups == 1 or len(kinds) > MOST_APART:
+        return _together(op, count, rtol, max_products, seed, goal)
+    # apart, each scaled: beside the values of one, those of larger ones pass for rounding
+    solve = partial(_of_group, rtol=rtol, max_products=max_products, seed=seed)
+    found = each_once(op, kinds, count, "smallest", solve)
+    found = replace(found, converged=bool(found.errors.max() <= goal))
+    left = max_products - found.products
+    if found.converged or left <= 0 or len(kinds) < op.groups:
+        return found
+    again = _together(op, count, rtol, left, seed, goal)
+    return _better(found, again)
+
+
+def _of_group(
+    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int
+) -> KrylovResult:
+    """The triples of one group, with weights of any size."""
+    near_one, exponent = normalised(op, torch.float64)
+    found = smallest_triples(near_one, count, rtol, max_products, seed)
+    values, errors = scaled_back(found.values, found.errors, exponent)
+    return replace(found, values=values, errors=np.asarray(errors))
+
+
+def _together(
+    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int, goal: float
+) -> KrylovResult:
+    """The triples by a factor of A, or else of the Gram matrix."""
     wide = op.shape[1] > op.shape[0]
     side = op.H if wide else op  # the basis lives on the smaller side
-    goal = rtol * float(op.weight.abs().max())  # an entry of A is at most sigma_1
     found = _by(InverseGram(side), side, wide, count, rtol, max_products, seed, goal)
     left = max_products - found.products
     if found.converged or left <= 0 or side.shape[0] != side.shape[1]:
         return found
     again = _by(InverseGram(side, True), side, wide, count, rtol, left, seed, goal)
+    return _better(found, again)
+
+
+def _better(found: KrylovResult, again: KrylovResult) -> KrylovResult:
+    """Of two results that with the smaller errors, and what both cost."""
     better = again if again.errors.max() < found.errors.max() else found
     return replace(better, products=found.products + again.products)
 
