@@ -156,6 +156,17 @@ def test_the_largest_norms_are_written_out() -> None:
     assert not [text for text in ax.texts if text.get_weight() == "bold"]
 
 
+def test_written_norms_end_within_the_axes() -> None:
+    """At their right stands the geometry."""
+    ax = draw(row("one", [1.0, 1e-5]), row("enclosed", norm=(2.345, 7.53)))
+    ax.figure.canvas.draw()
+    (longest, _) = sorted(
+        (text.get_window_extent() for text in ax.texts if text.get_weight() == "bold"),
+        key=lambda box: -box.x1,
+    )
+    assert longest.x1 <= ax.get_window_extent().x1
+
+
 def test_norm_alone() -> None:
     ax = draw(row("one", VALUES), row("norm", norm=(2.0, 3.0)))
     assert bars(ax, 1) == []

@@ -34,6 +34,8 @@ ROOMY = 3.5  # inches of axes with room for more than a word
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 POINTS_PER_INCH = 72
 VISIBLE = 1.02  # a worst case is shown from this ratio to the norm on
+GAP_POINTS = 5  # between a norm and its number
+CHARACTER = 0.7  # width of bold ones, relative to their size
 LEAST_POINTS = 3.5  # smaller text is left out rather than printed
 
 
@@ -86,14 +88,16 @@ def layers(
     rows = list(report)
     ax = axes_or_new(ax, width=7.0, height=1.9 + ROW_INCHES * max(len(rows), 6))
     bands = [_bands(layer) for layer in rows]
-    low, high = _limits(rows, bands, worst_case)
-    ax.set_xscale("log")
-    ax.set_xlim(low, high)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
     size = min(points(0.8), 0.95 * POINTS_PER_INCH * inches(ax)[1] / max(1, len(rows)))
     every = max(1, math.ceil(LEAST_POINTS / size))
     size = max(size, LEAST_POINTS)
     worst = _largest(rows, offenders)
+    low, high = _limits(rows, bands, worst_case)
+    for place in worst:
+        high = max(high, _room(ax, rows[place], low, size, worst_case))
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
     named = _named(len(rows), every, worst)
     ax.set_yticks(named, [rows[place].name for place in named], fontsize=size)
     for place, (layer, known) in enumerate(zip(rows, bands, strict=True)):
@@ -157,6 +161,20 @@ def _limits(
     lows = [known.least for known in bands if known]
     lows += [ends[0] for layer in rows if (ends := _norm_ends(layer)) and ends[0] > 0]
     return max(top / 10**DECADES, 0.5 * min(lows, default=0.1 * top)), 2.5 * top
+
+
+def _room(
+    ax: Axes, layer: LayerReport, low: float, size: float, worst_case: bool
+) -> float:
+    """The axis's right end that leaves room for the number after a norm."""
+    ends = _norm_ends(layer)
+    if ends is None:
+        return 0.0
+    width = POINTS_PER_INCH * inches(ax)[0]
+    words = GAP_POINTS + CHARACTER * size * len(_written(*ends))
+    right = max(ends[1], _worst(layer) if worst_case else 0)
+    part = max(0.6, 1 - words / width)  # of the width, before the number
+    return float(low * (right / low) ** (1 / part))
 
 
 def _cut(bands: list[Bands | None], floor: float) -> bool:
@@ -258,7 +276,7 @@ def _norm(
     if written:
         words = _written(low, high)
         ax.annotate(
-            words, (right, place), (5, 0), textcoords="offset points",
+            words, (right, place), (GAP_POINTS, 0), textcoords="offset points",
             fontsize=size, va="center", weight="bold",
         )  # fmt: skip
 

@@ -56,7 +56,8 @@ def smallest_triples(
     # apart, each scaled: beside the values of one, those of larger ones pass for rounding
     solve = partial(_of_group, rtol=rtol, max_products=max_products, seed=seed)
     found = each_once(op, kinds, count, "smallest", solve)
-    found = replace(found, converged=bool(found.errors.max() <= goal))
+    met = len(found.values) == count and bool(found.errors.max() <= goal)
+    found = replace(found, converged=met)
     left = max_products - found.products
     if found.converged or left <= 0 or len(kinds) < op.groups:
         return found
