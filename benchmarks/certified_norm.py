@@ -1,6 +1,11 @@
-"""Certified enclosures of the norm of zero-padded 3 x 3 layers, to a gap of 1e-4."""
+"""Certified enclosures of the norm of zero-padded 3 x 3 layers, to a gap of 1e-4.
+
+Ours is accurate only if it is 100 times nearer to the truth than Gram iteration, too.
+"""
 
 from __future__ import annotations
+
+from functools import cache
 
 from torch import Tensor
 
@@ -13,6 +18,7 @@ from convspec import Bound, ConvOperator, spectral_norm
 __all__ = ["CASES", "certified_problem", "problem"]
 
 GAP = 1e-4
+TIGHTER = 100
 STEPS = 5
 GRAM = f"Gram iteration, {STEPS} steps"
 
@@ -46,14 +52,18 @@ def certified_problem(name: str, kind: str, weight: Tensor, size: int) -> Proble
     """
     op = ConvOperator(weight, size, padding=1)
     sought = LargestValues(op, 1)
-    truth: list[float] = []
 
     def error(found: Bound) -> float:
         """The upper end's excess over what is allowed; NaN below the truth."""
-        if not truth:
-            truth.append(float(sought.true[0]))
-        excess = found.upper / truth[0] - 1
-        return excess / GAP if excess > -1e-12 else float("nan")
+        truth = float(sought.true[0])
+        excess = found.upper / truth - 1
+        return excess / allowed(truth) if excess > -1e-12 else float("nan")
+
+    @cache
+    def allowed(truth: float) -> float:
+        """A share of what Gram iteration exceeds the truth by, where it does."""
+        other = published.gram_circular(weight, size, STEPS) / truth - 1
+        return min(GAP, other / TIGHTER) if other > 0 else GAP
 
     methods = (
         Method(
@@ -72,8 +82,8 @@ def certified_problem(name: str, kind: str, weight: Tensor, size: int) -> Proble
     label = f"{kind}, {c_in} -> {c_out}, {size} x {size}"
     return Problem(
         name=name,
-        title=f"an upper bound on sigma_1 within {GAP:g} of it, for a zero-padded 3 x 3 "
-        f"layer, {label}, float64",
+        title=f"an upper bound on sigma_1 within {GAP:g} of it, and {TIGHTER} times "
+        f"nearer than Gram iteration, for a zero-padded 3 x 3 layer, {label}, float64",
         methods=methods,
         error=error,
         target=Target(faster=1.0, than=(GRAM,)),

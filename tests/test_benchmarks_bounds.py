@@ -201,6 +201,21 @@ def test_certified_norms_are_judged_by_the_truth() -> None:
     assert gram.other
 
 
+def test_certified_norms_are_a_hundred_times_nearer_than_gram_iteration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weight = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0)).double()
+    problem = certified_norm.certified_problem("tiny", "Gaussian", weight, 6)
+    found = problem.methods[0].build()
+    dense = ConvOperator(weight, 6, padding=1).to_dense()
+    truth = float(torch.linalg.matrix_norm(dense, 2))
+    monkeypatch.setattr(published, "gram_circular", lambda *_: 1.001 * truth)
+    for share, error in ((0.5, 0.5), (2.0, 2.0)):
+        upper = truth * (1 + share * 1e-5)
+        judged = problem.error(replace(found, lower=0.0, upper=upper))
+        assert judged == pytest.approx(error, rel=1e-3)
+
+
 # -- trained kernels --------------------------------------------------------------------
 
 # net, layer, largest norm on 64 x 64 frequencies, and over it: the larger reshaped norm,

@@ -129,6 +129,17 @@ def test_peaked_symbols_are_counted(name: str, rtol: float) -> None:
 
 
 @pytest.mark.usefixtures("tori_first")
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6])
+def test_counts_end_well_within_the_gap(rtol: float) -> None:
+    """A level a little lower costs nothing, and leaves a fraction of the gap."""
+    for name in ("box", "low-pass", "valid"):
+        weight, size, options = PEAKED[name]
+        bound = cs.spectral_norm(cs.ConvOperator(weight.double(), size, **options), rtol)
+        assert "Lehmann" in bound.assumptions
+        assert bound.gap < rtol / 4
+
+
+@pytest.mark.usefixtures("tori_first")
 def test_closed_form_of_the_laplacian() -> None:
     """``4 cos^2(pi / (2 n + 2))``, far below the supremum 4."""
     for n in (9, 30, 101):
