@@ -31,7 +31,7 @@ CHUNK_WORK = 2**23
 THREAD_SIDE = 48
 # up to so much work on a level, cells times the cube of their side, and up to this side
 # one thread is quicker than several that take turns
-ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**28, 128
+ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**25, 128
 LEAST_CHUNK = 4
 # so many ascents at the start and after each of the first tests
 CLIMBS = 2
@@ -204,7 +204,8 @@ def _examine(
     size = min(CHUNK_BYTES // gram.bytes_each, -(-len(cells) // available_cores()))
     size = max(LEAST_CHUNK, CHUNK_WORK // gram.bytes_each // gram.side, size)
     bend = gram.bend(cells.spans)
-    single = test and rule.single(gram.side, cells.reach, bend)
+    # of the largest square single precision shows six digits, more than a look needs
+    single = rule.single(gram.side, cells.reach, bend) if test else rule.largest
     passed = torch.zeros(len(cells), dtype=torch.bool)
     squares = torch.full((len(cells),), math.nan, dtype=torch.float64)
 
