@@ -36,7 +36,7 @@ def alike(op: ConvOperator) -> list[list[int]]:
     nearly agree they see a cluster as late.
     """
     kinds = by_kernel(op)
-    if len(kinds) > MOST_APART:
+    if op.groups == 1 or len(kinds) > MOST_APART:
         return []
     return kinds if len(kinds) < op.groups or _near(op, kinds) else []
 
