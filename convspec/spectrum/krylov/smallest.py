@@ -14,7 +14,7 @@ from convspec.rounding import convolution_error
 from convspec.spectrum.krylov.copies import with_copies
 from convspec.spectrum.krylov.groups import MOST_APART, by_kernel, each_once
 from convspec.spectrum.krylov.inverse import InverseGram
-from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
+from convspec.spectrum.krylov.lanczos import RitzVectors, thick_restart_lanczos
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
 from convspec.spectrum.scale import normalised, scaled_back
 
@@ -23,6 +23,8 @@ __all__ = ["smallest_triples"]
 # eigenvalues of the inverse below this part of its largest are left to another round:
 # beside the largest, rounding would swallow them
 RANGE = 1e-7
+# and those of vectors that A leaves longer than so many times what they promise
+SHORTENED = 2.0
 # blocks multiplied in a round; one that takes longer cannot tell its vectors apart, and
 # the errors say whether that matters
 MAX_STEPS = 200
@@ -116,8 +118,9 @@ def _by(
             found = torch.eye(side.shape[1], dtype=side.dtype, device=side.device)
             break
         start = torch.randn(block, len(found.T), generator=generator, dtype=torch.float64)
+        rest = partial(_deflated, inverse, found)
         ritz = thick_restart_lanczos(
-            partial(_deflated, inverse, found),
+            rest,
             _without(start.to(found), found),
             missing,
             allowed,
@@ -127,18 +130,19 @@ def _by(
             unswept=0,
         )
         products += 2 * block * ritz.steps + 2 * missing
-        if missing == count and ritz.converged and float(ritz.values[-1]) < SHORT**-2:
+        clear = _clear(side, ritz)
+        if clear.all() and ritz.converged and float(ritz.values[-1]) < SHORT**-2:
             ritz, multiplied = with_copies(
-                inverse,
+                rest,
                 ritz,
                 allowed,
-                capacity=max(48, 12 * count),
+                capacity=max(48, 12 * missing),
                 max_products=(max_products - products) // 2,
                 generator=generator,
                 unswept=0,
             )
             products += 2 * multiplied
-        clear = ritz.values > RANGE * ritz.values[0]
+            clear = _clear(side, ritz)
         # among values below rounding the inverse is another at each product, and Ritz
         # vectors mix with the start; one product more takes it out of them
         rows = _deflated(inverse, found, ritz.rows[clear.to(ritz.rows.device)])
@@ -147,6 +151,21 @@ def _by(
     result = _polished(side, wide, inverse, found, count, products)
     met = len(result.values) == count and bool(result.errors.max() <= goal)
     return replace(result, converged=met)
+
+
+def _clear(side: ConvOperator, ritz: RitzVectors) -> Tensor:
+    """Which Ritz vectors of the inverse are more than rounding; the first one always.
+
+    ``||A v||^2`` is at most ``1 / theta`` for an eigenvector. The inverse of a singular
+    Gram matrix is only known to a part of its largest eigenvalue, and that part has
+    vectors that A does not shorten.
+    """
+    lengths = torch.linalg.vector_norm(one_by_one(side, ritz.rows), dim=1).cpu()
+    noise = convolution_error(side)
+    shortened = (lengths - noise).square() * ritz.values < SHORTENED**2
+    clear = shortened & (ritz.values > RANGE * ritz.values[0])
+    clear[0] = True
+    return clear
 
 
 def _allowed(rtol: float, theta: Tensor) -> Tensor:
