@@ -14,7 +14,7 @@ from convspec.bounds.enclosure.search import Search, best_relation
 from convspec.bounds.enclosure.tori import Tori
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.result import Bound
-from convspec.bounds.schur import absolute_norm
+from convspec.bounds.schur import schur_norm
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.bounds.worst_case.norm import MAX_EVALUATIONS, supremum
 from convspec.geometry import Axis
@@ -129,7 +129,7 @@ def spectral_norm(
 def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> None:
     """Prove the target by the cheapest means first."""
     op = core.operator
-    counted = min(unfolding_norm(core), absolute_norm(core))
+    counted = min(unfolding_norm(core), schur_norm(core))
     for group in search.open:
         search.include(group, up(counted), "counting")
     if search.done:
