@@ -29,6 +29,13 @@ def frobenius(op: ConvOperator) -> Bound:
     grows with the image: above for small images only, below a measure of the average
     singular value.
 
+    Differentiable in the weight, with gradient 0 at zero; at ties between groups the mean
+    of their gradients.
+
+    Source: elementary, from ``||A||_F^2 = tr A^H A``, which is the sum of at most
+    min(m, n) squares of singular values; Golub and Van Loan, "Matrix Computations", 4th
+    edition, 2013, section 2.3.
+
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
     >>> bound = cs.bounds.frobenius(op)  # 50 times 4 and 98 times 1
@@ -63,6 +70,11 @@ def one_inf(op: ConvOperator) -> Bound:
     included. Below, ``sigma_1 >= max(||A||_inf / sqrt(n), ||A||_1 / sqrt(m))``, of one
     group.
 
+    Differentiable in the weight through the largest sums, with gradient 0 in entries that
+    are 0; at ties between channels or groups the mean of their gradients, between places
+    at the border and inside through the first that has the largest sum. The root of a
+    product of norms is not convex, so that this need be no subgradient.
+
     Source: Schur, "Bemerkungen zur Theorie der beschränkten Bilinearformen", J. reine
     angew. Math. 140, 1911.
 
@@ -91,7 +103,7 @@ def one_inf(op: ConvOperator) -> Bound:
 
 
 def schur_norm(kernel: ScaledKernel) -> float:
-    """``sqrt(||A||_1 ||A||_inf)`` of the scaled operator, rounded up; see :func:`one_inf`."""
+    """``sqrt(||A||_1 ||A||_inf)`` of the scaled operator, rounded up: :func:`one_inf`."""
     flat = kernel.detached()
     row, row_error = _largest_sum(flat, patches, 1)
     column, column_error = _largest_sum(flat, fans, 2)
