@@ -66,8 +66,11 @@ def spectral_norm(
     * the supremum of the symbol, where a torus is too large.
 
     Reflect and replicate padding that is too large for the first two is split into
-    overlapping pieces, which hold one border or none; that leaves a gap of about
-    ``(4 / size)^2``.
+    overlapping pieces, which hold one border or none. That leaves a gap of about
+    ``(8 / size)^2``, as measured: 2e-2 at 56 x 56 with 32 channels, 1.3e-3 at 224 x 224
+    with 4. Circular padding in excess, or with a stride that does not divide the size,
+    has tori along some axes only, which left 0.1 at 24 to 32 channels and 48 to 57
+    pixels; without padding it was 6e-6.
 
     Each is skipped where it would exceed what is left of the budget. Where the target is
     not reached both ends hold all the same: see ``bound.gap``. ``bound.assumptions`` says
