@@ -290,10 +290,13 @@ NEEDS_ALL = {
 @pytest.mark.parametrize("which", ["largest", "smallest"])
 @pytest.mark.parametrize("quantity", NEEDS_ALL)
 def test_incomplete(quantity: str, which: str) -> None:
-    """Refused, naming the quantity and the call that completes it."""
+    """Refused, naming the quantity and the calls that complete or enclose it."""
     spec = cs.spectrum(diagonal(3.0, 2.0, 1.0), k=4, which=which)
     assert not spec.complete
-    message = rf"needs all 9 singular values; .* the 4 {which}; call spectrum\(op\)"
+    message = (
+        rf"needs all 9 singular values; .* the 4 {which}; call spectrum\(op\) with "
+        r"k=None, or, .* spectral_envelope\(op\), which encloses it"
+    )
     with pytest.raises(cs.NotApplicable, match=message) as caught:
         NEEDS_ALL[quantity](spec)
     assert caught.value.name in (quantity, "rank")

@@ -167,7 +167,8 @@ class Spectrum:
             return
         raise NotApplicable(
             f"{quantity} needs all {min(self.shape)} singular values; this spectrum has "
-            f"the {len(self.values)} {self.which}; call spectrum(op) with k=None",
+            f"the {len(self.values)} {self.which}; call spectrum(op) with k=None, or, "
+            "where that is too large, spectral_envelope(op), which encloses it",
             quantity,
         )
 
