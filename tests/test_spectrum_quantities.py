@@ -321,3 +321,8 @@ def test_array_and_repr() -> None:
     )
     part = cs.spectrum(diagonal(3.0, 2.0, 1.0), k=2, which="smallest")
     assert "the 2 smallest singular values, 1 ... 1" in repr(part)
+    for which, values in (("largest", "3 ... 3"), ("smallest", "1 ... 1")):
+        krylov = cs.spectrum(diagonal(3.0, 2.0, 1.0), 2, which, method="krylov")
+        assert f"the 2 {which} singular values found, {values}, krylov" in repr(krylov)
+        with pytest.raises(cs.NotApplicable, match=f"has the 2 {which} found; call"):
+            krylov.rank()
