@@ -145,6 +145,9 @@ TIES = {
         bounds.gram_iteration,
         bounds.one_inf,
         bounds.reshaped_kernel,
+        bounds.lip_bound,
+        bounds.frobenius,
+        bounds.supremum,
     ],
     ids=lambda method: method.__name__,
 )

@@ -277,6 +277,21 @@ def test_a_group_that_its_symbol_hides() -> None:
     assert bound.gap <= 1e-9
 
 
+def test_without_a_budget_schur_counts_taps_that_cancel() -> None:
+    """Replicate padding adds taps up in one pixel, of either sign."""
+    weight = gaussian(7, 2, 1, 3, 3)
+    weight -= weight.mean(dim=(2, 3), keepdim=True)
+    options: dict[str, Any] = {"stride": 2, "padding": 3, "padding_mode": "replicate"}
+    op = cs.ConvOperator(weight, 10, **options)
+    bound, schur = cs.spectral_norm(op, max_flops=1e3), cs.bounds.one_inf(op)
+    absolute = cs.bounds.one_inf(cs.ConvOperator(weight.abs(), 10, **options))
+    assert bound.upper <= schur.upper * (1 + 1e-12)
+    assert schur.upper <= 0.7 * absolute.upper
+    low, high = norm_enclosure(op.to_dense().numpy().astype(np.longdouble))
+    assert low <= bound.upper
+    assert bound.lower <= high
+
+
 def test_transposes_have_the_same_norm() -> None:
     op = cs.ConvOperator(gaussian(6, 4, 2, 3, 3), (7, 6), stride=2, padding=1)
     bound, mirrored = cs.spectral_norm(op, 1e-9), cs.spectral_norm(op.T, 1e-9)

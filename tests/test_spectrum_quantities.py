@@ -290,10 +290,13 @@ NEEDS_ALL = {
 @pytest.mark.parametrize("which", ["largest", "smallest"])
 @pytest.mark.parametrize("quantity", NEEDS_ALL)
 def test_incomplete(quantity: str, which: str) -> None:
-    """Refused, naming the quantity and the call that completes it."""
+    """Refused, naming the quantity and the calls that complete or enclose it."""
     spec = cs.spectrum(diagonal(3.0, 2.0, 1.0), k=4, which=which)
     assert not spec.complete
-    message = rf"needs all 9 singular values; .* the 4 {which}; call spectrum\(op\)"
+    message = (
+        rf"needs all 9 singular values; .* the 4 {which}; call spectrum\(op\) with "
+        r"k=None, or, .* spectral_envelope\(op\), which encloses it"
+    )
     with pytest.raises(cs.NotApplicable, match=message) as caught:
         NEEDS_ALL[quantity](spec)
     assert caught.value.name in (quantity, "rank")
@@ -318,3 +321,8 @@ def test_array_and_repr() -> None:
     )
     part = cs.spectrum(diagonal(3.0, 2.0, 1.0), k=2, which="smallest")
     assert "the 2 smallest singular values, 1 ... 1" in repr(part)
+    for which, values in (("largest", "3 ... 3"), ("smallest", "1 ... 1")):
+        krylov = cs.spectrum(diagonal(3.0, 2.0, 1.0), 2, which, method="krylov")
+        assert f"the 2 {which} singular values found, {values}, krylov" in repr(krylov)
+        with pytest.raises(cs.NotApplicable, match=f"has the 2 {which} found; call"):
+            krylov.rank()

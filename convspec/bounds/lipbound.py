@@ -31,6 +31,10 @@ def lip_bound(op: ConvOperator, version: int = 2, samples: Samples = None) -> Bo
     samples both ends of [0, 2 pi], so N - 1 frequencies, with the factor of N: below the
     truth for few samples; and its default, version 1 in torch, leaves the factor out.
 
+    Differentiable in the weight through the samples at the maximum, one for all rows or
+    one for each, with gradient 0 at zero; at ties between frequencies or groups the mean
+    of their gradients, a subgradient.
+
     Args:
         op: The operator.
         version: 1 or 2; 2 is never larger.

@@ -17,7 +17,7 @@ from convspec.geometry import IntArray, shared_reads
 from convspec.operator import ConvOperator
 from convspec.rounding import down, gamma, up
 
-__all__ = ["absolute_norm", "frobenius", "one_inf"]
+__all__ = ["absolute_norm", "frobenius", "one_inf", "schur_norm"]
 
 
 def frobenius(op: ConvOperator) -> Bound:
@@ -28,6 +28,13 @@ def frobenius(op: ConvOperator) -> Bound:
     diagonal, so that the largest norm of one group takes the place of that of all. It
     grows with the image: above for small images only, below a measure of the average
     singular value.
+
+    Differentiable in the weight, with gradient 0 at zero; at ties between groups the mean
+    of their gradients.
+
+    Source: elementary, from ``||A||_F^2 = tr A^H A``, which is the sum of at most
+    min(m, n) squares of singular values; Golub and Van Loan, "Matrix Computations", 4th
+    edition, 2013, section 2.3.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
@@ -63,6 +70,11 @@ def one_inf(op: ConvOperator) -> Bound:
     included. Below, ``sigma_1 >= max(||A||_inf / sqrt(n), ||A||_1 / sqrt(m))``, of one
     group.
 
+    Differentiable in the weight through the largest sums, with gradient 0 in entries that
+    are 0; at ties between channels or groups the mean of their gradients, between places
+    at the border and inside through the first that has the largest sum. The root of a
+    product of norms is not convex, so that this need be no subgradient.
+
     Source: Schur, "Bemerkungen zur Theorie der beschränkten Bilinearformen", J. reine
     angew. Math. 140, 1911.
 
@@ -80,15 +92,22 @@ def one_inf(op: ConvOperator) -> Bound:
         down(down(row - row_error) / up(math.sqrt(n)), 2),
         down(down(column - column_error) / up(math.sqrt(m)), 2),
     )
-    product = up(up(row + row_error) * up(column + column_error))
     return kernel.bound(
         "one_inf",
         lower=lower,
-        upper=up(math.sqrt(product)),
+        upper=_schur(row + row_error, column + column_error),
         value=root(rows * columns),
         assumptions="any operator",
         reference="Schur 1911",
     )
+
+
+def schur_norm(kernel: ScaledKernel) -> float:
+    """``sqrt(||A||_1 ||A||_inf)`` of the scaled operator, rounded up: :func:`one_inf`."""
+    flat = kernel.detached()
+    row, row_error = _largest_sum(flat, patches, 1)
+    column, column_error = _largest_sum(flat, fans, 2)
+    return _schur(float(row) + row_error, float(column) + column_error)
 
 
 def absolute_norm(kernel: ScaledKernel) -> float:
@@ -101,6 +120,11 @@ def absolute_norm(kernel: ScaledKernel) -> float:
     column, column_error = _largest_sum(absolute, fans, 2)
     product = up(up(float(row) + row_error) * up(float(column) + column_error))
     return up(math.sqrt(product) * (1 + gamma(8)))
+
+
+def _schur(row: float, column: float) -> float:
+    """The root of the product of two sums, each rounded to nearest, rounded up."""
+    return up(math.sqrt(up(up(row) * up(column))))
 
 
 def _squares(blocks: Tensor, overlaps: list[IntArray]) -> Tensor:

@@ -37,6 +37,10 @@ def reshaped_kernel(op: ConvOperator) -> Bound:
     largest norm of one group, as A is block diagonal; torch's, of all groups on top of
     each other, is no bound.
 
+    Differentiable in the weight through the largest of these matrices, with gradient 0 at
+    zero; at ties between matrices, groups or singular values through one of them, a
+    subgradient.
+
     Source: Yoshida and Miyato, "Spectral norm regularization for improving the
     generalizability of deep learning", 2017, who take ``||R||`` for the norm; Tsuzuku,
     Sato and Sugiyama, "Lipschitz-margin training", NeurIPS 2018, who say that it is not.
@@ -78,6 +82,9 @@ def tsuzuku(op: ConvOperator) -> Bound:
     the average overlap of a small image would not do. Equality for stride >= extent
     without padding. Holds for every padding mode, stride and dilation.
 
+    Differentiable in the weight through the group of the largest norm, with gradient 0 at
+    zero; at ties between groups or singular values through one of them, a subgradient.
+
     Source: Tsuzuku, Sato and Sugiyama, "Lipschitz-margin training: scalable certification
     of perturbation invariance for deep neural networks", NeurIPS 2018.
 
@@ -113,6 +120,11 @@ def fantastic_four(op: ConvOperator) -> Bound:
 
     Each norm is bounded from above; the power method, which training uses, approaches it
     from below.
+
+    Differentiable in the weight through the least unfolding, with gradient 0 at zero; at
+    ties between groups or singular values through one of them. At ties between unfoldings
+    it is the gradient of the first: the least of several norms is not convex, and need
+    have no subgradient there.
 
     Source: Singla and Feizi, "Fantastic Four: differentiable bounds on singular values of
     convolution layers", ICLR 2021.

@@ -89,9 +89,15 @@ def spectrum(
         method: ``"auto"``, ``"dense"``, ``"fourier"``, ``"krylov"``; see :func:`explain`.
         vectors: Whether to compute singular vectors, as images.
         accuracy: ``"full"``, or for ``"fourier"`` values ``"fast"``: eigenvalues of the
-            smaller Gram matrices, whose error is about ``sqrt(eps) sigma_1``.
+            smaller Gram matrices, whose error is about ``sqrt(eps) sigma_1``. With
+            ``vectors=True``, and by ``"dense"`` and ``"krylov"``, ``"fast"`` makes no
+            difference.
         rtol: For ``"krylov"``: residuals to reach, relative to sigma_1.
-        max_products: For ``"krylov"``: most images multiplied by A or its adjoint.
+        max_products: For ``"krylov"``: most images multiplied by A or its adjoint, or by
+            its inverse for the smallest values, about. It is looked at between blocks of
+            vectors, of which each search takes at least one, and the polishing at the
+            end, some products for each value, is done in any case. Small spaces are taken
+            whole, whatever it is, and groups that are searched apart count apart.
         seed: For ``"krylov"``: of the noise in its starting block.
         dtype: ``torch.float64`` or ``torch.float32``, the arithmetic; weights are cast.
         device: Where to compute; by default where the weight is.

@@ -167,9 +167,16 @@ class Spectrum:
             return
         raise NotApplicable(
             f"{quantity} needs all {min(self.shape)} singular values; this spectrum has "
-            f"the {len(self.values)} {self.which}; call spectrum(op) with k=None",
+            f"the {len(self.values)} {self.which}{self._found}; call spectrum(op) with "
+            "k=None, or, where that is too large, spectral_envelope(op), which encloses "
+            "it",
             quantity,
         )
+
+    @property
+    def _found(self) -> str:
+        """Krylov proves each value, but not that there are none beyond them."""
+        return " found" if self.method == "krylov" and not self.complete else ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -183,7 +190,7 @@ class Spectrum:
         else:
             count = f"the {len(self.values)} {self.which}"
         return (
-            f"<Spectrum of {self.shape[0]} x {self.shape[1]}: {count} singular values, "
-            f"{self.values[0]:.6g} ... {self.values[-1]:.6g}, "
+            f"<Spectrum of {self.shape[0]} x {self.shape[1]}: {count} singular values"
+            f"{self._found}, {self.values[0]:.6g} ... {self.values[-1]:.6g}, "
             f"{self.method}, error <= {rounded_up(float(np.max(self.error)), 2)}>"
         )

@@ -14,7 +14,7 @@ from convspec.bounds.enclosure.search import Search, best_relation
 from convspec.bounds.enclosure.tori import Tori
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.result import Bound
-from convspec.bounds.schur import absolute_norm
+from convspec.bounds.schur import schur_norm
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.bounds.worst_case.norm import MAX_EVALUATIONS, supremum
 from convspec.geometry import Axis
@@ -66,8 +66,11 @@ def spectral_norm(
     * the supremum of the symbol, where a torus is too large.
 
     Reflect and replicate padding that is too large for the first two is split into
-    overlapping pieces, which hold one border or none; that leaves a gap of about
-    ``(4 / size)^2``.
+    overlapping pieces, which hold one border or none. That leaves a gap of about
+    ``(8 / size)^2``, as measured: 2e-2 at 56 x 56 with 32 channels, 1.3e-3 at 224 x 224
+    with 4. Circular padding in excess, or with a stride that does not divide the size,
+    has tori along some axes only, which left 0.1 at 24 to 32 channels and 48 to 57
+    pixels; without padding it was 6e-6.
 
     Each is skipped where it would exceed what is left of the budget. Where the target is
     not reached both ends hold all the same: see ``bound.gap``. ``bound.assumptions`` says
@@ -129,7 +132,7 @@ def spectral_norm(
 def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> None:
     """Prove the target by the cheapest means first."""
     op = core.operator
-    counted = min(unfolding_norm(core), absolute_norm(core))
+    counted = min(unfolding_norm(core), schur_norm(core))
     for group in search.open:
         search.include(group, up(counted), "counting")
     if search.done:

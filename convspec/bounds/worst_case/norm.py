@@ -118,10 +118,33 @@ def supremum(
     max_evaluations: int = MAX_EVALUATIONS,
     max_seconds: float = MAX_SECONDS,
 ) -> Bound:
-    """Upper bound on sigma_1 of this operator by the supremum of its symbol.
+    """``sigma_1 <= sqrt(repeats) sup_w sigma_1(F(w))``, the supremum of the symbol F.
 
-    It is that of :func:`worst_case_norm`, with the padding's factor at this input size.
-    ``assumptions`` says at which gap, if a budget ended the search.
+    It is that of :func:`worst_case_norm`, over all real frequencies w, with the padding's
+    factor at this input size. ``repeats`` is 1 with zero padding of any amount and with
+    circular padding that keeps the size; reflect and replicate padding count how often a
+    pixel is shown at most, and more circular padding how often a row occurs. Where a
+    circular stride does not divide the size, F is the symbol without stride.
+    ``assumptions`` says which of these it is, and at which gap, if a budget ended the
+    search: the bound holds all the same.
+
+    Differentiable once in the weight by the envelope theorem: the frequency and the
+    singular vectors found, which maximise, are held fixed. At ties between frequencies,
+    groups or vectors through one of them, a subgradient; 0 at zero.
+
+    Args:
+        op: The operator.
+        rtol: Relative gap of the supremum to stop at.
+        max_evaluations: Frequencies to test at most.
+        max_seconds: Wall time to stop at, about.
+
+    Source: branch and bound by Bernstein's inequality for trigonometric polynomials,
+    Duffin and Schaeffer, "Some inequalities concerning functions of exponential type",
+    Bull. Amer. Math. Soc. 44, 1938; Cholesky tests by Rump, "Verification of positive
+    definiteness", BIT 46, 2006.
+
+    Raises:
+        ValueError: If rtol is not in (0, 1), or a budget not positive.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
