@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         results.append(result)
         print(table(result), end="\n\n", flush=True)
+        if result.problem.remark is not None:
+            print(result.problem.remark(), end="\n\n", flush=True)
         if chosen.out is None:
             write([result], RESULTS / f"{name}.json")
     if chosen.out is not None:

@@ -53,7 +53,15 @@ class Layer:
 
     @property
     def weight(self) -> Tensor:
-        """The kernel, for algorithms that know nothing else."""
+        """The kernel, for algorithms that know nothing else.
+
+        Raises:
+            NotApplicable: If there are groups, of which they would take one for all.
+        """
+        if self.op.groups > 1:
+            raise NotApplicable(
+                f"published algorithms need one group; {self.name} has {self.op.groups}"
+            )
         return self.op.weight.detach()
 
     @property
@@ -126,12 +134,14 @@ def trained() -> tuple[Layer, ...]:
         Unavailable: If trained weights cannot be fetched.
     """
     try:
-        stem = load_mobilenet().get_submodule("features.0.0").weight
+        mobilenet = load_mobilenet()
     except UnreadableModel as error:
         raise Unavailable(str(error)) from error
-    assert isinstance(stem, Tensor)
+    stem = mobilenet.get_parameter("features.0.0.weight").detach().double()
+    depthwise = mobilenet.get_parameter("features.8.conv.1.0.weight").detach().double()
     return (
-        _layer("MobileNetV2 stem, stride 2", stem.detach().double(), 64, stride=2),
+        _layer("MobileNetV2 stem, stride 2", stem, 64, stride=2),
+        _layer("MobileNetV2 depthwise", depthwise, 14, groups=len(depthwise)),
         _layer("MTCNN P-Net conv1", mtcnn_kernel("conv1", net="pnet"), 48),
         _layer("MTCNN O-Net conv3", mtcnn_kernel("conv3"), 28),
         _layer("Gaussian 64 -> 64", gaussian(64), 28),
@@ -145,9 +155,12 @@ def checkerboard(side: int) -> Tensor:
     return torch.outer(signs, signs)[None, None]
 
 
-def _layer(name: str, weight: Tensor, size: int, stride: int = 1) -> Layer:
+def _layer(
+    name: str, weight: Tensor, size: int, stride: int = 1, groups: int = 1
+) -> Layer:
     padding = weight.shape[-1] // 2
-    return Layer(name, ConvOperator(weight, size, stride=stride, padding=padding))
+    op = ConvOperator(weight, size, stride=stride, padding=padding, groups=groups)
+    return Layer(name, op)
 
 
 def methods() -> tuple[Claim, ...]:

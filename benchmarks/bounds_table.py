@@ -18,7 +18,7 @@ FOOTER = (
     "truth: two solvers that agree to 1e-7, the larger of both, itself a lower bound",
     "WRONG: an upper bound below the truth, or a lower bound above it",
     "published: written from the formulas, float32, the authors' number of steps;",
-    "they know no stride",
+    "they know no stride, and apply to one group",
 )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.problem import Method, Problem, Target
+from benchmarks.tightness import tightness
 from benchmarks.torus_layer import EPS, FloatArray
 from convspec import ConvOperator, GeometryError, spectral_envelope
 
@@ -18,6 +19,8 @@ __all__ = ["geometries", "problem", "violation"]
 MODES = ("zeros", "circular", "reflect", "replicate")
 # of the dense matrix, so that its SVD takes milliseconds
 MOST_ENTRIES = 10_000
+# channels, pixels and taps per axis of normal kernels whose band is held against dense
+GAUSSIAN = ((3, 8, 3), (3, 16, 3), (5, 12, 3), (8, 8, 3), (8, 16, 3), (3, 16, 5))
 
 Band = tuple[FloatArray, FloatArray]
 
@@ -42,7 +45,20 @@ def problem(count: int = 2000) -> Problem:
         target=Target(),
         family="bands never violated",
         label=f"{count:,} random geometries",
+        remark=lambda: tightness(_named(operators[:200])),
     )
+
+
+def _named(random: list[ConvOperator]) -> dict[str, list[ConvOperator]]:
+    """Zero-padded normal kernels one by one, and random geometries together."""
+    named = {f"c={c} n={n} k={k}": [_gaussian(c, n, k)] for c, n, k in GAUSSIAN}
+    return {**named, f"{len(random)} random geometries": random}
+
+
+def _gaussian(c: int, n: int, k: int) -> ConvOperator:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(c, c, k, k, generator=generator, dtype=torch.float64)
+    return ConvOperator(weight, n, padding=k // 2)
 
 
 def violation(op: ConvOperator, band: Band) -> float:

@@ -82,6 +82,7 @@ class Problem:
         family: Heading that problems with the same methods share in a table.
         label: What distinguishes the problem in its family.
         floors: Methods that do only what no method can avoid; the fastest is the floor.
+        remark: Makes more to print below the table.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Problem:
     family: str = ""
     label: str = ""
     floors: tuple[str, ...] = ()
+    remark: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,19 @@ def test_all_methods_on_tiny_layers() -> None:
         assert len(row["value_over_truth"]) == len(row["seconds"]) == 2
 
 
+def test_published_algorithms_do_not_apply_to_groups() -> None:
+    """But power iteration does, on the operator; all of ours do."""
+    found = compare((layer(drawn(4, 1, 3, 3), groups=4),), methods(), 1)
+    assert found.accurate
+    applied = {
+        claim.name: each.ratio is not None
+        for claim, (each,) in zip(found.claims, found.measured, strict=True)
+    }
+    theirs = {claim.name for claim in found.claims if claim.source != bounds.OURS}
+    assert {name for name in theirs if applied[name]} == {"power iteration, 100 steps"}
+    assert all(applied[name] for name in applied.keys() - theirs)
+
+
 def test_methods_that_do_not_apply_leave_a_gap() -> None:
     nothing = Comparison(
         (BOX,), (TRUTH,), (constant("upper", 1.0),), ((Measured(None, 0.0, False),),)

@@ -28,6 +28,7 @@ from benchmarks.catalogue import PROBLEMS
 from benchmarks.krylov_solvers import LargestValues, power_iteration, scipy_svds
 from benchmarks.problem import Problem, Target, Unavailable
 from benchmarks.runner import run
+from benchmarks.tightness import FRACTIONS, ratios, tightness
 from benchmarks.torus_layer import HalfSpectrum, TorusLayer
 from benchmarks.torus_methods import numpy_fft, polyphase
 from convspec import ConvOperator
@@ -183,6 +184,37 @@ def test_a_violated_envelope_is_seen() -> None:
             band = (np.zeros_like(values), outside)
         assert envelopes.violation(op, band) > 1
     assert envelopes.violation(op, (values[1:], values[1:])) == np.inf
+
+
+def test_ratios_of_bands_that_are_exact() -> None:
+    """Circular: 1 all along, that of zeros over zeros too."""
+    weight = torch.tensor([[[1.0, 3.0, 1.0]]], dtype=torch.float64)
+    op = ConvOperator(weight, 9, padding=1, padding_mode="circular")
+    for found in ratios(op):
+        assert found == pytest.approx(np.ones(len(FRACTIONS)), rel=1e-9)
+    zero = ConvOperator(torch.zeros(1, 1, 3).double(), 9, padding=1)
+    assert [each.tolist() for each in ratios(zero)] == [[1.0] * len(FRACTIONS)] * 2
+
+
+def test_medians_of_tightness_are_shown() -> None:
+    """1 + 2 exp(iw): above it all along; below, all but the last value are at least 1."""
+    op = ConvOperator(torch.tensor([[[1.0, 2.0]]]).double(), 20, padding=((0, 1),))
+    above, below = ratios(op)
+    assert (above >= 1).all()
+    assert (below >= 1).all()
+    *_, row = tightness({"line": [op, op]}).splitlines()
+    cells = [f"{ratio:.3f}" for ratio in (*above, *below)]
+    assert row.split() == ["line", *cells]
+
+
+def test_the_tightness_of_envelopes_is_a_remark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelopes, "GAUSSIAN", ((2, 4, 3), (1, 5, 3)))
+    remark = envelopes.problem(3).remark
+    assert remark is not None
+    _, header, _, *rows = remark().splitlines()
+    assert header.count("U ") == header.count("L ") == len(FRACTIONS)
+    labels = ["c=2 n=4 k=3", "c=1 n=5 k=3", "3 random geometries"]
+    assert [row.split("  ")[0] for row in rows] == labels
 
 
 def test_geometries_are_of_every_kind() -> None:

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 import convspec as cs
+from benchmarks import published
+from benchmarks.trained import nudenet_kernel
 from convspec import bounds
 from tests.oracles import Array
 
@@ -284,6 +286,25 @@ def test_the_tensor_norm_by_the_power_method_ends_below() -> None:
     assert bound.guarantee == "estimate"
     assert bound.upper == pytest.approx(8)  # restarts find it; nothing promises that
     assert_all_hold(op)
+
+
+@pytest.mark.slow
+def test_the_tensor_norm_of_a_trained_layer_is_below_its_norm() -> None:
+    """64 -> 64 of NudeNet's detector: 6.706 as published, where the layer has 7.783.
+
+    No lack of steps: thirty times as many end in the same local maximum.
+    """
+    pytest.importorskip("onnx")
+    weight = nudenet_kernel("model.12.m.0.cv2.conv.weight")
+    assert weight.shape == (64, 64, 3, 3)
+    op = cs.ConvOperator(weight, 56, padding=1)
+    claimed, known = published.tensor_norm(weight), cs.spectral_norm(op)
+    assert claimed == pytest.approx(6.706, abs=1e-3)
+    assert published.tensor_norm(weight, 3000) == pytest.approx(claimed, rel=1e-5)
+    assert known.lower == pytest.approx(7.783, abs=1e-3)
+    assert claimed < known.lower
+    assert bounds.tensor_norm(op).upper > known.upper  # from the symbol's maximum
+    assert bounds.fantastic_four(op).upper >= known.lower
 
 
 def test_the_tensor_norm_is_called_an_estimate_even_without_restarts() -> None:

@@ -248,7 +248,7 @@ def _bounded(
         rtol,
         budget,
         exact.lower,
-        upper.upper if factor == 1 else up(upper.upper * up(factor)),
+        upper.upper if factor == 1 or upper.upper == 0 else up(upper.upper * up(factor)),
         factor,
     )
 
