@@ -139,6 +139,80 @@ def test_counts_end_well_within_the_gap(rtol: float) -> None:
         assert bound.gap < rtol / 4
 
 
+def cancelling(seed: int, channels: int, taps: int, rest: float) -> torch.Tensor:
+    """Taps that add up to nearly nothing where all of them read one pixel."""
+    weight = gaussian(seed, channels, channels, taps)
+    weight = weight - weight.mean(dim=-1, keepdim=True)
+    return weight + rest * gaussian(seed + 1000, channels, channels, taps)
+
+
+@pytest.mark.parametrize("first", ["tori", "any"])
+@pytest.mark.parametrize("mode", ["circular", "replicate", "reflect"])
+@pytest.mark.parametrize("rest", [0.0, 1e-18, 1e-16, 1e-14, 1e-10])
+def test_taps_that_coincide_and_cancel(
+    rest: float, mode: str, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their sums are rounded by far more than a unit of what is left of them."""
+    if first == "tori":
+        monkeypatch.setattr(norm, "SMALL_FLOPS", 0.0)
+    for seed in range(12):
+        size, taps = 1 + seed % 3, 3 + seed % 2
+        padding = min(taps - 1, size - (mode == "reflect"))
+        if size + 2 * padding < taps:
+            continue
+        weight = cancelling(seed, 1 + seed % 3, taps, rest)
+        op = cs.ConvOperator(weight, size, padding=padding, padding_mode=mode)
+        matrix = wide_line(weight, op.geometry.axes[0].source, size)
+        for rtol in (1e-2, 1e-9):
+            bound = cs.spectral_norm(op, rtol)
+            assert_meets(bound, norm_enclosure(matrix), op)
+
+
+def wide_line(weight: torch.Tensor, source: np.ndarray, size: int) -> np.ndarray:
+    """The matrix of a 1-D convolution, coinciding taps added in extended precision."""
+    wide = weight.numpy().astype(np.longdouble)
+    outputs = source.shape[1]
+    matrix = np.zeros((len(wide), outputs, wide.shape[1], size), dtype=np.longdouble)
+    for (tap, out), pixel in np.ndenumerate(source):
+        if pixel >= 0:
+            matrix[:, out, :, pixel] += wide[:, :, tap]
+    return matrix.reshape(len(wide) * outputs, -1)
+
+
+def test_a_line_of_cancelling_taps_on_a_torus() -> None:
+    """The taps of a one-pixel axis add up; a circulant is left, summed exactly."""
+    for seed in (2, 10, 21):
+        first, second = gaussian(seed, 2, 8, 8, 1, 3)
+        weight = torch.cat([first, second, -(first + second)], 2)
+        weight = weight + 1e-11 * gaussian(seed + 100, 8, 8, 3, 3)
+        op = cs.ConvOperator(weight, (1, 60), padding=1, padding_mode="circular")
+        exact = [
+            [float(sum(map(Fraction, taps))) for taps in row] for row in tap_rows(weight)
+        ]
+        line = torch.tensor(exact, dtype=torch.float64).reshape(8, 8, 3)
+        truth = np.linalg.norm(np.fft.fft(line.numpy(), 60).transpose(2, 0, 1), 2, (1, 2))
+        bound = cs.spectral_norm(op, 1e-9, max_flops=1e6)
+        assert "torus" in bound.assumptions
+        assert bound.upper >= truth.max() * (1 - 1e-13)
+        assert bound.lower <= truth.max() * (1 + 1e-13)
+
+
+def tap_rows(weight: torch.Tensor) -> list[list[list[float]]]:
+    """The taps along the third axis of each row of places along the fourth."""
+    return weight.transpose(2, 3).flatten(1, 2).tolist()
+
+
+def test_no_operator_of_weights_that_are_not_zero() -> None:
+    """Two taps that cancel, as both read the first row alone, and four of zeros."""
+    kernel = gaussian(0, 64, 64, 1, 2)
+    weight = torch.cat([kernel, -kernel, torch.zeros(64, 64, 4, 2)], 2)
+    pads = (5, 1), (0, 0)
+    op = cs.ConvOperator(weight, (4, 100), padding=pads, padding_mode="replicate")
+    bound = cs.spectral_norm(op)
+    assert bound.lower <= op.frobenius_norm()
+    assert bound.upper < 1e-6
+
+
 @pytest.mark.usefixtures("tori_first")
 def test_closed_form_of_the_laplacian() -> None:
     """``4 cos^2(pi / (2 n + 2))``, far below the supremum 4."""

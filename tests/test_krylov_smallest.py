@@ -86,6 +86,16 @@ def test_a_dead_channel_gives_zeros() -> None:
     assert np.max(spec.error) <= 1e-9
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("k", [6, 12, 20])
+def test_more_values_than_zeros(seed: int, k: int) -> None:
+    """Eight values are zero; rounding beside them in the inverse is no value."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(2, 1, 3, 3, dtype=torch.float64, generator=generator)
+    op = cs.ConvOperator(weight, 40)
+    assert_smallest(cs.spectrum(op, k, "smallest", "krylov", True), op, k)
+
+
 def test_needs_no_squared_condition_number() -> None:
     """Relative to 40 digits: a smallest value far below sqrt(eps) sigma_1."""
     weight = torch.tensor([[[2.0, 1.0, 0.0]]], dtype=torch.float64)

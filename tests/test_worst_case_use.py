@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations
 
 import convspec as cs
 from convspec.bounds import Conditioning, WorstCase, supremum
+from convspec.bounds.worst_case.lanczos import largest_estimates
 
 
 def gaussian(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -365,3 +366,40 @@ def test_numpy_integers_are_a_padding() -> None:
     weight = torch.ones(1, 1, 3)
     found = cs.worst_case_norm(weight, padding=np.int64(40), padding_mode="circular")
     assert found == cs.worst_case_norm(weight, padding=40, padding_mode="circular")
+
+
+# -- where Krylov spaces end early ------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [25, 32, 64])
+@pytest.mark.parametrize("value", [1.0, 1 / 256, 1e-12])
+def test_constant_weights(side: int, value: float) -> None:
+    """Blocks of rank one, and of nothing at the symbol's zeros."""
+    bound = cs.worst_case_norm(torch.full((side, side, 2, 2), value, dtype=torch.float64))
+    assert 4 * side * value in bound
+    assert bound.gap <= 1e-6
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 0.0])
+def test_groups_of_nearly_nothing(scale: float) -> None:
+    weight = gaussian(64, 32, 3)
+    weight[32:] *= scale
+    both, one = (
+        cs.worst_case_norm(w, groups=len(w) // 32) for w in (weight, weight[:32])
+    )
+    assert both.lower <= one.upper
+    assert one.lower <= both.upper
+    assert both.gap <= 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+@pytest.mark.parametrize("scale", [1.0, 1e-24, 1e12])
+def test_estimates_of_low_rank_are_rayleigh_quotients(
+    dtype: torch.dtype, scale: float
+) -> None:
+    ranks = torch.stack(
+        [torch.ones(25, 25), torch.diag(torch.arange(25) % 3), torch.eye(25)]
+    )
+    found = largest_estimates((scale * ranks).to(dtype), 24)
+    assert found.tolist() == pytest.approx([25 * scale, 2 * scale, scale], rel=1e-5)
+    assert largest_estimates(torch.zeros(1, 25, 25, dtype=dtype), 24).tolist() == [0.0]

@@ -14,9 +14,9 @@ from convspec.bounds.worst_case.symbol import ReducedSymbol
 from convspec.geometry import IntArray
 from convspec.parallel import available_cores, parallel_map
 from convspec.rounding.definite import at_most
-from convspec.rounding.directed import UNIT, down
+from convspec.rounding.directed import UNIT, down, down_nonnegative, up
 from convspec.rounding.norms import above, frobenius_above
-from convspec.rounding.scaling import ldexp_below
+from convspec.rounding.scaling import ldexp_above, ldexp_below
 from convspec.symbol import Symbol
 
 __all__ = ["Field", "Grid"]
@@ -56,16 +56,22 @@ class Field:
     Attributes:
         symbol: Reduced to the frequencies that matter, and scaled.
         gram: Its Gram polynomial.
+        merging: At least by how much a singular value of the torus is above or below that
+            of this symbol, unscaled: what adding up coinciding taps rounds.
     """
 
     symbol: ReducedSymbol
     gram: Gram
+    merging: float
 
     @classmethod
     def of(cls, parts: Parts) -> Field | None:
         """The symbol of parts with no exact axis; None if it is constant."""
         symbol = ReducedSymbol.of(Symbol(parts.coefficients[:, 0], parts.lags))
-        return cls(symbol, gram_of(symbol)) if symbol.dim else None
+        if not symbol.dim:
+            return None
+        merging = max(parts.merging(group) for group in range(symbol.groups))
+        return cls(symbol, gram_of(symbol), merging)
 
     @staticmethod
     def setup_flops(parts: Parts) -> float:
@@ -87,9 +93,16 @@ class Field:
         return 4 * side * (2 * side + 16) * UNIT
 
     def scaled(self, level: float) -> float:
-        """A singular value of the torus as one of the scaled symbol, rounded down."""
-        value = torch.tensor(level, dtype=torch.float64)
+        """A level for the scaled symbol that proves one for the torus, or 0."""
+        least = down_nonnegative(level - self.merging) if self.merging else level
+        value = torch.tensor(least, dtype=torch.float64)
         return float(ldexp_below(value, -self.symbol.exponent))
+
+    def unscaled(self, level: float) -> float:
+        """A level for the torus that is proven by one for the scaled symbol."""
+        value = torch.tensor(level, dtype=torch.float64)
+        found = float(ldexp_above(value, self.symbol.exponent))
+        return up(found + self.merging) if self.merging else found
 
     def grid(self, parts: Parts) -> Grid:
         """The frequencies of parts, as those of the reduced symbol."""

@@ -11,6 +11,7 @@ all axes wrapped give the symbol on a grid, none gives A itself.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -81,6 +82,8 @@ class Parts:
         multiplicity: How many frequencies of the torus each place stands for; (j,).
         square: ``||A||^2`` is at most so many times theirs.
         exact: The exact axes.
+        terms: How many taps coincide on the torus at most, and are added up.
+        absolute: The coefficients of ``|K|``; as they are where no taps coincide.
     """
 
     coefficients: Tensor
@@ -90,6 +93,8 @@ class Parts:
     multiplicity: IntArray
     square: int
     exact: tuple[Exact, ...]
+    terms: int
+    absolute: Tensor
 
     @classmethod
     def of(cls, weight: Tensor, groups: int, axes: Sequence[Wrap | Exact]) -> Parts:
@@ -104,6 +109,7 @@ class Parts:
         moved = moved.reshape(
             groups * rows * taps, columns, *moved.shape[len(exact) + 2 :]
         )
+        terms = math.prod(max(Counter(wrap.relation.lags).values()) for wrap in wraps)
         if wraps:
             torus = Torus(
                 tuple(wrap.relation.frequencies for wrap in wraps),
@@ -112,10 +118,14 @@ class Parts:
             )
             symbol = torus.symbol(moved, 1)
             coefficients, lags = symbol.coefficients[0], symbol.lags
+            absolute = coefficients
+            if terms > 1:
+                absolute = torus.symbol(moved.abs(), 1).coefficients[0]
             turns = tuple(wrap.turn for wrap in wraps)
             index, grid, times = torus_frequencies(torus, turns, weight.is_complex())
         else:
             coefficients, lags = moved[..., None], np.zeros((1, 0), dtype=np.int64)
+            absolute = coefficients
             index, grid = np.zeros((1, 0), dtype=np.int64), ()
             times = np.ones(1, dtype=np.int64)
         shape = groups, rows, taps, coefficients.shape[-2], len(lags)
@@ -127,6 +137,8 @@ class Parts:
             times,
             math.prod(wrap.square for wrap in wraps),
             tuple(axis for axis in axes if isinstance(axis, Exact)),
+            terms,
+            absolute.reshape(shape).transpose(1, 2),
         )
 
     @property
@@ -216,7 +228,10 @@ class Parts:
 
         That is at least the norm, with absolute values in the place of all entries.
         """
-        frobenius = frobenius_above(self.coefficients[group].permute(3, 0, 1, 2))
+        return self._size(self.coefficients[group])
+
+    def _size(self, coefficients: Tensor) -> float:
+        frobenius = frobenius_above(coefficients.permute(3, 0, 1, 2))
         sums = frobenius.sum(dim=0)  # (exact taps,)
         if self.exact:
             order = torch.arange(len(sums))[:, None, None]
@@ -232,7 +247,18 @@ class Parts:
             return 0.0
         lags = self.coefficients.shape[-1]
         factor = waves_error(lags, self.coefficients.is_complex())
-        return up(factor * self.size(group))
+        return up(up(factor * self.size(group)) + self.merging(group))
+
+    def merging(self, group: int) -> float:
+        """At least the norm of what is rounded where taps coincide on the torus.
+
+        Sums that nearly cancel have an error far above their own rounding: it goes by
+        the sums of ``|K|``, which are as many units in the last place too small at most.
+        """
+        if self.terms == 1:
+            return 0.0
+        unit = gamma(self.terms)
+        return up(unit * up(self._size(self.absolute[group]) * (1 + 2 * unit), 2))
 
 
 def _block_norms(blocks: Tensor, target: float, radius: float) -> Tensor:

@@ -77,7 +77,7 @@ def prune(field: Field, level: float, estimate: float, count: int) -> Region | N
         None where testing all frequencies of a torus is cheaper.
     """
     symbol = field.symbol
-    if not 1 <= symbol.dim <= 3:
+    if not (1 <= symbol.dim <= 3 and level > 0):
         return None
     cover = Cells.cover(symbol.groups, symbol.degrees, not symbol.is_complex)
     each = count

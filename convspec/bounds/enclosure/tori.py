@@ -29,7 +29,6 @@ from convspec.bounds.enclosure.search import Search
 from convspec.bounds.iteration import small_side
 from convspec.bounds.kernel import ScaledKernel
 from convspec.rounding import convolution_error, down, up
-from convspec.rounding.scaling import ldexp_above
 from convspec.spectrum.envelope.tables import Relation
 
 __all__ = ["Tori"]
@@ -138,6 +137,8 @@ class Tori:
         side = small_side(self.kernel.operator)
         ritz = Ritz(side, found.rows, convolution_error(side), self.size)
         values, residuals = ritz.values, ritz.residuals
+        if not float(values[0]) > 0:
+            return MOST + 1
         gap = float(residuals.square().sum()) / (SHARE * self.rtol * float(values[0]))
         square = float(values[-1]) - gap - KEPT * field.slack * float(values[0])
         if not square > 0.25 * float(values[0]):
@@ -174,8 +175,7 @@ class Tori:
                 best_level = max(above.level, math.sqrt((floor + share * gap) / scale))
         if not best or above.count(best_level) not in range(best + 1):
             return
-        value = torch.tensor(best_level, dtype=torch.float64)
-        level = up(float(ldexp_above(value, field.symbol.exponent)) * self.full.factor)
+        level = up(field.unscaled(best_level) * self.full.factor)
         square = ritz.upper(up(level * level), best)
         for group in self.search.open if square < math.inf else []:
             self.search.include(group, up(math.sqrt(square)), COUNTED)

@@ -13,6 +13,8 @@ NEAR_STEPS = 8
 RESTARTS = 12
 # accuracies that single precision serves for
 SINGLE_ACCURACY = 1e-4
+# remainders of so many roundings of what they are left of are rounding
+EXHAUSTED = 50.0
 # up to this side all eigenvalues are cheap
 FULL_SIDE = 16
 
@@ -33,16 +35,21 @@ def largest_estimates(matrices: Tensor, steps: int = 8) -> Tensor:
     start = torch.randn(side, generator=generator, dtype=torch.float64)
     basis = (start / start.norm()).to(matrices.dtype).expand(len(matrices), 1, side)
     images = basis[:, :0]
+    scale = matrices.diagonal(dim1=-2, dim2=-1).real.amax(-1).clamp(min=tiny)
+    exhausted = EXHAUSTED * torch.finfo(matrices.dtype).eps
     for _ in range(steps):
-        image = (matrices @ basis[:, -1:].mT).mT  # (b, 1, n)
+        image = (matrices @ basis[:, -1:].mT).mT / scale[:, None, None]  # (b, 1, n)
         images = torch.cat([images, image], 1)
+        size = torch.linalg.vector_norm(image, dim=-1, keepdim=True)
         for _ in range(2):  # twice is enough
             image = image - (image @ basis.mH) @ basis
         norm = torch.linalg.vector_norm(image, dim=-1, keepdim=True)
-        basis = torch.cat([basis, image / norm.clamp(min=tiny)], 1)
+        # rounding is no direction: the space ends here
+        image = torch.where(norm > exhausted * size, image / norm, 0.0)
+        basis = torch.cat([basis, image], 1)
     projected = basis[:, :steps].conj() @ images.mT
     ritz: Tensor = torch.linalg.eigvalsh(projected)[..., -1]
-    return ritz
+    return ritz * scale
 
 
 def smallest_estimates(matrices: Tensor, steps: int = 4) -> Tensor:
