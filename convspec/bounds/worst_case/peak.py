@@ -9,7 +9,6 @@ certified by ``||F^H v|| / ||v||``, which lies between the extreme singular valu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +25,6 @@ __all__ = ["FINE", "MAX_STEPS", "Peak", "climb"]
 FINE = 1e-15
 LONGEST_STEP = 0.5
 MAX_STEPS = 40
-# rho within which two maxima are not told apart
-BASIN = 0.1
 HALVINGS = 8
 # up to this side all eigenvalues are computed, which is then cheap
 FULL_SIDE = 48
@@ -57,12 +54,6 @@ class Peak:
             gaps.append((gap - gap.round()).abs().amax(-1))
         return torch.minimum(*gaps)
 
-    def holds(self, group: int, turns: Tensor, per_turn: Tensor) -> bool:
-        """Whether a point lies so near that ascents from there end here."""
-        if group != self.group:
-            return False
-        return float((self.away(turns[None]) * per_turn.sum())[0]) < BASIN
-
 
 @dataclass
 class _Point:
@@ -82,7 +73,6 @@ def climb(
     largest: bool = True,
     promise: float = FINE,
     near: Tensor | None = None,
-    known: Sequence[Peak] = (),
     steps: int = MAX_STEPS,
 ) -> Peak:
     """Ascend to a local maximum of sigma_1, or descend to a minimum of sigma_n.
@@ -94,7 +84,6 @@ def climb(
         largest: Whether the largest singular value is sought.
         promise: When to stop: what a further step would gain, relative to the square.
         near: A guess of the vector.
-        known: Where to stop once this near to one of them.
         steps: How many to take at most.
     """
     sign = 1.0 if largest else -1.0
@@ -105,8 +94,6 @@ def climb(
     size = here.value or 1.0
     inverse = 0.5 * torch.eye(len(degrees), dtype=torch.float64)
     for _ in range(steps):
-        if any(peak.holds(group, here.turns, per_turn) for peak in known):
-            break
         slope = sign * here.gradient / per_turn / size
         step = inverse @ slope
         if float(step @ slope) < promise:

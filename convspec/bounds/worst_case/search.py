@@ -33,9 +33,8 @@ THREAD_SIDE = 48
 # one thread is quicker than several that take turns
 ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**25, 128
 LEAST_CHUNK = 4
-# so many ascents at the start and after each of the first tests
+# so many ascents at the start
 CLIMBS = 2
-EARLY_LOOKS = 2
 # a level begins with this many times as many cells as the sample has
 PART = 2
 # how near to a maximum first ascents go, relative to its square, as a share of rtol
@@ -113,7 +112,6 @@ class _Search:
     budget: Budget
     alone: ExitStack
     peaks: list[Peak] = field(default_factory=list)
-    looks: int = 0
 
     def enclose(self, some: Cells) -> Found:
         """Level by level, from a sample."""
@@ -165,9 +163,8 @@ class _Search:
 
     def look(self, cells: Cells, squares: Tensor) -> None:
         """Ascend from cells that are worth it, and aim at the best value."""
-        places = _worth(self.rule, cells, squares, self.peaks, self.looks < EARLY_LOOKS)
-        _look(self.symbol, self.rule, cells, places, self.peaks, self.looks < EARLY_LOOKS)
-        self.looks += 1
+        places = _worth(self.rule, cells, squares, self.peaks)
+        _look(self.symbol, self.rule, cells, places, self.peaks)
         self.rule = self.rule.aimed(self.peaks[0].value)
 
     def refined(self) -> Peak:
@@ -227,28 +224,24 @@ def _examine(
     return passed, squares
 
 
-def _worth(
-    rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak], early: bool
-) -> list[int]:
+def _worth(rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak]) -> list[int]:
     """The cells worth an ascent.
 
-    Some at first, away from what is known; later the best of those whose centre beats
-    the best value, and of those that can be left for no other reason.
+    Some at first; later the best of those whose centre beats the best value, and of those
+    that can be left for no other reason.
     """
-    if early:
-        return _spread(rule, cells, squares, peaks)
+    if not peaks:
+        return _spread(rule, cells, squares)
     best, value = int(rule.order(squares)[0]), peaks[0].value
     promising = rule.better(float(squares[best]), value**2)
     return [best] if promising or rule.must_improve(value, cells.reach) else []
 
 
-def _spread(rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak]) -> list[int]:
-    """The best cells, none next to another nor to a peak."""
+def _spread(rule: Rule, cells: Cells, squares: Tensor) -> list[int]:
+    """The best cells, none next to another."""
     places: list[int] = []
     span = max(cells.spans)
     far = torch.ones(len(cells), dtype=torch.bool)
-    for peak in peaks:
-        far &= (cells.groups != peak.group) | (peak.away(cells.centres) > 2 * span)
     for place in rule.order(squares).tolist():
         if far[place]:
             places.append(place)
@@ -265,14 +258,12 @@ def _look(
     cells: Cells,
     places: list[int],
     peaks: list[Peak],
-    early: bool,
 ) -> None:
     """Ascend from some cells; the peaks found are added, the best comes first.
 
-    The first ascents are for an overview: they end soon, and where others ended.
+    The first ascents are for an overview, and end soon.
     """
-    known = tuple(peaks) if early else ()
-    rough = _rough(rule)
+    rough, steps = _rough(rule), MAX_STEPS if peaks else ROUGH_STEPS
 
     def ascend(place: int) -> Peak:
         group, turns = int(cells.groups[place]), cells.centres[place]
@@ -282,8 +273,7 @@ def _look(
             turns,
             largest=rule.largest,
             promise=rough,
-            known=known,
-            steps=ROUGH_STEPS if early else MAX_STEPS,
+            steps=steps,
         )
 
     found = parallel_map(ascend, places, None if symbol.side >= THREAD_SIDE else 1)
