@@ -156,9 +156,10 @@ def test_the_largest_norms_are_written_out() -> None:
     assert not [text for text in ax.texts if text.get_weight() == "bold"]
 
 
-def test_written_norms_end_within_the_axes() -> None:
-    """At their right stands the geometry."""
-    ax = draw(row("one", [1.0, 1e-5]), row("enclosed", norm=(2.345, 7.53)))
+def test_written_norms_end_within_the_axes_after_layout() -> None:
+    """At their right stands the geometry; long names make the axes narrow."""
+    name = "backbone.features.17.block.conv.0"
+    ax = draw(row("one", [1.0, 1e-5]), row(name, norm=(2.345, 7.53)))
     ax.figure.canvas.draw()
     (longest, _) = sorted(
         (text.get_window_extent() for text in ax.texts if text.get_weight() == "bold"),

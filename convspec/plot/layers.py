@@ -36,6 +36,7 @@ POINTS_PER_INCH = 72
 VISIBLE = 1.02  # a worst case is shown from this ratio to the norm on
 GAP_POINTS = 5  # between a norm and its number
 CHARACTER = 0.7  # width of bold ones, relative to their size
+LAID_OUT = 0.7  # of the width of the axes is left, about, once names have their room
 LEAST_POINTS = 3.5  # smaller text is left out rather than printed
 
 
@@ -170,7 +171,7 @@ def _room(
     ends = _norm_ends(layer)
     if ends is None:
         return 0.0
-    width = POINTS_PER_INCH * inches(ax)[0]
+    width = LAID_OUT * POINTS_PER_INCH * inches(ax)[0]
     words = GAP_POINTS + CHARACTER * size * len(_written(*ends))
     right = max(ends[1], _worst(layer) if worst_case else 0)
     part = max(0.6, 1 - words / width)  # of the width, before the number
