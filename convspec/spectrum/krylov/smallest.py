@@ -162,7 +162,8 @@ def _clear(side: ConvOperator, ritz: RitzVectors) -> Tensor:
     """
     lengths = torch.linalg.vector_norm(one_by_one(side, ritz.rows), dim=1).cpu()
     noise = convolution_error(side)
-    shortened = (lengths - noise).square() * ritz.values < SHORTENED**2
+    least = (lengths - noise).clamp(min=0)  # all that is sure of them
+    shortened = least.square() * ritz.values < SHORTENED**2
     clear: Tensor = shortened & (ritz.values > RANGE * ritz.values[0])
     clear[0] = True
     return clear
