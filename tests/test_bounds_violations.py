@@ -61,7 +61,12 @@ SUPREMA: list[Method] = [
     partial(bounds.supremum, max_evaluations=1),
     worst_case_upper,
 ]
-EVERY: list[Method] = [*CERTIFIED, bounds.spectral_norm, *SUPREMA]
+# the tighter, the closer a rounded proof comes to a false one
+NORMS: list[Method] = [
+    bounds.spectral_norm,
+    *(partial(bounds.spectral_norm, rtol=rtol) for rtol in (1e-9, 1e-12, 1e-14)),
+]
+EVERY: list[Method] = [*CERTIFIED, *NORMS, *SUPREMA]
 # formulas of the kernel alone, which padding that repeats pixels breaks
 REFUSING = {"fantastic_four", "tensor_norm", "gram_iteration_zero"}
 

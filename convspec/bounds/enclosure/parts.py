@@ -237,7 +237,9 @@ class Parts:
             order = torch.arange(len(sums))[:, None, None]
             kernel = [len(axis.source) for axis in self.exact]
             places = self.layout.ordered(order, kernel).reshape(-1)
-            sums = sums[places] * torch.tensor(self.layout.reads).double().sqrt()
+            sums = (
+                sums[places] * torch.tensor(self.layout.reads, dtype=torch.float64).sqrt()
+            )
         count = math.prod(frobenius.shape) + 8
         return up(float(sums.sum()) * (1 + 2 * gamma(count)), 4)
 
@@ -266,7 +268,9 @@ def _block_norms(blocks: Tensor, target: float, radius: float) -> Tensor:
     gram, error = gram_matrix(blocks)
     upper = above(frobenius_above(blocks) + radius, 4 * UNIT)
     level = max(0.0, target - radius) * (1 - 4 * UNIT)
-    proven = at_most(gram, below(torch.tensor(level * level).double(), 4 * UNIT), error)
+    proven = at_most(
+        gram, below(torch.tensor(level * level, dtype=torch.float64), 4 * UNIT), error
+    )
     upper[proven] = upper[proven].clamp(max=target)
     open_ = torch.arange(len(blocks))[~proven & (upper > target)]
     if not len(open_):
