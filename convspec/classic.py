@@ -13,12 +13,14 @@ from scipy.linalg import toeplitz
 from torch import Tensor, nn
 
 from convspec.errors import NotApplicable
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 
 __all__ = ["from_toeplitz", "im2col", "to_matrix"]
 
 
+@isolated
 def to_matrix(
     layer: nn.Module,
     input_size: int | Sequence[int],
@@ -61,6 +63,7 @@ def to_matrix(
     return torch.cat([top, bottom])
 
 
+@isolated
 def from_toeplitz(
     weight: Tensor,
     input_size: int | Sequence[int],
@@ -138,6 +141,7 @@ def _nested_toeplitz(
     return flat.reshape(output * rows, size * columns)
 
 
+@isolated
 def im2col(x: Tensor, op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Tensor:
     """A x as (reshaped weight) @ (unfolded x), without the bias.
 

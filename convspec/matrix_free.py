@@ -12,12 +12,14 @@ from torch import Tensor
 from convspec.convolve import convolve, convolve_transpose
 from convspec.errors import GeometryError
 from convspec.geometry import ConvGeometry
+from convspec.isolation import isolated_class
 
 __all__ = ["MatrixFree"]
 
 Map = TypeVar("Map", bound="MatrixFree")
 
 
+@isolated_class
 class MatrixFree:
     """A weight and a geometry as a linear map on images.
 

@@ -18,6 +18,7 @@ from convspec import matrix
 from convspec.arguments import Padding, per_axis, shown
 from convspec.errors import GeometryError, NotFiniteError
 from convspec.geometry import ConvGeometry
+from convspec.isolation import isolated_class
 from convspec.layers import read_layer
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.matrix_free import MatrixFree
@@ -30,6 +31,7 @@ __all__ = ["ConvOperator", "require_operator"]
 _SMALLER = "use to_sparse(), to_scipy() or spectrum(), which need no dense matrix"
 
 
+@isolated_class
 class ConvOperator(MatrixFree):
     """The matrix A of a convolution, without its bias: ``A = sum_t K_t (x) S[t]``.
 

@@ -10,12 +10,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from importlib import import_module
-from importlib.util import find_spec
 from threading import RLock, local
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
+
+from convspec.isolation import isolated_thread
 
 __all__ = ["MAX_WORKERS", "available_cores", "one_thread", "openblas", "parallel_map"]
 
@@ -68,9 +69,11 @@ def parallel_map(
     results: list[Any] = [None] * len(items)
     left = iter(range(len(items)))  # next() on it is atomic
 
+    grad = torch.is_grad_enabled()
+
     def work() -> None:
         try:
-            with _worker():
+            with isolated_thread(grad), _worker():
                 for place in left:
                     results[place] = function(items[place])
         finally:
@@ -84,12 +87,9 @@ def parallel_map(
     return results
 
 
-def openblas() -> Any:
-    """The controller of every loaded OpenBLAS, or None without threadpoolctl."""
-    if find_spec("threadpoolctl") is None:
-        return None
-    controller = import_module("threadpoolctl").ThreadpoolController()
-    return controller.select(internal_api="openblas")
+def openblas() -> ThreadpoolController:
+    """The controller of every loaded OpenBLAS."""
+    return ThreadpoolController().select(internal_api="openblas")
 
 
 @contextmanager
@@ -107,9 +107,8 @@ def _single_threaded(numpy: bool) -> Iterator[None]:
     """Restores the number of threads at the end; one section at a time."""
     with _SECTION:
         before = torch.get_num_threads()
-        blas = openblas() if numpy else None
         try:
-            with blas.limit(limits=1) if blas else nullcontext():
+            with openblas().limit(limits=1) if numpy else nullcontext():
                 yield
         finally:
             torch.set_num_threads(before)

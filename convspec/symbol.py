@@ -13,11 +13,13 @@ from torch import Tensor
 from convspec.arguments import per_axis
 from convspec.errors import GeometryError
 from convspec.geometry import IntArray
+from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 
 __all__ = ["Symbol"]
 
 
+@isolated_class
 class Symbol:
     """``F(w) = sum_q C_q exp(i <q, w>)``, one (rows, columns) block per group.
 

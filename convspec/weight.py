@@ -24,7 +24,7 @@ DTYPES = (
 
 
 def finite_tensor(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
-    """The values as a tensor, integers in float64; tensors are not copied.
+    """The values as a tensor, integers in float64; inference tensors alone are copied.
 
     Args:
         name: ``"weight"`` or ``"bias"``, for messages.
@@ -56,6 +56,8 @@ def finite_tensor(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
             f"the {name} must be float16, bfloat16, float32, float64, complex64 or "
             f"complex128; got {tensor.dtype}; convert it with .to(torch.float32)"
         )
+    if tensor.is_inference():  # autograd could not save it
+        tensor = tensor.clone()
     bad = int((~torch.isfinite(tensor.detach())).sum())
     if bad:
         raise NotFiniteError(
@@ -68,7 +70,7 @@ def finite_tensor(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
 def _of_array(name: str, values: Any) -> Tensor:
     """A copy: torch refuses negative strides and warns of read-only memory."""
     try:
-        return torch.tensor(np.array(values))
+        return torch.from_numpy(np.array(values, order="C"))
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"the {name} must be a torch.Tensor or a NumPy array of numbers; got "

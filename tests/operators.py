@@ -9,7 +9,8 @@ import convspec as cs
 
 def gaussian(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     generator = torch.Generator().manual_seed(sum(shape))
-    return torch.randn(shape, dtype=torch.float64, generator=generator).to(dtype)
+    entries = torch.randn(shape, dtype=torch.float64, generator=generator, device="cpu")
+    return entries.to(dtype)
 
 
 OPERATORS = {

@@ -14,7 +14,6 @@ import torch
 from benchmarks import (
     circular_spectrum,
     envelopes,
-    floor,
     kernels,
     krylov_solvers,
     largest_values,
@@ -93,13 +92,6 @@ def test_half_of_the_frequencies_stand_for_all() -> None:
 def test_circular_methods_are_accurate(sizes: tuple[int, ...]) -> None:
     layer = TorusLayer.random(*sizes)
     assert_all_accurate(circular_spectrum.circular_problem("tiny", layer, Target()))
-
-
-def test_the_floor_needs_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floor, "openblas", lambda: None)
-    floor._controller.cache_clear()
-    with pytest.raises(Unavailable, match="pip install threadpoolctl"):
-        floor.numpy_floor(TorusLayer.random(2, 2, 1, 2))
 
 
 def test_a_wrong_spectrum_is_not_timed() -> None:

@@ -24,10 +24,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def blas_threads() -> list[int]:
-    controller = openblas()
-    if controller is None:
-        pytest.skip("needs threadpoolctl")
-    return [library["num_threads"] for library in controller.info()]
+    return [library["num_threads"] for library in openblas().info()]
 
 
 def in_new_thread(function: Callable[[], Any]) -> Any:
@@ -89,20 +86,12 @@ def test_an_error_drops_what_has_not_begun() -> None:
 def test_openblas_is_held_to_one_thread() -> None:
     """Only where NumPy computes, and only meanwhile."""
     controller = openblas()
-    if controller is None:
-        pytest.skip("needs threadpoolctl")
     with controller.limit(limits=2):
         before = blas_threads()
         inside = parallel_map(lambda _: blas_threads(), range(3), 2, numpy=True)
         assert all(set(numbers) <= {1} for numbers in inside)
         assert parallel_map(lambda _: blas_threads(), range(3), 2) == [before] * 3
         assert blas_threads() == before
-
-
-def test_without_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "find_spec", lambda name: None)
-    assert openblas() is None
-    assert parallel_map(abs, [-1, -2, -3], 2, numpy=True) == [1, 2, 3]
 
 
 def test_nested_calls_stay_on_their_thread(threads: int) -> None:

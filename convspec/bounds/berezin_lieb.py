@@ -13,6 +13,7 @@ from convspec.bounds.kernel import ScaledKernel, root
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid
 from convspec.bounds.validity import Setting, settings
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.rounding import gamma, symbol_error, up
@@ -21,6 +22,7 @@ from convspec.symbol import Symbol
 __all__ = ["schatten"]
 
 
+@isolated
 def schatten(
     op: ConvOperator, p: int = 16, *, max_bytes: int = DEFAULT_MAX_BYTES
 ) -> Bound:

@@ -13,6 +13,7 @@ from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid, Samples
 from convspec.bounds.validity import settings
+from convspec.isolation import full_precision, isolated
 from convspec.operator import ConvOperator
 from convspec.rounding import symbol_error, up
 from convspec.symbol import Symbol
@@ -23,6 +24,7 @@ __all__ = ["gram_iteration"]
 CAST = {torch.float32: 2.0**-23, torch.float64: 0.0}
 
 
+@isolated
 def gram_iteration(
     op: ConvOperator,
     iterations: int = 5,
@@ -67,6 +69,7 @@ def gram_iteration(
     iterations = integer("iterations", iterations, 0)
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
+    dtype = full_precision(dtype, op.device)
     kernel = ScaledKernel.of(op)
     flat = kernel.detached()
     best, value, words = math.inf, kernel.weight.real.sum(), ""

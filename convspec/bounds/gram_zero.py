@@ -12,6 +12,7 @@ from convspec.bounds.kernel import ScaledKernel, root
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid
 from convspec.bounds.validity import Setting, unrepeated_settings
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.rounding import gamma, symbol_error, up
@@ -25,6 +26,7 @@ COMFORTABLE_BYTES = 2**29
 MOST_ITERATIONS = 4
 
 
+@isolated
 def gram_iteration_zero(
     op: ConvOperator,
     iterations: int | None = None,

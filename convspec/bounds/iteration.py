@@ -14,6 +14,7 @@ from convspec.bounds.random_start import lanczos_excess, power_excess
 from convspec.bounds.result import Bound
 from convspec.bounds.schur import absolute_norm
 from convspec.bounds.unfolding import unfolding_norm
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.rounding import convolution_error, down, down_nonnegative, gamma, up
@@ -24,6 +25,7 @@ __all__ = ["krylov", "power_iteration", "rayleigh", "small_side"]
 TINY = 1e-300
 
 
+@isolated
 def power_iteration(
     op: ConvOperator,
     steps: int = 30,
@@ -92,6 +94,7 @@ def power_iteration(
     )
 
 
+@isolated
 def krylov(
     op: ConvOperator,
     steps: int = 30,

@@ -24,6 +24,7 @@ from convspec.bounds.tensor import tensor_norm
 from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
 from convspec.bounds.worst_case.norm import supremum
 from convspec.errors import NotApplicable, TooLargeError
+from convspec.isolation import isolated, isolated_class
 from convspec.latex import NONE, escaped, rounded_down, rounded_up, tabular
 from convspec.operator import ConvOperator, require_operator
 
@@ -55,6 +56,7 @@ DIGITS = 6  # of either end, in plain text
 WIDTH = 100  # of plain text; what does not fit becomes a note
 
 
+@isolated_class
 @dataclass(frozen=True, repr=False)
 class BoundTable(Sequence["Bound | NotApplicable"]):
     """Bounds in the order computed; in the place of one that does not apply, why not.
@@ -127,6 +129,7 @@ class BoundTable(Sequence["Bound | NotApplicable"]):
         return tabular("lrrll"[:last], header, rows)
 
 
+@isolated
 def table(op: ConvOperator) -> BoundTable:
     """Every bound on sigma_1 of an operator, with what each took; its repr is the table.
 

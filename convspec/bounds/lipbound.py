@@ -14,6 +14,7 @@ from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid, Samples
 from convspec.bounds.validity import Setting, settings
 from convspec.geometry import IntArray
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 from convspec.rounding import gamma, up
 from convspec.symbol import Symbol
@@ -21,6 +22,7 @@ from convspec.symbol import Symbol
 __all__ = ["lip_bound"]
 
 
+@isolated
 def lip_bound(op: ConvOperator, version: int = 2, samples: Samples = None) -> Bound:
     """Version 2: ``sup_w ||F(w)||_F``; version 1: ``sqrt(sum_i sup_w ||F_i(w)||^2)``.
 

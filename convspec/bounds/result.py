@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from convspec.isolation import isolated_class
+
 __all__ = ["GUARANTEES", "Bound"]
 
 GUARANTEES = ("certified", "probabilistic", "estimate")
 
 
+@isolated_class
 @dataclass(frozen=True)
 class Bound:
     """``lower <= sigma_1 <= upper``; one-sided bounds leave the other end at 0 or inf.

@@ -9,12 +9,14 @@ from convspec.bounds.matrix_norm import Largest, norm
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid, Samples
 from convspec.bounds.validity import settings
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 from convspec.rounding import symbol_error, up
 
 __all__ = ["sampled_symbol"]
 
 
+@isolated
 def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
     """``sigma_1 <= factor max ||F(w)||`` over a grid of frequencies, F the symbol.
 

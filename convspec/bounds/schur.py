@@ -14,12 +14,14 @@ from convspec.bounds.kernel import ReadTaps, ScaledKernel, root
 from convspec.bounds.result import Bound
 from convspec.bounds.views import fans, merged, patches, seen_through
 from convspec.geometry import IntArray, shared_reads
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 from convspec.rounding import down, gamma, up
 
 __all__ = ["absolute_norm", "frobenius", "one_inf", "schur_norm"]
 
 
+@isolated
 def frobenius(op: ConvOperator) -> Bound:
     """``||A||_F / sqrt(min(m, n)) <= sigma_1 <= ||A||_F``, of one group.
 
@@ -62,6 +64,7 @@ def frobenius(op: ConvOperator) -> Bound:
     )
 
 
+@isolated
 def one_inf(op: ConvOperator) -> Bound:
     """Schur's test: ``sigma_1 <= sqrt(||A||_1 ||A||_inf)``, both norms exact.
 

@@ -14,6 +14,7 @@ from convspec.bounds.matrix_norm import Largest
 from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid
 from convspec.bounds.validity import Setting, unrepeated_settings
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 
 __all__ = ["tensor_norm"]
@@ -23,6 +24,7 @@ SETTLED = 1e-8
 SWEEPS = 60
 
 
+@isolated
 def tensor_norm(op: ConvOperator, restarts: int = 8, seed: int = 0) -> Bound:
     """An estimate of ``sqrt(k_1 ... k_d) ||K|| >= sigma_1``, K as a tensor.
 
@@ -102,7 +104,7 @@ def _norm(
     folded = kernel.symbol(setting.strides).coefficients  # (groups, rows, columns, lags)
     tensor = folded.detach().to(torch.complex128)
     factors = _starts(kernel, setting, restarts, generator)
-    reached = torch.zeros(())
+    reached = torch.zeros((), dtype=torch.float64)
     for _ in range(SWEEPS):
         before = reached
         reached = _sweep(tensor, factors, setting.lags)

@@ -17,6 +17,7 @@ from convspec.bounds.result import Bound
 from convspec.bounds.validity import unrepeated_settings
 from convspec.bounds.views import fans, merged, patches, seen_through
 from convspec.geometry import IntArray
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 from convspec.rounding import frobenius_above, gamma, norm_enclosure, up
 from convspec.rounding.norms import sum_above
@@ -27,6 +28,7 @@ __all__ = ["fantastic_four", "reshaped_kernel", "tsuzuku", "unfolding_norm"]
 MOST_VIEWS = 8
 
 
+@isolated
 def reshaped_kernel(op: ConvOperator) -> Bound:
     """A lower bound: ``max(||R||, ||L||) <= sigma_1``, R and L the kernel as a matrix.
 
@@ -72,6 +74,7 @@ def reshaped_kernel(op: ConvOperator) -> Bound:
     )
 
 
+@isolated
 def tsuzuku(op: ConvOperator) -> Bound:
     """``sigma_1 <= sqrt(overlap) ||R||``, the overlap counted exactly.
 
@@ -106,6 +109,7 @@ def tsuzuku(op: ConvOperator) -> Bound:
     )
 
 
+@isolated
 def fantastic_four(op: ConvOperator) -> Bound:
     """``sigma_1 <= sqrt(k_1 ... k_d) min ||unfolding of K||`` over 2^d unfoldings.
 

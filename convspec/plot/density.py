@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from convspec.arguments import shown
+from convspec.isolation import isolated
 from convspec.plot.canvas import axes_or_new, finish
 from convspec.plot.palette import ESTIMATED
 from convspec.spectrum import Density, Spectrum
@@ -19,6 +20,7 @@ POINTS = 400
 DECADES = 4
 
 
+@isolated
 def density(
     found: Density,
     *,

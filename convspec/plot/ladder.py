@@ -15,6 +15,7 @@ from convspec.arguments import shown
 from convspec.bounds import Bound
 from convspec.decimals import rounded_down, rounded_up
 from convspec.errors import NotApplicable
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 from convspec.plot.canvas import (
     DIGITS,
@@ -40,6 +41,7 @@ LOOKS: dict[str, tuple[str, str, str]] = {
 }
 
 
+@isolated
 def bounds(
     table: Sequence[Bound | NotApplicable],
     *,

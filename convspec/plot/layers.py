@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from convspec.decimals import nearest, rounded_down, rounded_up
+from convspec.isolation import isolated
 from convspec.plot.canvas import (
     axes_or_new,
     finish,
@@ -59,6 +60,7 @@ class Bands:
     zeros: int = 0
 
 
+@isolated
 def layers(
     report: ModelReport,
     *,

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from convspec.cells import Cells, Reduction, matrix_cells
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 from convspec.plot.canvas import axes_or_new
 from convspec.plot.palette import DIVERGING, SEQUENTIAL
@@ -25,6 +26,7 @@ MOST_CHANNELS = 64
 MOST_ROWS = 80
 
 
+@isolated
 def operator(
     op: ConvOperator,
     *,

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from convspec.bounds import WorstCase
 from convspec.decimals import rounded_down, rounded_up
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 from convspec.plot.canvas import (
     DIGITS,
@@ -31,6 +32,7 @@ TURN_NAMES = ("$-\\pi$", "$-\\pi/2$", "0", "$\\pi/2$", "$\\pi$")
 CONTOURS = 5
 
 
+@isolated
 def frequency_response(
     response: FrequencyResponse | ConvOperator,
     *,

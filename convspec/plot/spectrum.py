@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from convspec.decimals import rounded_down, rounded_up
+from convspec.isolation import isolated
 from convspec.plot.canvas import axes_or_new, finish, plain_log_ticks
 from convspec.plot.curves import Curve, Spectral, curve_of
 from convspec.plot.palette import CYCLE, ENCLOSED, ESTIMATED, EXACT
@@ -26,6 +27,7 @@ LEAST_DECADES = 0.5
 BELOW = 1e-30
 
 
+@isolated
 def spectrum(
     spec: Spectral,
     *,
@@ -71,6 +73,7 @@ def spectrum(
     return ax
 
 
+@isolated
 def envelope(
     band: Envelope,
     *,
@@ -115,6 +118,7 @@ def envelope(
     return ax
 
 
+@isolated
 def compare(
     spectra: Mapping[str, Spectral],
     *,

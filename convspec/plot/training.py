@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from convspec.arguments import shown
+from convspec.isolation import isolated
 from convspec.plot.canvas import axes_or_new, finish, points
 from convspec.plot.palette import CYCLE, ENCLOSED, EXACT
 from convspec.report import LayerReport, ModelReport
@@ -29,6 +30,7 @@ DECADES = 4
 MOST_ROWS = 26  # of a column of the legend
 
 
+@isolated
 def training(
     reports: Sequence[ModelReport],
     *,

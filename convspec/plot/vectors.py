@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from convspec.arguments import shown
+from convspec.isolation import isolated
 from convspec.plot.canvas import axes_or_new, finish, points, sigma
 from convspec.plot.palette import CYCLE, DIVERGING
 from convspec.spectrum import Spectrum
@@ -22,6 +23,7 @@ GAP = 0.08  # between pictures, in widths of one
 STYLES = ("-", "--", "-.", ":")
 
 
+@isolated
 def singular_vectors(
     spec: Spectrum,
     *,

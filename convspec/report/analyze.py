@@ -14,6 +14,7 @@ from torch import nn
 
 from convspec.bounds import Bound
 from convspec.errors import NotFiniteError, UnsupportedLayer
+from convspec.isolation import isolated
 from convspec.layers import layer_type
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
@@ -116,6 +117,7 @@ def analyze(
     return ModelReport(tuple(rows), shown, tuple(trace.unused), notes, origin)
 
 
+@isolated
 def _layer(
     name: str, call: Call, limits: Limits, norms: dict[nn.Module, KernelNorms]
 ) -> LayerReport:

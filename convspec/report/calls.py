@@ -103,8 +103,12 @@ def example_inputs(model: nn.Module, input_shape: Shape) -> tuple[Tensor, ...]:
     """Zeros (1, *shape) for one shape, or for each of several, in the model's dtype."""
     several = isinstance(input_shape[0], tuple)
     shapes = input_shape if several else (input_shape,)
-    like = next(filter(_is_numeric, model.parameters()), torch.zeros(1))
+    like = next(filter(_is_numeric, model.parameters()), _of_default_dtype())
     return tuple(like.new_zeros(1, *shape, requires_grad=False) for shape in shapes)
+
+
+def _of_default_dtype() -> Tensor:
+    return torch.zeros(1, dtype=torch.get_default_dtype())
 
 
 def plain_shape(input_shape: Any) -> Shape:

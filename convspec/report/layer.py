@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from convspec.bounds import Bound, WorstCase
+from convspec.isolation import isolated_class
 from convspec.operator import ConvOperator
 from convspec.report.quantities import NORM, QUANTITIES
 from convspec.rounding import down, up
@@ -22,6 +23,7 @@ QUANTILES = tuple(np.linspace(0, 1, 21).tolist())
 Known = float | tuple[float, float] | None
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class LayerReport:
     """A convolution layer on the input size it saw.

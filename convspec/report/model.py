@@ -14,6 +14,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from convspec.extras import import_extra
+from convspec.isolation import isolated_class
 from convspec.report.cells import printable
 from convspec.report.files import write_text
 from convspec.report.latex import DEFAULT_COLUMNS, latex_table
@@ -42,6 +43,7 @@ LEGEND = (
 WIDTH = 88  # of the legend in plain text
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class ModelReport:
     """What a model's convolutions do: one :class:`LayerReport` per layer and input size.

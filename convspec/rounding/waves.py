@@ -70,7 +70,8 @@ def waves(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
     factors = _factors(lags)
     if len(factors) == 1:
         return _one_factor(turns, lags)
-    real, imaginary = torch.ones(()), torch.zeros(())
+    real = torch.ones((), dtype=torch.float64)
+    imaginary = torch.zeros((), dtype=torch.float64)
     for axes in factors:
         steps, which = np.unique(lags[:, axes], axis=0, return_inverse=True)
         place = torch.as_tensor(which.reshape(-1))

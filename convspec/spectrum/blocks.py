@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +68,6 @@ def gram_values(blocks: Tensor) -> tuple[Tensor, Tensor]:
     tall = blocks if blocks.shape[-1] == small else blocks.mT  # X^T has the same values
     parts = torch.view_as_real(tall.resolve_conj().contiguous()).flatten(-2)
     eps = torch.finfo(parts.dtype).eps
-    if torch.get_float32_matmul_precision() != "highest":
-        parts = parts.double()  # products might else be rounded to fewer bits
     products = parts.mT @ parts  # (..., 2 small, 2 small)
     even, odd = products[..., 0::2, :], products[..., 1::2, :]
     real = even[..., 0::2] + odd[..., 1::2]
@@ -151,12 +148,10 @@ def numpy_is_faster() -> bool:
 
     torch's own is Intel's MKL, which takes its slower paths on other makes: measured on
     AMD, 1.2 to 1.6 times the time of the OpenBLAS in NumPy for blocks of 64 to 512.
-    That one has to be held to one thread, which takes threadpoolctl.
+    That one has to be held to one thread; see :func:`convspec.parallel.openblas`.
     """
     mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-    if not mkl or find_spec("threadpoolctl") is None:
-        return False
-    return "Intel" not in _processor()
+    return mkl and "Intel" not in _processor()
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ import torch
 
 from convspec.arguments import is_integer, shown
 from convspec.errors import NotConverged, TooLargeError
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.dense import dense_values
@@ -27,6 +28,7 @@ __all__ = ["explain", "spectrum"]
 METHODS = ("auto", "dense", "fourier", "krylov")
 
 
+@isolated
 def explain(
     op: ConvOperator,
     k: int | None = None,
@@ -55,6 +57,7 @@ def explain(
     return make_plan(op, _reduce(work), k, which, method, vectors, max_bytes)
 
 
+@isolated
 def spectrum(
     op: ConvOperator,
     k: int | None = None,

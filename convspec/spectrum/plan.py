@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convspec.errors import NotApplicable
+from convspec.isolation import isolated_class
 from convspec.limits import readable_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.dense import dense_bytes, dense_flops
@@ -21,6 +22,7 @@ __all__ = ["Plan", "make_plan"]
 SMALL_FLOPS = 1e10
 
 
+@isolated_class
 @dataclass(frozen=True)
 class Plan:
     """The method a spectrum takes.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convspec.arguments import per_axis
+from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
@@ -26,6 +27,7 @@ __all__ = ["FrequencyResponse", "frequency_response"]
 GRIDS = {1: 512, 2: 64, 3: 24}
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class FrequencyResponse:
     """``sigma_i(F(w))`` at the frequencies ``w = 2 pi j / N`` from -pi on.
@@ -104,6 +106,7 @@ class FrequencyResponse:
         )
 
 
+@isolated
 def frequency_response(
     op: ConvOperator,
     grid: int | Sequence[int] | None = None,

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from convspec.decimals import rounded_up
 from convspec.errors import NotApplicable
+from convspec.isolation import isolated_class
 
 __all__ = ["FloatArray", "Spectrum"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Singular values ``sigma_1 >= sigma_2 >= ...`` of an operator.

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from convspec.isolation import full_precision
 from convspec.operator import ConvOperator
 from convspec.rounding.scaling import ldexp, real_parts
 from convspec.spectrum.reduce import ReadAxis
@@ -22,8 +23,10 @@ def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]
 
     Args:
         op: The operator.
-        dtype: ``torch.float32`` or ``torch.float64``, its arithmetic.
+        dtype: ``torch.float32`` or ``torch.float64``, its arithmetic; see
+            :func:`convspec.isolation.full_precision`.
     """
+    dtype = full_precision(dtype, op.device)
     wide = torch.complex128 if op.dtype.is_complex else torch.float64
     weight = op.weight.detach().to(wide)
     for j, axis in enumerate(op.geometry.axes):

@@ -55,7 +55,7 @@ class Block:
                 return k * self.times
             taken = self.vectors[:, :k] * self.squares[:k].clamp(min=0).sqrt()
             left = self.gram - taken @ taken.mH
-            size = frobenius_above(taken) if k else torch.zeros(())
+            size = frobenius_above(taken) if k else torch.zeros((), dtype=torch.float64)
             rounding = product_error(k + 1, True) * size**2
             rounding = rounding + 2 * UNIT * frobenius_above(left)
             error = above(self.error + rounding, 16 * UNIT)
@@ -136,7 +136,7 @@ def singular_values_above(
 
 
 def _block(field: Field, grid: Grid, group: int, place: int, level: float) -> Block:
-    groups = torch.tensor([group])
+    groups = torch.tensor([group], dtype=torch.int64)
     gram = field.gram.at_grid(groups, grid.index[[place]], grid.sizes)[0]
     least = level * level * (1 - 64 * field.slack) - float(field.gram.error[group])
     squares, vectors = eigh(gram.numpy(), subset_by_value=(least, np.inf))

@@ -18,6 +18,7 @@ from convspec.bounds.schur import schur_norm
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.bounds.worst_case.norm import MAX_EVALUATIONS, supremum
 from convspec.geometry import Axis
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
 from convspec.rounding import down, up
@@ -38,6 +39,7 @@ REFERENCE = (
 )
 
 
+@isolated
 def spectral_norm(
     op: ConvOperator,
     rtol: float = 1e-6,

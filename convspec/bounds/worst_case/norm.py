@@ -17,6 +17,7 @@ from convspec.bounds.worst_case.padding import Repeats, at_size, conditions, eve
 from convspec.bounds.worst_case.result import Conditioning, WorstCase
 from convspec.bounds.worst_case.search import Budget
 from convspec.geometry import Axis
+from convspec.isolation import isolated
 from convspec.operator import ConvOperator
 from convspec.rounding.directed import down, up
 
@@ -34,6 +35,7 @@ REFERENCE = (
 )
 
 
+@isolated
 def worst_case_norm(
     layer: Layer,
     *,
@@ -112,6 +114,7 @@ def worst_case_norm(
     return _bounded(op, every_size, rtol, max_evaluations, max_seconds)
 
 
+@isolated
 def supremum(
     op: ConvOperator,
     rtol: float = 1e-6,
@@ -158,6 +161,7 @@ def supremum(
     return Bound(0.0, found.upper, "supremum", words, REFERENCE, value=found.value)
 
 
+@isolated
 def worst_case_conditioning(
     layer: Layer,
     *,

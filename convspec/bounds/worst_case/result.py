@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from convspec.bounds.result import Bound
+from convspec.isolation import isolated_class
 
 __all__ = ["Conditioning", "WorstCase"]
 
 
+@isolated_class
 @dataclass(frozen=True)
 class WorstCase(Bound):
     """An enclosure of an extreme over all frequencies, with how it was reached.
@@ -32,6 +34,7 @@ class WorstCase(Bound):
         return self.supremum_gap <= self.rtol
 
 
+@isolated_class
 @dataclass(frozen=True)
 class Conditioning:
     """Extremes of the symbol's singular values over all frequencies.

@@ -43,7 +43,7 @@ ROUGHEST, LEAST_ROUGH = 1e-4, 1e-6
 ROUGH_STEPS = 12
 # how much weaker a bound is tried when the budget ends early
 SLACKS = (0.0, 1e-14, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
-NOTHING = torch.empty(0)
+NOTHING = torch.empty(0, dtype=torch.float64, device="cpu")
 # how long a test takes at most, in values of the sample, about
 FIRST_TESTS = 2.0
 

@@ -14,6 +14,7 @@ import torch
 
 from convspec.arguments import integer, per_axis
 from convspec.geometry import ConvGeometry
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
@@ -28,6 +29,7 @@ from convspec.symbol import Symbol
 __all__ = ["spectral_density", "symbol_density"]
 
 
+@isolated
 def spectral_density(
     op: ConvOperator,
     *,
@@ -101,6 +103,7 @@ def spectral_density(
     )
 
 
+@isolated
 def symbol_density(
     op: ConvOperator,
     grid: int | Sequence[int] | None = None,

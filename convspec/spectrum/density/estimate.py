@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from convspec.isolation import isolated_class
 from convspec.spectrum.result import FloatArray
 
 __all__ = ["Estimate", "less_control", "standard_error"]
@@ -15,6 +16,7 @@ __all__ = ["Estimate", "less_control", "standard_error"]
 Value = TypeVar("Value", float, FloatArray)
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class Estimate(Generic[Value]):
     """A number, or an array of them, with its standard error over the probes.

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.arguments import shown
+from convspec.isolation import isolated_class
 from convspec.spectrum.density.estimate import Estimate, standard_error
 from convspec.spectrum.density.rules import blurred
 from convspec.spectrum.density.sample import Sample
@@ -17,6 +18,7 @@ from convspec.spectrum.result import FloatArray
 __all__ = ["Density"]
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class Density(Sample):
     """The distribution of min(m, n) singular values: ``min(m, n) sum_j w_j delta(x_j)``.

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.errors import NotApplicable
+from convspec.isolation import isolated_class
 from convspec.spectrum.density.estimate import Estimate, less_control, standard_error
 from convspec.spectrum.density.rules import share_errors, shares_from, step_shares
 from convspec.spectrum.result import FloatArray
@@ -24,6 +25,7 @@ Sampled = TypeVar("Sampled", bound="Sample")
 LEAST_CONTROLLED = 8
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Rules of nodes and weights, one per probe; see :class:`Density`.

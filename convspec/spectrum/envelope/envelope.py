@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from convspec.arguments import integer
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.choose import explain, spectrum
@@ -35,6 +36,7 @@ __all__ = ["Envelope", "spectral_envelope"]
 SOURCES = ("trivial", *KINDS, "frobenius", "fourier", "krylov", "given")
 
 
+@isolated
 def spectral_envelope(
     op: ConvOperator,
     *,

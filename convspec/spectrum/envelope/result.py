@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from convspec.decimals import rounded_down, rounded_up
 from convspec.geometry import IntArray
+from convspec.isolation import isolated_class
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.entropy import effective_rank_above, effective_rank_below
 from convspec.spectrum.envelope.extremes import concentrated, even
@@ -28,6 +29,7 @@ __all__ = ["Enclosure", "Envelope"]
 Enclosure = tuple[float, float]
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class Envelope:
     """``lower[i] <= sigma_i <= upper[i]`` for every singular value, rounding included.

@@ -65,7 +65,7 @@ def group_norms(op: ConvOperator) -> Tensor:
     spans = np.ptp(symbol.lags, axis=0) + 1
     points = _grid([2 * symbol.dim * int(span) for span in spans], symbol)
     at_once = max(1, CHUNK // math.prod(symbol.coefficients.shape[:3]))
-    norms = torch.zeros(symbol.groups)
+    norms = torch.zeros(symbol.groups, dtype=torch.float32)
     for some in torch.split(points, at_once):
         blocks = symbol.at(some)
         sigma = _leading(blocks, _random(blocks, generator), STEPS)[0]
@@ -115,7 +115,8 @@ def _windows(
     ``wanted`` a share; of one vector wanted, the first alone.
     """
     orders = [min(math.ceil(wanted ** (1 / len(sizes))), size) for size in sizes]
-    parts = torch.randn(count, *orders, 2, generator=generator).double()
+    shape = (count, *orders, 2)
+    parts = torch.randn(shape, dtype=torch.float32, generator=generator).double()
     mixed = torch.view_as_complex(parts)
     for size, order in zip(sizes, orders, strict=True):
         place = torch.arange(1, size + 1, dtype=torch.float64)
