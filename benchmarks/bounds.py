@@ -16,7 +16,7 @@ from benchmarks.krylov_solvers import ALLOWED, LargestValues
 from benchmarks.problem import Unavailable
 from benchmarks.trained import mtcnn_kernel
 from convspec import Bound, ConvOperator, NotApplicable, TooLargeError
-from convspec.bounds.ladder import BOUNDS
+from convspec.bounds.table import BOUNDS
 from convspec.demo.weights import load_mobilenet
 from convspec.errors import UnreadableModel
 

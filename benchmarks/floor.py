@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.torus_layer import FloatArray, HalfSpectrum, TorusLayer
-from convspec.parallel import available_cores, openblas
+from convspec.run.threads import available_cores, openblas
 
 __all__ = ["numpy_floor", "torch_floor"]
 

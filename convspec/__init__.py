@@ -1,8 +1,12 @@
 """The linear operator of a convolution layer, its exact spectrum, and what it says."""
 
-from convspec import bounds, plot
-from convspec.bounds import Bound, spectral_norm, worst_case_conditioning, worst_case_norm
-from convspec.classic import from_toeplitz, im2col, to_matrix
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convspec import bounds
+from convspec.bounds import spectral_norm, worst_case_conditioning, worst_case_norm
 from convspec.errors import (
     ConvSpecError,
     GeometryError,
@@ -13,12 +17,15 @@ from convspec.errors import (
     UnreadableModel,
     UnsupportedLayer,
 )
-from convspec.operator import ConvOperator
+from convspec.operators.classic import from_toeplitz, im2col, to_matrix
+from convspec.operators.operator import ConvOperator
+from convspec.operators.symbol import Symbol
+from convspec.quantity.bound import Bound
+from convspec.quantity.estimate import Estimate
 from convspec.report import LayerReport, ModelReport, analyze
 from convspec.spectrum import (
     Density,
     Envelope,
-    Estimate,
     FrequencyResponse,
     Plan,
     Spectrum,
@@ -29,9 +36,7 @@ from convspec.spectrum import (
     spectrum,
     symbol_density,
 )
-from convspec.symbol import Symbol
-
-__version__ = "0.1.0"
+from convspec.version import __version__
 
 __all__ = [
     "Bound",
@@ -53,6 +58,7 @@ __all__ = [
     "TooLargeError",
     "UnreadableModel",
     "UnsupportedLayer",
+    "__version__",
     "analyze",
     "bounds",
     "explain",
@@ -69,3 +75,17 @@ __all__ = [
     "worst_case_conditioning",
     "worst_case_norm",
 ]
+
+if TYPE_CHECKING:
+    from convspec import plot
+
+
+def __getattr__(name: str) -> Any:
+    """``convspec.plot`` on first use: Matplotlib takes half a second to import."""
+    if name == "plot":
+        return import_module("convspec.plot")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | {"plot"})

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.gram_steps import GramSteps
-from convspec.bounds.matrix_norm import Largest, norm
 from convspec.rounding import norm_enclosure
+from convspec.rounding.largest import Largest, norm
 
 DIGITS = 50
 

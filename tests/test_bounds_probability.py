@@ -10,8 +10,8 @@ import torch
 
 import convspec as cs
 from convspec import bounds
-from convspec.bounds.lanczos import Lanczos
-from convspec.bounds.random_start import lanczos_excess, power_excess
+from convspec.krylov.independent import Lanczos
+from convspec.krylov.random_start import lanczos_excess, power_excess
 
 
 def operator(values: list[float]) -> cs.ConvOperator:

@@ -13,7 +13,7 @@ import torch
 
 import convspec as cs
 from convspec import bounds
-from convspec.bounds import ladder
+from convspec.bounds import table as ladder
 
 NAMES = [
     "frobenius",

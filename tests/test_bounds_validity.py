@@ -15,10 +15,10 @@ from hypothesis import given, settings
 
 import convspec as cs
 from convspec import bounds
-from convspec.bounds.kernel import ReadTaps, ScaledKernel
-from convspec.bounds.sampling import Grid, sampling_factor
-from convspec.bounds.validity import COUNTEREXAMPLES, Place, Setting
-from convspec.bounds.validity import settings as settings_of
+from convspec.frequency.grid import Grid, sampling_factor
+from convspec.operators.kernel import ReadTaps, ScaledKernel
+from convspec.tori.places import COUNTEREXAMPLES, Place, Setting
+from convspec.tori.places import settings as settings_of
 from tests import geometries, oracles
 from tests.cases import Case
 

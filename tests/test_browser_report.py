@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import convspec as cs
-from convspec.report.cells import printable
+from convspec.report.print import printable
 from tests.html_report import IMAGE, NAMES, QUOTED, SCRIPT, hostile_report
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.cells import Division, matrix_cells
+from convspec.operators.heatmap import Division, matrix_cells
 from tests.operators import OPERATORS, gaussian
 from tests.oracles import Array
 

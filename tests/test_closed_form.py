@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from convspec.rounding import svd_error
-from convspec.spectrum.blocks import root_values
-from convspec.spectrum.closed_form import CLOSED, closed_eigenvalues
+from convspec.rounding.blocks import root_values
+from convspec.rounding.closed_form import CLOSED, closed_eigenvalues
 
 EPS = torch.finfo(torch.float64).eps
 

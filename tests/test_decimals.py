@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convspec.decimals import nearest, rounded_down, rounded_up
+from convspec.quantity.decimals import nearest, rounded_down, rounded_up
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 DIGITS = st.integers(1, 20)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import convspec as cs
+from convspec.quantity.estimate import Estimate
 from convspec.spectrum.density.density import spectral_density, symbol_density
-from convspec.spectrum.density.estimate import Estimate
 from convspec.spectrum.density.result import Density
 from tests import oracles
 from tests.test_density import dense_values, gaussian, off

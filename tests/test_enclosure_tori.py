@@ -15,23 +15,19 @@ import torch
 from hypothesis import given, settings
 
 import convspec as cs
-from convspec.bounds.enclosure import norm
-from convspec.bounds.enclosure.count import singular_values_above
-from convspec.bounds.enclosure.field import Field
-from convspec.bounds.enclosure.lehmann import Ritz
-from convspec.bounds.enclosure.lower import _energy
-from convspec.bounds.enclosure.parts import Parts, Wrap
-from convspec.bounds.enclosure.prune import prune
-from convspec.bounds.enclosure.search import best_relation
-from convspec.rounding import (
-    convolution_error,
-    svd_error,
-    symbol_ball,
-    verified_singular_values,
-)
-from convspec.rounding.waves import nearest_turns
-from convspec.spectrum.envelope.axes import relations
-from convspec.spectrum.reduce import Reduction
+from convspec.bounds.spectral_norm import steps as norm
+from convspec.bounds.spectral_norm.count import singular_values_above
+from convspec.bounds.spectral_norm.field import Field
+from convspec.bounds.spectral_norm.lehmann import Ritz
+from convspec.bounds.spectral_norm.lower import _energy
+from convspec.bounds.spectral_norm.parts import Parts, Wrap
+from convspec.bounds.spectral_norm.prune import prune
+from convspec.bounds.spectral_norm.search import best_relation
+from convspec.frequency.waves import nearest_turns, symbol_ball
+from convspec.operators.product_error import convolution_error
+from convspec.operators.reduce import Reduction
+from convspec.rounding import svd_error, verified_singular_values
+from convspec.tori.relations import relations
 from tests import geometries
 from tests.cases import Case
 from tests.enclosures import assert_meets, extended_matrix, norm_enclosure

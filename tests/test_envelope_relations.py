@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.geometry import Axis, ConvGeometry
-from convspec.spectrum.envelope.axes import relations
+from convspec.operators.geometry import Axis, ConvGeometry
+from convspec.operators.reduce import ReadAxis
 from convspec.spectrum.envelope.bands import Shift
-from convspec.spectrum.envelope.tables import AxisTables, Relation
 from convspec.spectrum.envelope.torus import Torus, torus_values, turns_of
-from convspec.spectrum.reduce import ReadAxis
+from convspec.tori.relations import relations
+from convspec.tori.tables import AxisTables, Relation
 from tests import oracles
 
 MODES = ("zeros", "circular", "reflect", "replicate")

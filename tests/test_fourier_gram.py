@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 import convspec as cs
-from convspec.rounding import svd_error, symbol_error
-from convspec.spectrum.fourier import gram, values
+from convspec.frequency import torus_gram as gram
+from convspec.frequency.torus import TorusBlocks
+from convspec.frequency.torus_gram import TorusGram
+from convspec.frequency.waves import symbol_error
+from convspec.operators.reduce import Reduction
+from convspec.operators.symbol import Symbol
+from convspec.rounding import svd_error
+from convspec.spectrum.fourier import values
 from convspec.spectrum.fourier.frequencies import conjugate_half
-from convspec.spectrum.fourier.gram import TorusGram
-from convspec.spectrum.fourier.torus import TorusBlocks
 from convspec.spectrum.fourier.values import decomposed, fourier_values
-from convspec.spectrum.reduce import Reduction
-from convspec.symbol import Symbol
 
 EPS = float(np.finfo(np.float64).eps)
 

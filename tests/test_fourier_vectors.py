@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from torch import Tensor
 
 import convspec as cs
-from convspec.operator import ConvOperator
+from convspec.operators.operator import ConvOperator
+from convspec.operators.reduce import ReadAxis, Reduction
 from convspec.spectrum.fourier.axis_basis import AxisBasis
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import fourier_values
 from convspec.spectrum.fourier.vectors import fourier_vectors
-from convspec.spectrum.reduce import ReadAxis, Reduction
 from tests import geometries, oracles
 from tests.cases import Case
 

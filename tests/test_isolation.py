@@ -18,7 +18,7 @@ from torch import nn
 
 import convspec as cs
 from convspec.isolation import OPERATORS, full_precision
-from convspec.parallel import parallel_map
+from convspec.run.threads import parallel_map
 from tests.operators import gaussian
 
 PACKAGE = Path(cs.__file__).parent

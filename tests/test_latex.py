@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import convspec as cs
-from convspec import latex
+from convspec.quantity import latex
 
 POSITIVE = st.floats(min_value=1e-300, max_value=1e300)
 

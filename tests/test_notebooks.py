@@ -168,8 +168,8 @@ def unknown_names(tree: ast.AST) -> Iterator[str]:
     ("source", "found"),
     [
         ("import convspec as cs; cs.operator._finite(1)", ["_finite", "cs.operator"]),
-        ("from convspec.bounds.ladder import BOUNDS", ["convspec.bounds.ladder.BOUNDS"]),
-        ("import convspec.geometry", ["convspec.geometry"]),
+        ("from convspec.bounds.table import BOUNDS", ["convspec.bounds.table.BOUNDS"]),
+        ("import convspec.operators.geometry", ["convspec.operators.geometry"]),
         ("cs.plot.canvas", ["cs.plot.canvas"]),
         ("from convspec.demo.run import run_demo", ["convspec.demo.run.run_demo"]),
         ("cs.spectrum(op).values; cs.bounds.table(op); cs.__version__", []),

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from convspec import parallel
-from convspec.parallel import available_cores, openblas, parallel_map
+from convspec.run import threads as parallel
+from convspec.run.threads import available_cores, openblas, parallel_map
 
 
 @pytest.fixture(params=[1, 2, 3])

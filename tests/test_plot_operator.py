@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import convspec as cs
 from convspec import plot
-from convspec.cells import matrix_cells
+from convspec.operators.heatmap import matrix_cells
 from tests.operators import OPERATORS, gaussian
 from tests.oracles import Array
 

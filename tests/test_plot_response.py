@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import convspec as cs
 from convspec import plot
-from convspec.decimals import rounded_down
+from convspec.quantity.decimals import rounded_down
 from tests.drawn import legend
 
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 
 import convspec as cs
-from convspec.geometry import Axis, ConvGeometry
+from convspec.operators.geometry import Axis, ConvGeometry
+from convspec.operators.reduce import ReadAxis, Reduction
 from convspec.spectrum.dense import dense_groups
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
-from convspec.spectrum.reduce import ReadAxis, Reduction
 from tests import geometries, oracles
 from tests.cases import Case
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 import convspec as cs
 from convspec.extras import MissingExtra
-from convspec.report.cells import quantity
 from convspec.report.model import LEGEND
+from convspec.report.print import quantity
 from convspec.report.quantities import QUANTITIES
 
 # between the cost of the small SVDs and of the large one

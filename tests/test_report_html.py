@@ -22,9 +22,9 @@ from torch import nn
 
 import convspec as cs
 from convspec.extras import MissingExtra
-from convspec.report import html
-from convspec.report.cells import printable
+from convspec.pages import html
 from convspec.report.columns import COLUMNS
+from convspec.report.print import printable
 from convspec.report.quantities import QUANTITIES
 from convspec.report.statements import GUARANTEES, METHODS, statements
 from tests.html_report import (

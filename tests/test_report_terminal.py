@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import convspec as cs
-from convspec.aligned import aligned
 from convspec.extras import MissingExtra
+from convspec.quantity.aligned import aligned
 from convspec.report.columns import COLUMNS
 from convspec.report.terminal import SHORTEST, fitting, print_report
 from tests.html_report import CONTROL, IMAGE, hostile_report

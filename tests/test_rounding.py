@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.rounding import sum_error
+from convspec.operators.product_error import sum_error
 from tests import oracles
 from tests.cases import Case
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import convspec as cs
-from convspec.rounding import convolution_error
+from convspec.operators.product_error import convolution_error
 from tests import oracles
 from tests.test_rounding import small_cases
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from convspec.bounds.worst_case.direct import DirectGram
-from convspec.bounds.worst_case.gram import GramPolynomial
-from convspec.bounds.worst_case.symbol import ReducedSymbol, layer_symbol
-from convspec.rounding import symbol_ball
-from convspec.rounding.waves import TURN, nearest_turns, wave_error, waves
+from convspec.frequency.direct import DirectGram
+from convspec.frequency.gram import GramPolynomial
+from convspec.frequency.reduced import ReducedSymbol, layer_symbol
+from convspec.frequency.waves import TURN, nearest_turns, symbol_ball, wave_error, waves
 from tests import exact
 
 UNIT = 2.0**-53

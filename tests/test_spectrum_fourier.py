@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.rounding import symbol_error
+from convspec.frequency.waves import symbol_error
+from convspec.operators.symbol import Symbol
 from convspec.spectrum.fourier.frequencies import conjugate_half
-from convspec.symbol import Symbol
 from tests import oracles
 
 

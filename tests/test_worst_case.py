@@ -13,9 +13,9 @@ from torch import Tensor
 
 import convspec as cs
 from convspec.bounds import supremum
-from convspec.bounds.worst_case.companion import companion_supremum
-from convspec.bounds.worst_case.symbol import layer_symbol
+from convspec.frequency.reduced import layer_symbol
 from tests import oracles
+from tests.companion import companion_supremum
 
 EPS = float(np.finfo(np.float64).eps)
 

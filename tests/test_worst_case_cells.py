@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convspec.bounds.worst_case.cells import Cells
+from convspec.frequency.search.cells import Cells
 
 DEGREES = [(1.0,), (0.5,), (7.5,), (1.0, 1.0), (0.5, 2.0), (1.0, 1.5, 0.5)]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.bounds.worst_case.cells import Cells
-from convspec.bounds.worst_case.cover import first_cover, sample
-from convspec.bounds.worst_case.rule import Largest, Smallest
+from convspec.frequency.search.cells import Cells
+from convspec.frequency.search.cover import first_cover, sample
+from convspec.frequency.search.rule import Largest, Smallest
 
 LARGEST = Largest(1e-3, 0.0, 0.0).aimed(1.0)
 SMALLEST = Smallest(1e-3, 0.0, 0.0, 4.0).aimed(1.0)

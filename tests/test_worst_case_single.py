@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import convspec as cs
-from convspec.bounds.worst_case.single import at_most_single, single_error, single_room
+from convspec.rounding.single import at_most_single, single_error, single_room
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:

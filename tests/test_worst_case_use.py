@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 
 import convspec as cs
 from convspec.bounds import Conditioning, WorstCase, supremum
-from convspec.bounds.worst_case.lanczos import largest_estimates
+from convspec.krylov.estimates import largest_estimates
 
 
 def gaussian(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -1,23 +1,19 @@
 """Enclosures of sigma_1: what a convolution can amplify at most."""
 
 from convspec.bounds.berezin_lieb import schatten
-from convspec.bounds.enclosure.norm import spectral_norm
 from convspec.bounds.gram import gram_iteration
 from convspec.bounds.gram_zero import gram_iteration_zero
 from convspec.bounds.iteration import krylov, power_iteration
-from convspec.bounds.ladder import BoundTable, table
 from convspec.bounds.lipbound import lip_bound
-from convspec.bounds.result import Bound
+from convspec.bounds.result import Conditioning, WorstCase
 from convspec.bounds.sampled import sampled_symbol
 from convspec.bounds.schur import frobenius, one_inf
+from convspec.bounds.spectral_norm.steps import spectral_norm
+from convspec.bounds.table import BoundTable, table
 from convspec.bounds.tensor import tensor_norm
 from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
-from convspec.bounds.worst_case.norm import (
-    supremum,
-    worst_case_conditioning,
-    worst_case_norm,
-)
-from convspec.bounds.worst_case.result import Conditioning, WorstCase
+from convspec.bounds.worst_case import supremum, worst_case_conditioning, worst_case_norm
+from convspec.quantity.bound import Bound
 
 __all__ = [
     "Bound",

@@ -7,17 +7,19 @@ import math
 import torch
 from torch import Tensor
 
-from convspec.arguments import is_integer
 from convspec.bounds.gram_steps import GramSteps
-from convspec.bounds.kernel import ScaledKernel, root
-from convspec.bounds.result import Bound
-from convspec.bounds.sampling import Grid
-from convspec.bounds.validity import Setting, settings
+from convspec.frequency.grid import Grid
+from convspec.frequency.waves import symbol_error
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operator import ConvOperator
-from convspec.rounding import gamma, symbol_error, up
-from convspec.symbol import Symbol
+from convspec.operators.arguments import is_integer
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.operators.symbol import Symbol
+from convspec.quantity.bound import Bound
+from convspec.rounding import gamma, up
+from convspec.rounding.scaling import root
+from convspec.tori.places import Setting, settings
 
 __all__ = ["schatten"]
 

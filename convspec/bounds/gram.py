@@ -7,16 +7,17 @@ import math
 import torch
 from torch import Tensor
 
-from convspec.arguments import integer
 from convspec.bounds.gram_steps import GramSteps
-from convspec.bounds.kernel import ScaledKernel
-from convspec.bounds.result import Bound
-from convspec.bounds.sampling import Grid, Samples
-from convspec.bounds.validity import settings
+from convspec.frequency.grid import Grid, Samples
+from convspec.frequency.waves import symbol_error
 from convspec.isolation import full_precision, isolated
-from convspec.operator import ConvOperator
-from convspec.rounding import symbol_error, up
-from convspec.symbol import Symbol
+from convspec.operators.arguments import integer
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.operators.symbol import Symbol
+from convspec.quantity.bound import Bound
+from convspec.rounding import up
+from convspec.tori.places import settings
 
 __all__ = ["gram_iteration"]
 

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.kernel import root
 from convspec.rounding import gamma
 from convspec.rounding.products import product_error
+from convspec.rounding.scaling import root
 
 __all__ = ["GramSteps"]
 

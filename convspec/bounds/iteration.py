@@ -7,17 +7,18 @@ import math
 import torch
 from torch import Tensor
 
-from convspec.arguments import integer
-from convspec.bounds.kernel import ScaledKernel
-from convspec.bounds.lanczos import Lanczos
-from convspec.bounds.random_start import lanczos_excess, power_excess
-from convspec.bounds.result import Bound
 from convspec.bounds.schur import absolute_norm
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.isolation import isolated
+from convspec.krylov.independent import Lanczos
+from convspec.krylov.random_start import lanczos_excess, power_excess
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operator import ConvOperator
-from convspec.rounding import convolution_error, down, down_nonnegative, gamma, up
+from convspec.operators.arguments import integer
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.operators.product_error import convolution_error
+from convspec.quantity.bound import Bound
+from convspec.rounding import down, down_nonnegative, gamma, up
 from convspec.rounding.directed import UNIT
 
 __all__ = ["krylov", "power_iteration", "rayleigh", "small_side"]
@@ -127,7 +128,7 @@ def krylov(
     Source: Golub and Kahan 1965 for the iteration; Kuczynski and Wozniakowski,
     "Estimating the largest eigenvalue by the power and Lanczos algorithms with a random
     start", SIAM J. Matrix Anal. Appl. 13, 1992, for the kind of bound; the proof of this
-    one is in :func:`convspec.bounds.random_start.lanczos_excess`.
+    one is in :func:`convspec.krylov.random_start.lanczos_excess`.
 
     Raises:
         ValueError: Without a step or start, or if failure is not between 0 and 1.

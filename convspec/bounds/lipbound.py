@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.arguments import shown
-from convspec.bounds.kernel import ScaledKernel, root
-from convspec.bounds.result import Bound
-from convspec.bounds.sampling import Grid, Samples
-from convspec.bounds.validity import Setting, settings
-from convspec.geometry import IntArray
+from convspec.arrays import IntArray
+from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
-from convspec.operator import ConvOperator
+from convspec.operators.arguments import shown
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.operators.symbol import Symbol
+from convspec.quantity.bound import Bound
 from convspec.rounding import gamma, up
-from convspec.symbol import Symbol
+from convspec.rounding.scaling import root
+from convspec.tori.places import Setting, settings
 
 __all__ = ["lip_bound"]
 

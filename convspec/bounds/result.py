@@ -1,72 +1,50 @@
-"""What every bound returns: an enclosure of sigma_1."""
+"""What the bounds over all input sizes return."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from convspec.isolation import isolated_class
+from convspec.quantity.bound import Bound
 
-__all__ = ["GUARANTEES", "Bound"]
-
-GUARANTEES = ("certified", "probabilistic", "estimate")
+__all__ = ["Conditioning", "WorstCase"]
 
 
 @isolated_class
 @dataclass(frozen=True)
-class Bound:
-    """``lower <= sigma_1 <= upper``; one-sided bounds leave the other end at 0 or inf.
+class WorstCase(Bound):
+    """An enclosure of an extreme over all frequencies, with how it was reached.
 
     Attributes:
-        lower: Lower end, float64.
-        upper: Upper end, float64.
-        name: Of the inequality or its authors.
-        assumptions: What must hold of the operator for this to be true, in words.
-        reference: Author, year, theorem.
-        guarantee: ``"certified"`` if both ends hold whatever rounding did;
-            ``"probabilistic"`` if an end holds with the probability stated in
-            ``assumptions``; ``"estimate"`` if nothing is promised.
-        value: The bound before it was rounded to the safe side, as a 0-dim tensor that
-            is differentiable in the weight; None where there is no such form.
-
-    >>> bound = Bound(1.0, 3.0, "example", "any operator", "no one, 2020")
-    >>> bound.width, bound.gap, 2.0 in bound, 4.0 in bound
-    (2.0, 2.0, True, False)
+        frequency: Where the best value was found, in radians per axis, of the
+            layer's symbol, :meth:`convspec.ConvOperator.symbol`.
+        rtol: The relative gap that was asked for.
+        evaluations: Frequencies at which the symbol was tested.
+        supremum_gap: The relative gap that was reached, without the padding's factor.
     """
 
-    lower: float
-    upper: float
-    name: str
-    assumptions: str
-    reference: str
-    guarantee: str = "certified"
-    value: Tensor | None = field(default=None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.lower <= self.upper:
-            raise ValueError(
-                f"a bound must have 0 <= lower <= upper; {self.name} got "
-                f"[{self.lower}, {self.upper}]"
-            )
-        if self.guarantee not in GUARANTEES:
-            raise ValueError(
-                f"guarantee must be one of {', '.join(GUARANTEES)}; "
-                f"got {self.guarantee!r}"
-            )
-
-    def __contains__(self, value: float) -> bool:
-        return self.lower <= value <= self.upper
+    frequency: tuple[float, ...] = field(default=(), compare=False)
+    rtol: float = field(default=0.0, compare=False)
+    evaluations: int = field(default=0, compare=False)
+    supremum_gap: float = field(default=0.0, compare=False)
 
     @property
-    def width(self) -> float:
-        """``upper - lower``."""
-        return self.upper - self.lower
+    def converged(self) -> bool:
+        """Whether the supremum is enclosed as tightly as was asked for."""
+        return self.supremum_gap <= self.rtol
 
-    @property
-    def gap(self) -> float:
-        """``(upper - lower) / lower``; 0 for [0, 0], inf for one-sided bounds."""
-        if self.width == 0:
-            return 0.0
-        return self.width / self.lower if self.lower > 0 else math.inf
+
+@isolated_class
+@dataclass(frozen=True)
+class Conditioning:
+    """Extremes of the symbol's singular values over all frequencies.
+
+    Attributes:
+        largest: Encloses ``sup sigma_1(F(w))``.
+        smallest: Encloses ``inf sigma_n(F(w))``, n the smaller side of F.
+        condition_number: Encloses their ratio; up to inf.
+    """
+
+    largest: WorstCase
+    smallest: WorstCase
+    condition_number: Bound

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
-from convspec.bounds.kernel import ScaledKernel
-from convspec.bounds.matrix_norm import Largest, norm
-from convspec.bounds.result import Bound
-from convspec.bounds.sampling import Grid, Samples
-from convspec.bounds.validity import settings
+from convspec.frequency.grid import Grid, Samples
+from convspec.frequency.waves import symbol_error
 from convspec.isolation import isolated
-from convspec.operator import ConvOperator
-from convspec.rounding import symbol_error, up
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
+from convspec.rounding import up
+from convspec.rounding.largest import Largest, norm
+from convspec.tori.places import settings
 
 __all__ = ["sampled_symbol"]
 
@@ -36,7 +37,7 @@ def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
 
     Source: Ehlich and Zeller 1964 for the cosine; Pfister and Bresler, "Bounding
     multivariate trigonometric polynomials", IEEE Trans. Signal Process. 67, 2019, for the
-    root. See :func:`convspec.bounds.sampling.sampling_factor` for the proofs.
+    root. See :func:`convspec.frequency.grid.sampling_factor` for the proofs.
 
     Raises:
         GeometryError: With fewer samples than lags, where nothing holds.

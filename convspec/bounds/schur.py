@@ -10,13 +10,15 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from convspec.bounds.kernel import ReadTaps, ScaledKernel, root
-from convspec.bounds.result import Bound
+from convspec.arrays import IntArray
 from convspec.bounds.views import fans, merged, patches, seen_through
-from convspec.geometry import IntArray, shared_reads
 from convspec.isolation import isolated
-from convspec.operator import ConvOperator
+from convspec.operators.geometry import shared_reads
+from convspec.operators.kernel import ReadTaps, ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
 from convspec.rounding import down, gamma, up
+from convspec.rounding.scaling import root
 
 __all__ = ["absolute_norm", "frobenius", "one_inf", "schur_norm"]
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convspec.arguments import integer
-from convspec.bounds.kernel import ScaledKernel
-from convspec.bounds.matrix_norm import Largest
-from convspec.bounds.result import Bound
-from convspec.bounds.sampling import Grid
-from convspec.bounds.validity import Setting, unrepeated_settings
+from convspec.frequency.grid import Grid
 from convspec.isolation import isolated
-from convspec.operator import ConvOperator
+from convspec.operators.arguments import integer
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
+from convspec.rounding.largest import Largest
+from convspec.tori.places import Setting, unrepeated_settings
 
 __all__ = ["tensor_norm"]
 

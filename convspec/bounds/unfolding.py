@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.kernel import ReadTaps, ScaledKernel
-from convspec.bounds.matrix_norm import Largest, norm
-from convspec.bounds.result import Bound
-from convspec.bounds.validity import unrepeated_settings
+from convspec.arrays import IntArray
 from convspec.bounds.views import fans, merged, patches, seen_through
-from convspec.geometry import IntArray
 from convspec.isolation import isolated
-from convspec.operator import ConvOperator
+from convspec.operators.kernel import ReadTaps, ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
 from convspec.rounding import frobenius_above, gamma, norm_enclosure, up
+from convspec.rounding.largest import Largest, norm
 from convspec.rounding.norms import sum_above
+from convspec.tori.places import unrepeated_settings
 
 __all__ = ["fantastic_four", "reshaped_kernel", "tsuzuku", "unfolding_norm"]
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.kernel import ReadTaps
-from convspec.geometry import IntArray
+from convspec.arrays import IntArray
+from convspec.operators.kernel import ReadTaps
 
 __all__ = ["fans", "merged", "patches", "seen_through"]
 

@@ -15,7 +15,7 @@ import convspec.plot as plot
 from convspec.demo.digits import INPUT_SHAPE, load_digits_net
 from convspec.demo.weights import load_mobilenet
 from convspec.errors import UnreadableModel
-from convspec.operator import ConvOperator
+from convspec.operators.operator import ConvOperator
 from convspec.report import ModelReport, analyze
 from convspec.report.analyze import Progress
 from convspec.spectrum import spectrum

@@ -6,8 +6,8 @@ nothing is saved, no style is changed. For paper, one may opt into a style:
 ``plt.style.use("convspec.convspec")``.
 """
 
+from convspec.plot.bounds import bounds
 from convspec.plot.density import density
-from convspec.plot.ladder import bounds
 from convspec.plot.layers import layers
 from convspec.plot.operator import operator
 from convspec.plot.response import frequency_response

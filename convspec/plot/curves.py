@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convspec.geometry import IntArray
+from convspec.arrays import FloatArray, IntArray
 from convspec.spectrum import Density, Envelope, Spectrum
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["Curve", "Spectral", "curve_of"]
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 
-from convspec.arguments import shown
 from convspec.isolation import isolated
+from convspec.operators.arguments import shown
 from convspec.plot.canvas import axes_or_new, finish
 from convspec.plot.palette import ESTIMATED
 from convspec.spectrum import Density, Spectrum

@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from convspec.decimals import nearest, rounded_down, rounded_up
 from convspec.isolation import isolated
 from convspec.plot.canvas import (
     axes_or_new,
@@ -24,6 +23,7 @@ from convspec.plot.canvas import (
     points,
 )
 from convspec.plot.palette import ENCLOSED, EXACT
+from convspec.quantity.decimals import nearest, rounded_down, rounded_up
 from convspec.report import LayerReport, ModelReport
 
 __all__ = ["layers"]

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from convspec.cells import Cells, Reduction, matrix_cells
 from convspec.isolation import isolated
-from convspec.operator import ConvOperator
+from convspec.operators.heatmap import Cells, Reduction, matrix_cells
+from convspec.operators.operator import ConvOperator
 from convspec.plot.canvas import axes_or_new
 from convspec.plot.palette import DIVERGING, SEQUENTIAL
 
@@ -40,10 +40,10 @@ def operator(
     """Heatmap of A: each cell shows its entry of largest magnitude, with its sign.
 
     Neither the dense nor the sparse matrix is built, see
-    :func:`convspec.cells.matrix_cells`: 200,000 rows and columns take well under a
-    second. Cells do not straddle channels, unless there are more of these than pixels.
-    Colours are symmetric around zero; where they are printed in grey, magnitude is what
-    is left of them.
+    :func:`convspec.operators.heatmap.matrix_cells`: 200,000 rows and columns take well
+    under a second. Cells do not straddle channels, unless there are more of these than
+    pixels. Colours are symmetric around zero; where they are printed in grey, magnitude
+    is what is left of them.
 
     Args:
         op: The operator, real.

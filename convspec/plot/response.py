@@ -10,18 +10,11 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 
 from convspec.bounds import WorstCase
-from convspec.decimals import rounded_down, rounded_up
 from convspec.isolation import isolated
-from convspec.operator import ConvOperator
-from convspec.plot.canvas import (
-    DIGITS,
-    axes_or_new,
-    finish,
-    legend_below,
-    points,
-    sigma,
-)
+from convspec.operators.operator import ConvOperator
+from convspec.plot.canvas import DIGITS, axes_or_new, finish, legend_below, points, sigma
 from convspec.plot.palette import EXACT, SEQUENTIAL
+from convspec.quantity.decimals import rounded_down, rounded_up
 from convspec.spectrum import FrequencyResponse
 from convspec.spectrum import frequency_response as sampled_response
 

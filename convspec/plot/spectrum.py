@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from convspec.decimals import rounded_down, rounded_up
 from convspec.isolation import isolated
 from convspec.plot.canvas import axes_or_new, finish, plain_log_ticks
 from convspec.plot.curves import Curve, Spectral, curve_of
 from convspec.plot.palette import CYCLE, ENCLOSED, ESTIMATED, EXACT
+from convspec.quantity.decimals import rounded_down, rounded_up
 from convspec.spectrum import Envelope, Spectrum
 
 __all__ = ["compare", "envelope", "spectrum"]

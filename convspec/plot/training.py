@@ -12,8 +12,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from convspec.arguments import shown
 from convspec.isolation import isolated
+from convspec.operators.arguments import shown
 from convspec.plot.canvas import axes_or_new, finish, points
 from convspec.plot.palette import CYCLE, ENCLOSED, EXACT
 from convspec.report import LayerReport, ModelReport

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from convspec.bounds import Bound
 from convspec.errors import NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated
-from convspec.layers import layer_type
 from convspec.limits import DEFAULT_MAX_BYTES
-from convspec.operator import ConvOperator
-from convspec.report.calls import Call, example_inputs, plain_shape, trace_calls
+from convspec.model.calls import Call, example_inputs, plain_shape, trace_calls
+from convspec.operators.layers import layer_type
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
 from convspec.report.enclose import bounds_of, too_costly
 from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.layer import LayerReport

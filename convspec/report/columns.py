@@ -1,7 +1,7 @@
 """The columns of a report's table: one description, whatever renders it.
 
 Plain text (:mod:`convspec.report.text`), a terminal (:mod:`convspec.report.terminal`)
-and HTML (:mod:`convspec.report.html`) all read :data:`COLUMNS`.
+and HTML (:mod:`convspec.pages.html`) all read :data:`COLUMNS`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from convspec.report.cells import EMPTY, number, printable, quantity, rounded_up, shape
 from convspec.report.layer import Known, LayerReport
+from convspec.report.print import EMPTY, number, printable, quantity, rounded_up, shape
 
 __all__ = ["COLUMNS", "Column", "Key"]
 

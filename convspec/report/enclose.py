@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from convspec.bounds import Bound, spectral_norm
+from convspec.bounds import spectral_norm
 from convspec.errors import GeometryError, NotConverged, TooLargeError
 from convspec.limits import readable_bytes
-from convspec.operator import ConvOperator
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
 from convspec.report.limits import Limits
 from convspec.spectrum import (
     Envelope,

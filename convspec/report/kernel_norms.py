@@ -9,7 +9,7 @@ import torch
 
 from convspec.bounds import WorstCase, worst_case_norm
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
-from convspec.operator import ConvOperator
+from convspec.operators.operator import ConvOperator
 from convspec.report.limits import Limits
 from convspec.rounding.svd import norm_enclosure
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from convspec.latex import NONE, enclosure, escaped, number, rounded_up, tabular
-from convspec.operator import ConvOperator
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.latex import NONE, enclosure, escaped, number, rounded_up, tabular
 from convspec.report.layer import Known, LayerReport
 from convspec.report.quantities import QUANTITIES, Quantity
 

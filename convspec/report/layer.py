@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from convspec.bounds import Bound, WorstCase
+from convspec.bounds import WorstCase
 from convspec.isolation import isolated_class
-from convspec.operator import ConvOperator
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
 from convspec.report.quantities import NORM, QUANTITIES
 from convspec.rounding import down, up
 from convspec.spectrum import Envelope, Spectrum

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from convspec.extras import import_extra
 from convspec.isolation import isolated_class
-from convspec.report.cells import printable
 from convspec.report.files import write_text
 from convspec.report.latex import DEFAULT_COLUMNS, latex_table
 from convspec.report.layer import LayerReport
+from convspec.report.print import printable
 from convspec.report.provenance import Provenance
 from convspec.report.text import layer_table
 
@@ -191,7 +191,7 @@ class ModelReport:
         Raises:
             MissingExtra: Without jinja2, which ``convspec[html]`` installs.
         """
-        from convspec.report.html import page  # which draws, with convspec.plot
+        from convspec.pages.html import page
 
         write_text(path, page(self, title))
 

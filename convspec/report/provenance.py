@@ -12,8 +12,9 @@ import scipy
 import torch
 from torch import nn
 
-from convspec.layers import layer_type
+from convspec.operators.layers import layer_type
 from convspec.report.limits import Limits
+from convspec.version import __version__
 
 __all__ = ["Provenance", "provenance"]
 
@@ -43,8 +44,6 @@ def provenance(model: nn.Module, inputs: str, limits: Limits) -> Provenance:
         inputs: What stands for its input in the call, ``"(3, 224, 224)"``.
         limits: The settings.
     """
-    from convspec import __version__  # the package imports this module
-
     settings = [f"{name}={_short(value)}" for name, value in asdict(limits).items()]
     return Provenance(
         layer_type(model),

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convspec.arrays import FloatArray
 from convspec.rounding import down, up
 from convspec.spectrum import Envelope, Spectrum
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["NORM", "QUANTITIES", "Quantity"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convspec.report.cells import EMPTY, number, quantity, rounded_up, shape
 from convspec.report.layer import Known, LayerReport
+from convspec.report.print import EMPTY, number, quantity, rounded_up, shape
 from convspec.report.quantities import NORM, QUANTITIES, Quantity
 from convspec.spectrum import Spectrum
 

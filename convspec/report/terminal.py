@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from convspec.extras import import_extra
-from convspec.report.cells import EMPTY
 from convspec.report.columns import COLUMNS, Column
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
+from convspec.report.print import EMPTY
 from convspec.report.statements import guarantee
 
 __all__ = ["fitting", "print_report"]

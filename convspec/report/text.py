@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convspec.aligned import aligned
+from convspec.quantity.aligned import aligned
 from convspec.report.columns import COLUMNS
 from convspec.report.layer import LayerReport
 

@@ -7,7 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["UNDERFLOW", "ldexp", "ldexp_above", "ldexp_below", "real_parts", "scaled"]
+__all__ = [
+    "UNDERFLOW",
+    "ldexp",
+    "ldexp_above",
+    "ldexp_below",
+    "real_parts",
+    "root",
+    "scaled",
+]
 
 # What underflow can do to a matrix product, a factorisation or a norm of fewer than
 # 2^60 numbers below 2^60, even where subnormal numbers are flushed to zero.
@@ -81,3 +89,9 @@ def _power_of_two(exponent: Tensor) -> Tensor:
 
 def _neighbour(values: Tensor, direction: float) -> Tensor:
     return torch.nextafter(values, torch.full_like(values, direction))
+
+
+def root(square: Tensor) -> Tensor:
+    """The square root, with gradient 0 at 0."""
+    positive = square > 0
+    return torch.where(positive, torch.where(positive, square, 1).sqrt(), 0)

@@ -9,12 +9,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from convspec.matrix import Pattern, dense_blocks
-from convspec.parallel import available_cores, parallel_map
-from convspec.rounding import sum_error, svd_error
-from convspec.spectrum.blocks import CHUNK_BYTES, block_values
-from convspec.spectrum.reduce import Reduction
-from convspec.spectrum.result import FloatArray
+from convspec.arrays import FloatArray
+from convspec.operators.matrix import Pattern, dense_blocks
+from convspec.operators.product_error import sum_error
+from convspec.operators.reduce import Reduction
+from convspec.rounding import svd_error
+from convspec.rounding.blocks import CHUNK_BYTES, block_values
+from convspec.run.threads import available_cores, parallel_map
 
 __all__ = ["dense_bytes", "dense_flops", "dense_groups", "dense_values"]
 

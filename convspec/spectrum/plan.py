@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated_class
 from convspec.limits import readable_bytes
-from convspec.operator import ConvOperator
+from convspec.operators.operator import ConvOperator
+from convspec.operators.reduce import Reduction
 from convspec.spectrum.dense import dense_bytes, dense_flops
 from convspec.spectrum.fourier.cost import fourier_bytes, fourier_flops
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.vectors import IMAGE_BYTES
 from convspec.spectrum.krylov.inverse import factor_bytes
 from convspec.spectrum.krylov.largest import krylov_bytes
-from convspec.spectrum.reduce import Reduction
 
 __all__ = ["Plan", "make_plan"]
 

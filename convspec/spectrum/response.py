@@ -5,26 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from convspec.arguments import per_axis
+from convspec.arrays import FloatArray
 from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operator import ConvOperator, require_operator
-from convspec.spectrum.blocks import CHUNK_BYTES, block_values
+from convspec.operators.arguments import per_axis
+from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.symbol import Symbol
+from convspec.rounding.blocks import CHUNK_BYTES, block_values
 from convspec.spectrum.fourier.frequencies import conjugate_half
-from convspec.spectrum.result import FloatArray
-from convspec.symbol import Symbol
-
-if TYPE_CHECKING:
-    from convspec.bounds import WorstCase
 
 __all__ = ["FrequencyResponse", "frequency_response"]
 
 # frequencies per axis, by the number of axes
 GRIDS = {1: 512, 2: 64, 3: 24}
+
+
+class Located(Protocol):
+    """What was found at a frequency, :class:`convspec.bounds.WorstCase` for one."""
+
+    @property
+    def frequency(self) -> tuple[float, ...]:
+        """In radians, one number per axis."""
 
 
 @isolated_class
@@ -37,13 +42,10 @@ class FrequencyResponse:
 
     Attributes:
         values: (N_1, ..., N_d, c), descending in the last axis, all groups together.
-        periods: Per axis, what the frequency of a worst case is a multiple of, negative
-            where it has the other sign; see :meth:`place`.
         symmetric: Whether w and -w have the same values, as with real weights.
     """
 
     values: FloatArray
-    periods: tuple[int, ...]
     symmetric: bool = True
 
     @property
@@ -69,12 +71,11 @@ class FrequencyResponse:
         )
 
     def place(
-        self, worst: WorstCase, near: tuple[float, ...] | None = None
+        self, worst: Located, near: tuple[float, ...] | None = None
     ) -> tuple[float, ...]:
         """Where a worst case of this layer lies among these frequencies, from -pi on.
 
-        It is found of the symbol without dilation: with dilation it repeats, and this
-        is the place nearest to 0.
+        With dilation it repeats, and this is the place nearest to 0.
 
         Args:
             worst: The worst case.
@@ -89,10 +90,7 @@ class FrequencyResponse:
                 f"the worst case must have {self.dim} frequencies; "
                 f"got {worst.frequency}; give worst_case_norm of the same layer"
             )
-        turns = [
-            math.remainder(w, 2 * math.pi) / period
-            for w, period in zip(worst.frequency, self.periods, strict=True)
-        ]
+        turns = list(worst.frequency)
         if near is not None and self.symmetric:
             turns = min(turns, [-turn for turn in turns], key=lambda w: _apart(w, near))
         # from -pi on, as the samples
@@ -152,13 +150,8 @@ def frequency_response(
     flat = [bool(span == 0) for span in np.ptp(symbol.lags, axis=0)]
     used = tuple(1 if idle else n for idle, n in zip(flat, sizes, strict=True))
     values = np.broadcast_to(_centred_values(symbol, used), (*sizes, each))
-    sign = -1 if op.transposed else 1
-    periods = tuple(
-        sign * (axis.dilation // math.gcd(axis.dilation, axis.stride))
-        for axis in op.geometry.axes
-    )
     symmetric = not symbol.coefficients.is_complex()
-    return FrequencyResponse(np.ascontiguousarray(values), periods, symmetric)
+    return FrequencyResponse(np.ascontiguousarray(values), symmetric)
 
 
 def _centred_values(symbol: Symbol, sizes: tuple[int, ...]) -> FloatArray:

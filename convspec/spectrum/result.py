@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from convspec.decimals import rounded_up
+from convspec.arrays import FloatArray
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated_class
+from convspec.quantity.decimals import rounded_up
 
-__all__ = ["FloatArray", "Spectrum"]
-
-FloatArray = npt.NDArray[np.float64]
+__all__ = ["Spectrum"]
 
 
 @isolated_class

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convspec.matrix import Pattern, dense_blocks
-from convspec.operator import ConvOperator
-from convspec.rounding import sum_error, svd_error
-from convspec.spectrum.result import FloatArray
+from convspec.arrays import FloatArray
+from convspec.operators.matrix import Pattern, dense_blocks
+from convspec.operators.operator import ConvOperator
+from convspec.operators.product_error import sum_error
+from convspec.rounding import svd_error
 
 __all__ = ["dense_vectors"]
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from convspec.geometry import Axis, ConvGeometry
+from convspec.operators.geometry import Axis, ConvGeometry
 
 __all__ = ["boundary_fraction"]
 

@@ -12,19 +12,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from convspec.arguments import integer, per_axis
-from convspec.geometry import ConvGeometry
+from convspec.arrays import FloatArray
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operator import ConvOperator, require_operator
-from convspec.spectrum.blocks import CHUNK_BYTES, block_values
+from convspec.operators.arguments import integer, per_axis
+from convspec.operators.geometry import ConvGeometry
+from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.scale import normalised
+from convspec.operators.symbol import Symbol
+from convspec.rounding.blocks import CHUNK_BYTES, block_values
 from convspec.spectrum.density.boundary import boundary_fraction
 from convspec.spectrum.density.quadrature import lanczos_rules
 from convspec.spectrum.density.result import Density
 from convspec.spectrum.fourier.frequencies import conjugate_half
-from convspec.spectrum.result import FloatArray
-from convspec.spectrum.scale import normalised
-from convspec.symbol import Symbol
 
 __all__ = ["spectral_density", "symbol_density"]
 

@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convspec.arrays import FloatArray
 from convspec.limits import require_bytes
-from convspec.operator import ConvOperator
-from convspec.spectrum.result import FloatArray
+from convspec.operators.operator import ConvOperator
 
 __all__ = ["Rules", "bidiagonalise", "gauss_rules", "lanczos_rules", "signs"]
 

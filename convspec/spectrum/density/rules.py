@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from convspec.spectrum.result import FloatArray
+from convspec.arrays import FloatArray
 
 __all__ = ["blurred", "share_errors", "shares_from", "step_shares"]
 

@@ -11,11 +11,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from convspec.arrays import FloatArray
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated_class
-from convspec.spectrum.density.estimate import Estimate, less_control, standard_error
+from convspec.quantity.estimate import Estimate, less_control, standard_error
 from convspec.spectrum.density.rules import share_errors, shares_from, step_shares
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["Sample"]
 

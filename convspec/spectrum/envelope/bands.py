@@ -1,7 +1,7 @@
 """From the spectra of tori to bands around the spectrum of the operator.
 
 Let A be an operator (of one group) and C a torus with ``J C P`` equal to A on ``kept``
-outputs and a ``kept`` subspace of pixels, as in :mod:`convspec.spectrum.envelope.axes`.
+outputs and a ``kept`` subspace of pixels, as in :mod:`convspec.tori.relations`.
 With ``a`` the dimensions of A that are given up (outputs and pixels, channels counted),
 ``b`` those of C that are not hit, and ``[low, high]`` the products of the ranges of the
 diagonal matrices ``J^T J`` (on hit outputs) and ``P^T P``,
@@ -42,10 +42,9 @@ from itertools import product
 
 import numpy as np
 
-from convspec.geometry import IntArray
-from convspec.spectrum.envelope.tables import Relation, Side
+from convspec.arrays import FloatArray, IntArray
 from convspec.spectrum.envelope.tighten import Sources
-from convspec.spectrum.result import FloatArray
+from convspec.tori.tables import Relation, Side
 
 __all__ = ["Band", "Shift"]
 

@@ -7,29 +7,24 @@ import math
 import numpy as np
 import torch
 
-from convspec.arguments import integer
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operator import ConvOperator, require_operator
-from convspec.spectrum.choose import explain, spectrum
-from convspec.spectrum.envelope.axes import relations
+from convspec.operators.arguments import integer
+from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.reduce import Reduction
+from convspec.operators.scale import normalised
+from convspec.quantity.outward import scaled, scaled_ends
 from convspec.spectrum.envelope.bands import Band, Shift
 from convspec.spectrum.envelope.frobenius import frobenius_norm
-from convspec.spectrum.envelope.jobs import (
-    Job,
-    affordable,
-    torus_jobs,
-    unfolding_job,
-)
-from convspec.spectrum.envelope.outward import scaled, scaled_ends
+from convspec.spectrum.envelope.jobs import Job, affordable, torus_jobs, unfolding_job
 from convspec.spectrum.envelope.result import Envelope
 from convspec.spectrum.envelope.ritz import ritz_bounds
-from convspec.spectrum.envelope.tables import KINDS, AxisTables
 from convspec.spectrum.envelope.tighten import tighter
 from convspec.spectrum.envelope.torus import torus_bytes, torus_values
-from convspec.spectrum.reduce import Reduction
 from convspec.spectrum.result import Spectrum
-from convspec.spectrum.scale import normalised
+from convspec.spectrum.spectrum import explain, spectrum
+from convspec.tori.relations import relations
+from convspec.tori.tables import KINDS, AxisTables
 
 __all__ = ["Envelope", "spectral_envelope"]
 

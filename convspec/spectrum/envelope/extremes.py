@@ -21,8 +21,8 @@ import math
 
 import numpy as np
 
-from convspec.spectrum.envelope.outward import EPS, prefix_sums
-from convspec.spectrum.result import FloatArray
+from convspec.arrays import FloatArray
+from convspec.quantity.outward import EPS, prefix_sums
 
 __all__ = ["concentrated", "even"]
 

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from convspec import matrix
-from convspec.operator import ConvOperator
+from convspec.arrays import FloatArray
+from convspec.operators import matrix
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.outward import EPS, prefix_sums
 from convspec.rounding import down_nonnegative, up
-from convspec.spectrum.envelope.outward import EPS, prefix_sums
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["frobenius_bounds", "frobenius_norm"]
 

@@ -9,8 +9,8 @@ from itertools import product
 from torch import Tensor
 
 from convspec.spectrum.envelope.bands import Shift
-from convspec.spectrum.envelope.tables import KINDS, Relation
 from convspec.spectrum.envelope.torus import Torus, Turns, torus_flops, turns_of
+from convspec.tori.tables import KINDS, Relation
 
 __all__ = ["Job", "affordable", "torus_jobs", "unfolding_job"]
 

@@ -9,20 +9,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from convspec.decimals import rounded_down, rounded_up
-from convspec.geometry import IntArray
+from convspec.arrays import FloatArray, IntArray
 from convspec.isolation import isolated_class
+from convspec.quantity.decimals import rounded_down, rounded_up
+from convspec.quantity.outward import EPS, log_sum, power_norm, total
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.entropy import effective_rank_above, effective_rank_below
 from convspec.spectrum.envelope.extremes import concentrated, even
-from convspec.spectrum.envelope.outward import (
-    EPS,
-    log_sum,
-    power_norm,
-    total,
-)
 from convspec.spectrum.envelope.tighten import Sources, tighter
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["Enclosure", "Envelope"]
 

@@ -8,19 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.operator import ConvOperator
-from convspec.rounding import (
-    convolution_error,
-    down,
-    down_nonnegative,
-    gamma,
-    svd_error,
-    up,
-)
+from convspec.arrays import FloatArray
+from convspec.operators.operator import ConvOperator
+from convspec.operators.product_error import convolution_error
+from convspec.operators.scale import normalised
+from convspec.quantity.outward import EPS, scaled_ends
+from convspec.rounding import down, down_nonnegative, gamma, svd_error, up
 from convspec.spectrum.envelope.frobenius import frobenius_norm
-from convspec.spectrum.envelope.outward import EPS, scaled_ends
-from convspec.spectrum.result import FloatArray
-from convspec.spectrum.scale import normalised
 
 __all__ = ["norm_bounds", "ritz_bounds"]
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from convspec.arrays import FloatArray
+from convspec.quantity.outward import scaled
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.frobenius import frobenius_bounds
-from convspec.spectrum.envelope.outward import scaled
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["Bounds", "Sources", "tighter"]
 

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.geometry import IntArray
-from convspec.rounding import svd_error, symbol_error
+from convspec.arrays import FloatArray, IntArray
+from convspec.frequency.torus import TorusBlocks
+from convspec.frequency.waves import symbol_error
+from convspec.operators.symbol import Symbol
+from convspec.rounding import svd_error
 from convspec.spectrum.fourier.cost import blocks_bytes, blocks_flops
-from convspec.spectrum.fourier.torus import TorusBlocks
 from convspec.spectrum.fourier.values import decomposed
-from convspec.spectrum.result import FloatArray
-from convspec.symbol import Symbol
 
 __all__ = [
     "Torus",

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convspec.geometry import IntArray
-from convspec.spectrum.reduce import ReadAxis
-from convspec.spectrum.result import FloatArray
+from convspec.arrays import FloatArray, IntArray
+from convspec.operators.reduce import ReadAxis
 
 __all__ = ["Atoms", "AxisBasis"]
 

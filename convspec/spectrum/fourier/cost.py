@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from convspec.parallel import MAX_WORKERS, available_cores
-from convspec.spectrum.blocks import CHUNK_BYTES
+from convspec.frequency.torus_gram import PAIRS
+from convspec.operators.reduce import Reduction
+from convspec.operators.symbol import Symbol
+from convspec.rounding.blocks import CHUNK_BYTES
+from convspec.run.threads import MAX_WORKERS, available_cores
 from convspec.spectrum.fourier.frequencies import torus_shape
-from convspec.spectrum.fourier.gram import PAIRS
-from convspec.spectrum.reduce import Reduction
-from convspec.symbol import Symbol
 
 __all__ = [
     "THIN",

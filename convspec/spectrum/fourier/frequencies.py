@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from convspec.geometry import Axis, ConvGeometry, IntArray
-from convspec.spectrum.reduce import ReadAxis, Reduction
+from convspec.arrays import IntArray
+from convspec.operators.geometry import Axis, ConvGeometry
+from convspec.operators.reduce import ReadAxis, Reduction
 
 __all__ = ["conjugate_half", "fourier_obstacle", "torus_shape"]
 

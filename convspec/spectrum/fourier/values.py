@@ -17,16 +17,20 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from convspec.arguments import shown
-from convspec.geometry import IntArray
-from convspec.parallel import one_thread, parallel_map
-from convspec.rounding import svd_error, symbol_error
-from convspec.spectrum.blocks import (
+from convspec.arrays import FloatArray, IntArray
+from convspec.frequency.torus import TorusBlocks
+from convspec.frequency.torus_gram import TorusGram
+from convspec.frequency.waves import symbol_error
+from convspec.operators.arguments import shown
+from convspec.operators.reduce import Reduction
+from convspec.rounding import svd_error
+from convspec.rounding.blocks import (
     block_values,
     gram_values,
     numpy_is_faster,
     thin_values,
 )
+from convspec.run.threads import one_thread, parallel_map
 from convspec.spectrum.fourier.cost import (
     THIN,
     blocks_flops,
@@ -34,10 +38,6 @@ from convspec.spectrum.fourier.cost import (
     is_thin,
 )
 from convspec.spectrum.fourier.frequencies import conjugate_half, torus_shape
-from convspec.spectrum.fourier.gram import TorusGram
-from convspec.spectrum.fourier.torus import TorusBlocks
-from convspec.spectrum.reduce import Reduction
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["ACCURACIES", "decomposed", "fourier_values", "frequency_values"]
 
@@ -98,8 +98,8 @@ def decomposed(
     Returns:
         (j, groups * min(r, c)), descending in each group, and a bound on the error of
         each, but for what evaluating the blocks errs by
-        (:func:`convspec.rounding.symbol_error`): together they bound the distance from
-        the exact values.
+        (:func:`convspec.frequency.waves.symbol_error`): together they bound the distance
+        from the exact values.
     """
     small, large = sorted(blocks.block_shape)
     if accuracy == "fast" and small > 1:

@@ -20,13 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.geometry import IntArray
-from convspec.operator import ConvOperator
+from convspec.arrays import FloatArray, IntArray
+from convspec.operators.operator import ConvOperator
+from convspec.operators.reduce import Reduction
 from convspec.spectrum.fourier.axis_basis import Atoms, AxisBasis
 from convspec.spectrum.fourier.frequencies import conjugate_half, torus_shape
 from convspec.spectrum.fourier.values import frequency_values
-from convspec.spectrum.reduce import Reduction
-from convspec.spectrum.result import FloatArray
 
 __all__ = ["fourier_vectors"]
 

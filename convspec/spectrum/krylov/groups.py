@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.operator import ConvOperator
+from convspec.operators.operator import ConvOperator
 from convspec.spectrum.krylov.result import KrylovResult
 
 __all__ = [

@@ -12,8 +12,9 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from convspec.geometry import Axis, IntArray
-from convspec.operator import ConvOperator
+from convspec.arrays import IntArray
+from convspec.operators.geometry import Axis
+from convspec.operators.operator import ConvOperator
 
 __all__ = ["InverseGram", "factor_bytes"]
 

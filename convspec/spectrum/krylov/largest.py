@@ -8,11 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from convspec.operator import ConvOperator
-from convspec.rounding import convolution_error
-from convspec.spectrum.krylov.copies import with_copies
+from convspec.krylov.copies import with_copies
+from convspec.krylov.lanczos import thick_restart_lanczos
+from convspec.operators.operator import ConvOperator
+from convspec.operators.product_error import convolution_error
 from convspec.spectrum.krylov.groups import alike, among_groups, each_once, of_groups
-from convspec.spectrum.krylov.lanczos import thick_restart_lanczos
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
 from convspec.spectrum.krylov.start import group_norms, symbol_start
 

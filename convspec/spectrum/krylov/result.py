@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convspec.operator import ConvOperator
-from convspec.spectrum.result import FloatArray
+from convspec.arrays import FloatArray
+from convspec.operators.operator import ConvOperator
 
 __all__ = ["KrylovResult", "one_by_one"]
 

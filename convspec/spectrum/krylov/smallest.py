@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.operator import ConvOperator
-from convspec.rounding import convolution_error
-from convspec.spectrum.krylov.copies import with_copies
+from convspec.krylov.copies import with_copies
+from convspec.krylov.lanczos import RitzVectors, thick_restart_lanczos
+from convspec.operators.operator import ConvOperator
+from convspec.operators.product_error import convolution_error
+from convspec.operators.scale import normalised, scaled_back
 from convspec.spectrum.krylov.groups import MOST_APART, by_kernel, each_once
 from convspec.spectrum.krylov.inverse import InverseGram
-from convspec.spectrum.krylov.lanczos import RitzVectors, thick_restart_lanczos
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
-from convspec.spectrum.scale import normalised, scaled_back
 
 __all__ = ["smallest_triples"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.operator import ConvOperator
-from convspec.parallel import parallel_map
-from convspec.symbol import Symbol
+from convspec.operators.operator import ConvOperator
+from convspec.operators.symbol import Symbol
+from convspec.run.threads import parallel_map
 
 __all__ = ["group_norms", "symbol_start"]
 

@@ -1,1 +1,0 @@
-"""The spectral norm between two certified numbers, for one size of input."""

@@ -1,0 +1,102 @@
+"""What the bounds over all sizes are given: a layer, an operator or a bare weight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from convspec.errors import GeometryError
+from convspec.frequency.reduced import layer_symbol
+from convspec.operators.arguments import is_integer, kernel_size, per_axis
+from convspec.operators.layers import read_layer
+from convspec.operators.operator import ConvOperator
+from convspec.operators.symbol import Symbol
+from convspec.operators.weight import finite_tensor
+
+__all__ = ["Layer", "operator_of", "own_frequency", "symbol_of"]
+
+Layer = nn.Module | ConvOperator | Tensor | npt.NDArray[Any]
+
+
+def operator_of(layer: Layer, **given: Any) -> ConvOperator:
+    """An operator of the layer, of some input size that it accepts.
+
+    Args:
+        layer: What the user gave.
+        given: Arguments of :class:`ConvOperator` for a bare weight; None where the user
+            gave none.
+
+    Raises:
+        GeometryError: If arguments come with a layer, or do not fit the weight.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    if isinstance(layer, nn.Module | ConvOperator):
+        if given:
+            raise GeometryError(
+                "geometry arguments are for bare weights; a "
+                f"{type(layer).__name__} has its own; got {', '.join(sorted(given))}; "
+                "leave them out, or give the weight instead of the layer"
+            )
+        if isinstance(layer, ConvOperator):
+            return layer
+        found = read_layer(layer)
+        size = _some_size(found.weight.shape, found.dilation, found.padding)
+        return ConvOperator.from_layer(layer, size)
+    weight = finite_tensor("weight", layer)
+    dilation = given.get("dilation", 1)
+    if given.get("padding_mode", "zeros") != "zeros" and "padding" not in given:
+        given["padding"] = _keeping(weight.shape, dilation)
+    size = _some_size(weight.shape, dilation, given.get("padding", 0))
+    return ConvOperator(weight, size, **given)
+
+
+def symbol_of(op: ConvOperator, with_stride: list[bool]) -> Symbol:
+    """The symbol of fewest lags, with the stride of some of the axes."""
+    axes = op.geometry.axes
+    strides = [
+        axis.stride if keep else 1 for axis, keep in zip(axes, with_stride, strict=True)
+    ]
+    dilations = [axis.dilation for axis in axes]
+    return layer_symbol(op.weight, op.geometry.groups, strides, dilations)
+
+
+def own_frequency(
+    op: ConvOperator, with_stride: list[bool], frequency: tuple[float, ...]
+) -> tuple[float, ...]:
+    """A frequency of :func:`symbol_of` as one of ``op.symbol()``, in [-pi, pi].
+
+    A wave ``exp(i p w)`` of pixels p is sampled by taps d apart and by outputs s apart:
+    the former symbol has ``d w`` without stride and ``d s / gcd(d, s) w`` with it, the
+    latter ``s w``, and the transposed one the conjugate wave. Of the frequencies that
+    dilation makes alike this is the one nearest to 0.
+    """
+    own = []
+    for axis, keep, w in zip(op.geometry.axes, with_stride, frequency, strict=True):
+        stride = axis.stride if keep else 1
+        turns = math.remainder(w, 2 * math.pi)
+        turns *= math.gcd(axis.dilation, stride) / axis.dilation
+        own.append(math.remainder(turns * (axis.stride // stride), 2 * math.pi))
+    return tuple(-w if op.transposed else w for w in own)
+
+
+def _keeping(shape: Sequence[int], dilation: Any) -> list[tuple[int, int]]:
+    """The padding that keeps the size at stride 1, the odd pixel behind."""
+    kernel = kernel_size(shape)
+    dilations = per_axis("dilation", dilation, len(kernel), least=1)
+    totals = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
+    return [(total // 2, total - total // 2) for total in totals]
+
+
+def _some_size(shape: Sequence[int], dilation: Any, padding: Any) -> tuple[int, ...]:
+    """A size that is large enough for the kernel and for any padding."""
+    kernel = kernel_size(shape)
+    dilations = per_axis("dilation", dilation, len(kernel), least=1)
+    pads = np.array(0 if isinstance(padding, str) else padding, dtype=object)
+    pad = max([int(entry) for entry in pads.flat if is_integer(entry)], default=0)
+    extents = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    return tuple(2 * (extent + max(pad, 0)) for extent in extents)

@@ -1,0 +1,1 @@
+"""The spectral norm between two certified numbers."""

@@ -1,0 +1,124 @@
+"""Upper bounds on the largest eigenvalue from Ritz vectors and a count of eigenvalues.
+
+Let B be Hermitian with at most m eigenvalues above nu, S a space of m dimensions, and
+``<x, (B - nu) x> > 0`` for all x in S but 0. Then
+
+    lambda_1(B) - nu <= t = max over x in S of ||(B - nu) x||^2 / <x, (B - nu) x>.
+
+Proof: let P be the projection onto the eigenvectors of B above nu. P is injective on S,
+where ``B - nu`` is positive, so that its range has m dimensions and is reached from S.
+Let ``P x`` be an eigenvector of the largest eigenvalue b of ``B - nu``. The part of x
+that P drops adds to ``||(B - nu) x||^2 >= b^2 ||P x||^2`` and takes away from ``<x,
+(B - nu) x> <= b ||P x||^2``; hence ``b <= t``. Source: Lehmann, "Beitraege zur
+numerischen Loesung linearer Eigenwertprobleme", ZAMM 29, 1949; Maehly 1952; for m = 1 it
+is Temple's and Kato's bound. With Ritz values theta and residuals R of S, t is at most
+``theta_1 - nu + ||R||^2 / (theta_m - nu)``.
+
+Here B is ``A^H A``. In a basis V of S, whatever its columns, t is the largest eigenvalue
+of the pencil ``N - t D`` with ``Z = (B - nu) V``, ``N = Z^H Z`` and ``D = V^H Z``: for a
+trial value of t, ``t D - N`` and D are proven to be positive definite. If Z is computed
+with an error of at most e, Frobenius norm, N is off by ``2 ||Z|| e + e^2`` and D by
+``||V|| e``, and by the rounding of their products.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.linalg import eigh
+from torch import Tensor
+
+from convspec.operators.operator import ConvOperator
+from convspec.rounding import up
+from convspec.rounding.definite import at_least
+from convspec.rounding.directed import UNIT
+from convspec.rounding.norms import frobenius_above
+from convspec.rounding.products import product_error
+from convspec.rounding.scaling import UNDERFLOW
+from convspec.spectrum.krylov.result import one_by_one
+
+__all__ = ["Ritz"]
+
+# distances above the computed t at which a proof is tried, relative
+MARGINS = tuple(2.0**-k for k in range(44, 0, -4))
+
+
+class Ritz:
+    """A few vectors V and ``B V``, computed, with what the latter is off by.
+
+    Args:
+        side: A, whose columns are no more than its rows.
+        rows: The vectors; (m, n).
+        noise: Bound on the error of a product with A or its adjoint, for a unit vector.
+        size: At least ``||A||``.
+
+    Attributes:
+        values: Rayleigh quotients of ``A^H A``, computed; (m,).
+        residuals: ``||B v - theta v|| / ||v||``, computed; (m,).
+    """
+
+    def __init__(
+        self, side: ConvOperator, rows: Tensor, noise: float, size: float
+    ) -> None:
+        self._rows = rows
+        images = one_by_one(side, rows)
+        self._products = one_by_one(side.H, images)
+        length = float(frobenius_above(rows))
+        image = float(frobenius_above(images))
+        # A^H (A x + d) + d' with ||d|| <= noise ||x|| and ||d'|| <= noise ||A x + d||
+        self._error = up(noise * up(image + up(size * length)), 4)
+        squares = rows.abs().square().sum(dim=1)
+        inner = (rows.conj() * self._products).sum(dim=1).real
+        self.values = inner / squares
+        left = self._products - self.values[:, None] * rows
+        self.residuals = torch.linalg.vector_norm(left, dim=1) / squares.sqrt()
+
+    def upper(self, nu: float, count: int) -> float:
+        """At least ``lambda_1(B)`` if B has at most ``count`` eigenvalues above nu.
+
+        inf where the vectors do not show as many above it.
+
+        Args:
+            nu: At least 0.
+            count: Vectors to take, the first ones.
+        """
+        rows = self._rows[:count]
+        if len(rows) < count:
+            return math.inf
+        shifted = self._products[:count] - nu * rows
+        length, size = (float(frobenius_above(x)) for x in (rows, shifted))
+        # what it is off by: the products and the rounding of this line
+        off = up(self._error + 4 * UNIT * up(size + 2 * nu * length), 4)
+        numerator = _hermitian(shifted.conj() @ shifted.mT)
+        denominator = _hermitian(rows.conj() @ shifted.mT)
+        inner = product_error(rows.shape[1] + 2, rows.is_complex())
+        off_below = up(length * off + up(inner * up(length * size)) + UNDERFLOW, 4)
+        off_above = up(2 * size * off + off * off, 3)
+        off_above = up(off_above + up(inner * up(size * size)) + UNDERFLOW, 3)
+        if not _above_zero(denominator, off_below):
+            return math.inf
+        t = float(eigh(numerator.numpy(), denominator.numpy(), eigvals_only=True)[-1])
+        for margin in MARGINS:
+            trial = up(t * (1 + margin))
+            difference = trial * denominator - numerator
+            entries = trial * float(frobenius_above(denominator))
+            entries = up(entries + float(frobenius_above(numerator)), 2)
+            error = up(trial * off_below + off_above + 4 * UNIT * entries, 6)
+            if _above_zero(difference, error):
+                return up(nu + trial)
+        return math.inf
+
+
+def _hermitian(matrix: Tensor) -> Tensor:
+    """Its Hermitian part, no further from a Hermitian matrix than it."""
+    return (matrix + matrix.mH) / 2
+
+
+def _above_zero(matrix: Tensor, error: float) -> bool:
+    """Whether a Hermitian matrix known up to an error is proven positive definite."""
+    if not (math.isfinite(error) and bool(torch.isfinite(matrix).all())):
+        return False
+    bound = torch.tensor(error, dtype=torch.float64)
+    floor = torch.tensor(UNDERFLOW, dtype=torch.float64)
+    return bool(at_least(matrix[None], floor, bound)[0])

@@ -1,0 +1,142 @@
+"""A certified lower bound on sigma_1, and where in frequency its vector lives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor
+
+from convspec.bounds.iteration import rayleigh, small_side
+from convspec.operators.kernel import ScaledKernel, scaled_down
+from convspec.operators.product_error import convolution_error
+from convspec.operators.reduce import ReadAxis
+from convspec.spectrum.krylov.largest import largest_triples
+
+__all__ = ["Leading", "group_lower", "leading"]
+
+MAX_PRODUCTS = 4000
+# a residual that single precision reaches, enough for gaps of as much
+COARSE = 1e-4
+# phases per axis that are compared
+PHASES = 8
+
+
+@dataclass(frozen=True)
+class Leading:
+    """The leading singular vector by Krylov.
+
+    Attributes:
+        lower: ``||A v|| / ||v||``, rounded down.
+        pixels: The vector on the pixels that the convolution reads, (c, *sizes) of the
+            axes with more than one tap; those of the others are among the channels.
+        rows: This and perhaps further leading singular vectors on the smaller side of
+            the operator, see :func:`small_side`; (m, n).
+    """
+
+    lower: float
+    pixels: Tensor
+    rows: Tensor
+
+    def turns(
+        self,
+        frequencies: tuple[int, ...],
+        strides: tuple[int, ...],
+        free: tuple[bool, ...],
+        *,
+        between: bool = True,
+    ) -> tuple[Fraction, ...]:
+        """The phases of a torus that put the vector's frequencies between its own.
+
+        The norm of the torus is its symbol's largest value on a grid: least where the
+        peak, around which the vector lives, is midway between grid points. Any phases
+        would do; these are good.
+
+        Args:
+            frequencies: Of the torus, per axis.
+            strides: Pixels of the torus per frequency.
+            free: The axes along which a phase is allowed.
+            between: Whether between them, else on one of them.
+        """
+        # a real vector has its frequencies in pairs: on a grid that contains -w with w
+        # both are as near as can be, and half of the blocks are conjugates of others
+        phases = PHASES if between or self.pixels.is_complex() else 2
+        split = [
+            x for n, f in zip(frequencies, free, strict=True) for x in (n, phases**f)
+        ]
+        shape = tuple(n * m for n, m in zip(split[::2], split[1::2], strict=True))
+        energy = _energy(self.pixels, shape, strides).numpy().reshape(split)
+        peaks = energy.max(axis=tuple(range(0, energy.ndim, 2)))
+        # conjugation sends frequency w of a vector to -w of its conjugate: signs differ
+        flipped = peaks[np.ix_(*[-np.arange(n) % n for n in peaks.shape])]
+        scores = np.maximum(peaks, flipped)
+        scores = scores / (float(scores.max()) or 1.0) * (1 if between else -1)
+        best = min(
+            product(*map(range, scores.shape)),
+            key=lambda place: (round(float(scores[place]), 6), place),
+        )
+        return tuple(Fraction(j, n) for j, n in zip(best, scores.shape, strict=True))
+
+
+def leading(kernel: ScaledKernel, rtol: float, count: int = 1) -> Leading:
+    """The leading vector of the scaled operator, to a residual that rtol deserves.
+
+    Args:
+        kernel: The operator.
+        rtol: Relative gap to stop at.
+        count: How many vectors to find.
+    """
+    op = kernel.detached().operator
+    # the value is off by the square of the residual over the distance to the next one
+    residual = COARSE if rtol >= COARSE else max(1e-3 * math.sqrt(rtol), 1e-9)
+    count = min(count, *op.shape)
+    found = largest_triples(op, count, residual, MAX_PRODUCTS)
+    side = small_side(op)
+    rows = (found.left if op.shape[1] > op.shape[0] else found.right).flatten(1)
+    lower = rayleigh(side, rows[0], convolution_error(side))
+    pixels = found.left[0] if op.transposed else found.right[0]
+    single = [ReadAxis.of(axis).single for axis in op.geometry.axes]
+    ahead = [0, *[1 + j for j, alone in enumerate(single) if alone]]
+    behind = [1 + j for j, alone in enumerate(single) if not alone]
+    pixels = pixels.permute(*ahead, *behind).flatten(0, len(ahead) - 1)
+    return Leading(lower, pixels, rows)
+
+
+def group_lower(kernel: ScaledKernel, group: int, rtol: float) -> float:
+    """A lower bound on the norm of one group of the scaled operator."""
+    op = kernel.detached().operator
+    rows = op.weight.shape[0] // op.groups
+    geometry = replace(op.geometry, c_in=op.weight.shape[1], c_out=rows, groups=1)
+    weight = op.weight[group * rows : (group + 1) * rows]
+    alone = ScaledKernel.of(op.with_geometry(weight, geometry))
+    if not alone.weight.any():
+        return 0.0
+    return scaled_down(leading(alone, rtol).lower, alone.exponent)
+
+
+def _energy(pixels: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
+    """``sum_{c, r} |x_{c, r}(w)|^2`` at ``w = 2 pi j / shape``, r the strides' phases.
+
+    It is the DFT of the autocorrelation, of the lags that the strides divide.
+
+    All channels are transformed at a length at which lags do not alias; only their sum
+    goes to the grid, where lags that coincide modulo its size have the same waves.
+    """
+    axes = tuple(range(1, pixels.ndim))
+    lengths = [next_fast_len(2 * n - 1) for n in pixels.shape[1:]]
+    power = torch.fft.fftn(pixels, s=lengths, dim=axes).abs().square().sum(dim=0)
+    lags: Tensor = torch.fft.ifftn(power)
+    for j, (n, length, size, stride) in enumerate(
+        zip(pixels.shape[1:], lengths, shape, strides, strict=True)
+    ):
+        lag = torch.arange(-((n - 1) // stride), (n - 1) // stride + 1)
+        folded = lags.new_zeros([*lags.shape[:j], size, *lags.shape[j + 1 :]])
+        taken = lags.index_select(j, stride * lag % length)
+        lags = folded.index_add(j, lag % size, taken)
+    energy: Tensor = torch.fft.fftn(lags).real
+    return energy

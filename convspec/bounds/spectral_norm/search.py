@@ -1,0 +1,165 @@
+"""Upper bounds on the groups of a convolution, one kind after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from convspec.bounds.spectral_norm.lower import Leading
+from convspec.bounds.spectral_norm.parts import Exact, Parts, Wrap
+from convspec.operators.reduce import Reduction
+from convspec.rounding import down, up
+from convspec.tori.tables import Relation
+
+__all__ = ["Search", "best_relation"]
+
+
+@dataclass
+class Search:
+    """The least upper bounds so far on the norm of each group of B.
+
+    Attributes:
+        reduced: The operator; B is what is left of it without the axes that factor out.
+        target: What to prove.
+        flops: Operations left.
+        max_bytes: Byte limit of what is held at a time.
+        upper: Bounds, (groups,).
+        used: What each comes from, in words.
+    """
+
+    reduced: Reduction
+    target: float
+    flops: float
+    max_bytes: int
+    upper: Tensor
+    used: list[str]
+
+    @property
+    def open(self) -> list[int]:
+        """The groups that may be above the target."""
+        return torch.nonzero(self.upper > self.target).reshape(-1).tolist()
+
+    @property
+    def done(self) -> bool:
+        """Whether the target is proven."""
+        return not self.open
+
+    def include(self, group: int, upper: float, words: str) -> None:
+        """Take in a bound on a group."""
+        if upper < float(self.upper[group]):
+            self.upper[group], self.used[group] = upper, words
+
+    def affords(self, parts: Parts, share: float = 1.0) -> bool:
+        """Whether testing this for the open groups is within what is left."""
+        fits = not parts.exact or parts.layout.bytes(parts.is_complex) <= self.max_bytes
+        return fits and parts.flops(len(self.open)) <= share * self.flops
+
+    def exact(self) -> Parts:
+        """No axis wrapped: A itself."""
+        return self.parts([Exact(r.source, len(r.pixels)) for r in self.reduced.kept])
+
+    def parts(self, axes: Sequence[Wrap | Exact]) -> Parts:
+        """Some axes wrapped."""
+        return Parts.of(self.reduced.weight, self.reduced.groups, axes)
+
+    def run(self, parts: Parts, words: str, caps: Tensor | None = None) -> Tensor:
+        """Test the parts of all open groups.
+
+        Args:
+            parts: What to test.
+            words: What to call it.
+            caps: Bounds known at the frequencies, (groups, j).
+
+        Returns:
+            Bounds at the frequencies, (groups, j).
+        """
+        if caps is None:
+            shape = self.reduced.groups, len(parts.index)
+            caps = torch.full(shape, math.inf, dtype=torch.float64)
+        found = caps.clone()
+        goal = down(self.target / parts.factor)
+        for group in self.open:
+            found[group] = parts.norms(group, goal, caps[group])
+            tested = int((caps[group] > goal).sum())
+            self.flops -= parts.flops() * tested / len(parts.index)
+            largest = float(found[group].max())
+            upper = largest if parts.square == 1 else up(largest * parts.factor)
+            self.include(group, upper, words)
+        return found
+
+    def wraps(
+        self, vector: Leading, kinds: Sequence[Relation], *, between: bool = True
+    ) -> list[Wrap]:
+        """Tori of all axes, with phases chosen for the leading vector."""
+        frequencies = tuple(relation.frequencies for relation in kinds)
+        strides = tuple(relation.stride for relation in kinds)
+        free = tuple(relation.twisted for relation in kinds)
+        turns = vector.turns(frequencies, strides, free, between=between)
+        return [Wrap(*pair) for pair in zip(kinds, turns, strict=True)]
+
+    def cost(self, parts: Parts, caps: Tensor) -> float:
+        """Estimated operations of testing what is not known yet; caps (groups, j)."""
+        open_ = caps[self.open] > down(self.target / parts.factor)
+        return parts.flops() * int(open_.sum()) / len(parts.index)
+
+    def half_wrapped(self, wraps: Sequence[Wrap], full: Parts, known: Tensor) -> None:
+        """Leave one axis as it is, and wrap the others onto the same torus.
+
+        What is known of the full torus excludes most of the frequencies.
+        """
+        kept = self.reduced.kept
+        choices = []
+        for count in range(1, len(kept)):
+            for exact in combinations(range(len(kept)), count):
+                axes = [
+                    Exact(kept[j].source, len(kept[j].pixels)) if j in exact else wraps[j]
+                    for j in range(len(kept))
+                ]
+                parts = self.parts(axes)
+                left_out = math.prod(wraps[j].square for j in exact)
+                caps = _caps(full, known, parts, exact, left_out)
+                choices.append((self.cost(parts, caps), parts, caps))
+        for cost, parts, caps in sorted(choices, key=lambda choice: choice[0]):
+            fits = parts.layout.bytes(parts.is_complex) <= self.max_bytes
+            if self.done or not fits or cost > self.flops:
+                continue
+            self.run(parts, "some axes on a phase-shifted torus", caps)
+
+
+def _caps(
+    full: Parts, known: Tensor, parts: Parts, exact: Sequence[int], square: int
+) -> Tensor:
+    """What bounds on a torus say where fewer of its axes are wrapped."""
+    kept = [j for j in range(len(full.grid)) if j not in exact]
+    caps = torch.full((len(known), len(parts.index)), math.inf, dtype=torch.float64)
+    factor = up(math.sqrt(square)) if square > 1 else 1.0
+    for k, place in enumerate(parts.index):
+        same = torch.zeros(len(full.index), dtype=torch.bool)
+        for sign in (1, -1):
+            hit = torch.ones(len(full.index), dtype=torch.bool)
+            for j, value in zip(kept, place, strict=True):
+                size = full.grid[j]
+                hit &= torch.as_tensor((sign * full.index[:, j] - value) % size == 0)
+            same |= hit
+        if bool(same.any()):
+            largest = known[:, same].amax(dim=1)
+            caps[:, k] = largest if square == 1 else largest * factor * (1 + 2.0**-50)
+    return caps
+
+
+def best_relation(kinds: dict[str, list[Relation]]) -> Relation:
+    """The torus that holds an axis with the fewest repeated rows and columns."""
+    found = [
+        relation
+        for kind in ("compression", "rows")
+        for relation in kinds.get(kind, [])
+        if relation.rows.kept == relation.rows.total
+        and relation.columns.kept == relation.columns.total
+    ]
+    return min(found, key=lambda relation: Wrap(relation, Fraction(0)).square)

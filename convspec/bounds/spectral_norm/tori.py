@@ -1,0 +1,214 @@
+"""Upper bounds from tori: counted, where a phase leaves few values high, or their norms.
+
+``sigma_i(A) <= sigma_i(C)`` for a torus C that A is a compression of (Thompson 1972), so
+that a level above which C has m singular values has at most m of A above it. With m Ritz
+vectors above that level, Lehmann's bound (:mod:`convspec.bounds.spectral_norm.lehmann`)
+exceeds sigma_1 by the square of their residuals. A torus with a peak of the symbol on its
+grid has few values near it: the next ones are a whole step of the grid away, while the
+first values of A are about half a step away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from convspec.bounds.iteration import small_side
+from convspec.bounds.spectral_norm.count import Above, singular_values_above
+from convspec.bounds.spectral_norm.field import Field
+from convspec.bounds.spectral_norm.lehmann import Ritz
+from convspec.bounds.spectral_norm.lower import Leading, leading
+from convspec.bounds.spectral_norm.parts import Parts, Wrap
+from convspec.bounds.spectral_norm.prune import Region, prune
+from convspec.bounds.spectral_norm.search import Search
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.product_error import convolution_error
+from convspec.rounding import down, up
+from convspec.tori.tables import Relation
+
+__all__ = ["Tori"]
+
+# vectors that are taken at most, and values of a torus that are looked at
+MOST = 16
+COUNTED = "a count of singular values of a phase-shifted torus (Lehmann 1949)"
+# tests of one torus that are worth comparing further phases
+FEW = 256
+# levels keep this many times of what tests need
+KEPT = 256
+# the part of the gap that is left above the Ritz values: less costs little, as the level
+# falls by far less than the distance to the next values of a torus
+SHARE = 0.125
+
+
+@dataclass
+class Tori:
+    """The tori that an operator is a compression of, up to repeats, of any phases.
+
+    Attributes:
+        search: What is to be proven.
+        kernel: The operator.
+        found: Its leading vector.
+        kinds: How each axis sits on its torus.
+        rtol: Relative gap to stop at.
+        size: At least the norm.
+    """
+
+    search: Search
+    kernel: ScaledKernel
+    found: Leading
+    kinds: Sequence[Relation]
+    rtol: float
+    size: float
+
+    def __post_init__(self) -> None:
+        self._free = tuple(relation.twisted for relation in self.kinds)
+        self._shape = tuple(relation.frequencies for relation in self.kinds)
+        self.wraps = self.search.wraps(self.found, self.kinds)
+        self.full = self.search.parts(self.wraps)
+        self._region: Region | None = None
+        self._fewest = 0  # values of a torus above those of A, where that was counted
+        self._field: Field | None = None
+        setup = Field.setup_flops(self.full)
+        if setup <= 0.1 * self.search.flops:
+            self.search.flops -= setup
+            self._field = Field.of(self.full)
+
+    def counted(self) -> bool:
+        """Whether Lehmann's bound, or the supremum of the symbol, proves the target."""
+        if self._field is None or not any(self._free):
+            return False
+        if self._below_supremum(self._field):
+            return True
+        self._fewest = self._by_vectors(self._field, self.found)
+        return self.search.done
+
+    def counted_by_several(self) -> bool:
+        """Whether Lehmann's bound proves the target with more than one vector."""
+        if self._field is None or not 1 < self._fewest <= MOST:
+            return False
+        even = self._fewest + self._fewest % 2  # peaks of real kernels come in pairs
+        self._by_vectors(self._field, leading(self.kernel, self.rtol, even))
+        return self.search.done
+
+    def caps(self) -> Tensor:
+        """Bounds that are known on the blocks of the torus between; (groups, j)."""
+        full, search = self.full, self.search
+        shape = search.reduced.groups, len(full.index)
+        caps = torch.full(shape, math.inf, dtype=torch.float64)
+        field = self._field
+        if field is None:
+            return caps
+        goal = down(search.target / full.factor)
+        level = field.scaled(goal)
+        if self._region is None:
+            self._region = self._pruned(field, level)
+        grid = field.grid(full)
+        open_ = torch.ones(shape, dtype=torch.bool)
+        if self._region is not None:
+            open_ = ~self._region.outside(grid.turns)
+        groups, places = open_.nonzero(as_tuple=True)
+        if len(groups) * field.flops <= search.flops:
+            search.flops -= len(groups) * field.flops
+            passed = field.below(groups, grid, places.numpy(), level)
+            open_[groups[passed], places[passed]] = False
+        caps[~open_] = goal
+        return caps
+
+    def _below_supremum(self, field: Field) -> bool:
+        """Whether the target is above what the symbol seems to reach, and proven."""
+        target = self.search.target
+        level = field.scaled(down(target / self.full.factor))
+        if level < self._estimate(field):
+            return False
+        region = self._pruned(field, level)
+        if region is None or len(region.cells):
+            return False
+        for group in self.search.open:
+            self.search.include(group, target, "the supremum of the symbol")
+        return True
+
+    def _by_vectors(self, field: Field, found: Leading) -> int:
+        """Lehmann's bound from these vectors; the fewest values of a torus above them."""
+        side = small_side(self.kernel.operator)
+        ritz = Ritz(side, found.rows, convolution_error(side), self.size)
+        values, residuals = ritz.values, ritz.residuals
+        if not float(values[0]) > 0:
+            return MOST + 1
+        gap = float(residuals.square().sum()) / (SHARE * self.rtol * float(values[0]))
+        square = float(values[-1]) - gap - KEPT * field.slack * float(values[0])
+        if not square > 0.25 * float(values[0]):
+            return MOST + 1
+        level = field.scaled(down(down(math.sqrt(square)) / self.full.factor))
+        self._region = self._pruned(field, level)
+        fewest = MOST + 1
+        for parts in self._phases():
+            grid = field.grid(parts)
+            above = singular_values_above(field, grid, self._region, level, 2 * MOST)
+            tests = above.tests if above else len(grid.index)
+            self.search.flops -= tests * field.flops
+            if above is not None:
+                fewest = min(fewest, len(above.values))
+                self._include(field, ritz, above)
+            enough = tests > FEW and len(values) == 1
+            if self.search.done or enough or self.search.flops < 0:
+                break
+        return fewest
+
+    def _include(self, field: Field, ritz: Ritz, above: Above) -> None:
+        """The best of Lehmann's bounds that the values of a torus leave room for."""
+        scale = self.full.factor**2 * 4.0**field.symbol.exponent
+        high = [value**2 * scale for value in above.values]
+        best, best_level, promise = 0, 0.0, math.inf
+        for m in range(1, len(ritz.values) + 1):
+            floor = max([above.level**2 * scale, *high[m : m + 1]])
+            theta = float(ritz.values[m - 1])
+            gap = theta - floor
+            room = float(ritz.residuals[:m].square().sum()) / gap if gap > 0 else math.inf
+            if room < promise:
+                share = 0.0 if len(high) <= m else 0.25
+                best, promise = m, room
+                best_level = max(above.level, math.sqrt((floor + share * gap) / scale))
+        if not best or above.count(best_level) not in range(best + 1):
+            return
+        level = up(field.unscaled(best_level) * self.full.factor)
+        square = ritz.upper(up(level * level), best)
+        for group in self.search.open if square < math.inf else []:
+            self.search.include(group, up(math.sqrt(square)), COUNTED)
+
+    def _phases(self) -> Iterator[Parts]:
+        """Tori with a peak on the grid, and of symmetric ones."""
+        seen = set()
+        on = self.search.wraps(self.found, self.kinds, between=False)
+        choices = [(Fraction(0), Fraction(1, 2))[: 1 + free] for free in self._free]
+        for turns in [tuple(wrap.turn for wrap in on), *product(*choices)]:
+            if turns not in seen:
+                seen.add(turns)
+                yield self.search.parts(self._wraps(turns))
+
+    def _wraps(self, turns: Sequence[Fraction]) -> list[Wrap]:
+        return [Wrap(*pair) for pair in zip(self.kinds, turns, strict=True)]
+
+    def _pruned(self, field: Field, level: float) -> Region | None:
+        count = math.prod(self._shape[axis] for axis in field.symbol.axes)
+        region = prune(field, level, self._estimate(field), count)
+        if region is not None:
+            self.search.flops -= region.tests * field.flops
+        return region
+
+    def _estimate(self, field: Field) -> float:
+        """Above the supremum of the scaled symbol, if its peak is as flat as usual.
+
+        The first value of A is about half a step of the grid away from the peak; by
+        Bernstein's inequality the symbol falls by at most ``1 - cos`` of that, per axis.
+        """
+        lowest = field.scaled(self.found.lower / self.full.factor)
+        symbol = field.symbol
+        axes = zip(symbol.axes, symbol.degrees, symbol.steps, strict=True)
+        halves = [math.pi * n * step / self._shape[axis] for axis, n, step in axes]
+        return lowest * (1 + 1.5 * min(0.3, max(halves, default=0.0)) ** 2)

@@ -1,1 +1,0 @@
-"""The extremes of the symbol over all frequencies: norms for every size of input."""

@@ -1,0 +1,1 @@
+"""The symbol over frequency: evaluated, with its error, and searched."""

@@ -1,0 +1,182 @@
+"""The Gram polynomial ``G(w) = F(w) F(w)^H``, evaluated with a bound on its error.
+
+``G(w) = G_0 + sum_{q > 0} cos<q, w> (G_q + G_q^H) + sin<q, w> i (G_q - G_q^H)`` with
+``G_q = sum_p C_{p+q} C_p^H``: real combinations of Hermitian matrices. That costs one
+multiplication per lag and entry, far fewer than a product of two matrices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.arrays import IntArray
+from convspec.frequency.rational_waves import WAVE, rational_waves
+from convspec.frequency.reduced import ReducedSymbol
+from convspec.frequency.waves import wave_error, waves
+from convspec.rounding.directed import UNIT, gamma, up
+from convspec.rounding.norms import above, norm_above, sum_above
+from convspec.rounding.scaling import UNDERFLOW
+
+__all__ = ["GramPolynomial", "group_runs"]
+
+# a product per group beats one product per matrix from this side on, and from so many
+# matrices per group
+GATHER_SIDE = 12
+GATHER_ITEMS = 8
+
+
+class GramPolynomial:
+    """G of every group, and how far an evaluation is from it.
+
+    Attributes:
+        error: At least the 2-norm of the error of each group's evaluations; (groups,).
+    """
+
+    def __init__(self, symbol: ReducedSymbol) -> None:
+        self.side = symbol.side
+        self.real = not symbol.is_complex
+        self.lags, pairs = _half_lags(symbol.lags)
+        C = symbol.coefficients
+        every = np.arange(len(symbol.lags))
+        even, odd, sizes = [_product(C, every, every)], [], []
+        for plus, minus in pairs:
+            product = _product(C, plus, minus)  # G_q
+            even.append(product + product.mH)
+            odd.append(product - product.mH)
+            sizes.append(norm_above(product))
+        shape = (symbol.groups, -1, self.side * self.side)
+        self._even = torch.stack(even, 1).reshape(shape)
+        self._odd = torch.stack(odd, 1).reshape(shape)
+        count = C.shape[-1]
+        # a real sum over pairs of lags and columns, then one over lags; see symbol_ball
+        inner = (1 if self.real else 2) * C.shape[2] * count
+        terms = inner + 2 * len(self.lags) + max(wave_error(self.lags), WAVE) + 8
+        factor = up(up(math.sqrt(2)) * gamma(terms))
+        self.error = above(factor * above(symbol.spread**2), 4 * UNIT) + UNDERFLOW
+
+        # (groups, lags): at least ||G_q|| but for what self.error accounts for
+        self._sizes = torch.stack(sizes, 1)
+
+    def bend(self, spans: Sequence[float]) -> Tensor:
+        """How much less than at an extreme a value of G can be within a cell; (groups,).
+
+        For fixed v, ``v^H G v`` has the second derivative ``-sum_{q > 0} 2 Re v^H G_q v
+        <q, d>^2 exp(i <q, w>)`` along d, so from a point where its first one is 0 it
+        changes by at most ``sum_{q > 0} ||G_q|| <q, d>^2``.
+
+        Args:
+            spans: Of the cells, see :class:`Cells`.
+        """
+        steps = 2 * math.pi * self.lags * np.array(spans)
+        steps = np.abs(steps)
+        reach = steps[:, :2].max(1) + steps[:, 2:].sum(1)
+        squares = torch.from_numpy(reach**2)
+        total = sum_above(self._sizes * squares, -1, 12)
+        return above(total + self.error * squares.max(), 12 * UNIT)
+
+    @staticmethod
+    def bytes_of(symbol: ReducedSymbol) -> int:
+        """What the tables take."""
+        half = len(_half_lags(symbol.lags)[0])
+        size = symbol.coefficients.element_size()
+        return 2 * symbol.groups * (1 + 2 * half) * symbol.side**2 * size
+
+    @property
+    def bytes_each(self) -> int:
+        """What one evaluation takes, at most about."""
+        lags = 1 + 2 * len(self.lags)
+        copied = lags * self.side**2 if self.side < GATHER_SIDE else lags
+        return 16 * (2 * self.side**2 + copied)
+
+    def at(self, groups: Tensor, turns: Tensor, *, single: bool = False) -> Tensor:
+        """G of ``groups[k]`` at ``w = 2 pi turns[k]``: (k,), (k, d) -> (k, n, n).
+
+        The groups must be in ascending order.
+
+        Args:
+            groups: Which groups.
+            turns: Where.
+            single: Whether to round the values, evaluated as ever, to complex64.
+        """
+        dtype = torch.complex64 if single else torch.complex128
+        return self._of_waves(groups, *waves(turns, self.lags), dtype)
+
+    def at_grid(self, groups: Tensor, index: IntArray, grid: Sequence[int]) -> Tensor:
+        """G of ``groups[k]`` at ``w = 2 pi index[k] / grid``; (k, n, n)."""
+        wave = rational_waves(self.lags, index, grid)
+        return self._of_waves(groups, wave.real, wave.imag)
+
+    def _of_waves(
+        self,
+        groups: Tensor,
+        cosines: Tensor,
+        sines: Tensor,
+        dtype: torch.dtype = torch.complex128,
+    ) -> Tensor:
+        cosines = torch.cat([cosines.new_ones((len(groups), 1)), cosines], 1)
+        even = self._combine(groups, cosines, self._even)
+        odd = self._combine(groups, sines, self._odd)
+        if self.real:
+            values = torch.complex(even.to(dtype.to_real()), odd.to(dtype.to_real()))
+        else:
+            values = (even + 1j * odd).to(dtype)
+        return values.reshape(-1, self.side, self.side)
+
+    def _combine(self, groups: Tensor, factors: Tensor, table: Tensor) -> Tensor:
+        """``sum_q factors[k, q] table[groups[k], q]``: (k, n n)."""
+        if len(table) == 1:
+            return _real_combination(factors, table[0])
+        runs = group_runs(groups)
+        if self.side < GATHER_SIDE and len(groups) < GATHER_ITEMS * len(runs):
+            return _real_combination(factors[:, None, :], table[groups])[:, 0]
+        return torch.cat(
+            [_real_combination(factors[run], table[group]) for group, run in runs]
+        )
+
+
+def group_runs(groups: Tensor) -> list[tuple[int, slice]]:
+    """Each group of an ascending list, and where it stands there."""
+    counts = torch.bincount(groups)
+    present = counts.nonzero()[:, 0]
+    ends = counts[present].cumsum(0)
+    starts = ends - counts[present]
+    bounds = zip(starts.tolist(), ends.tolist(), strict=True)
+    return [
+        (group, slice(*ends))
+        for group, ends in zip(present.tolist(), bounds, strict=True)
+    ]
+
+
+def _real_combination(factors: Tensor, table: Tensor) -> Tensor:
+    """Real factors times a real or complex table, in real products."""
+    if not table.is_complex():
+        return factors @ table
+    parts = torch.view_as_real(table).flatten(-2)
+    combined = factors @ parts
+    return torch.view_as_complex(combined.reshape(*combined.shape[:-1], -1, 2))
+
+
+def _product(C: Tensor, plus: IntArray, minus: IntArray) -> Tensor:
+    """``sum_k C_{plus_k} C_{minus_k}^H`` per group, (groups, n, n)."""
+    left, right = (C[..., torch.as_tensor(lag)].flatten(2) for lag in (plus, minus))
+    return left @ right.mH
+
+
+def _half_lags(lags: IntArray) -> tuple[IntArray, list[tuple[IntArray, IntArray]]]:
+    """One of each pair {q, -q} of differences, and the pairs of lags that make it."""
+    plus, minus = (index.reshape(-1) for index in np.indices((len(lags), len(lags))))
+    differences = lags[plus] - lags[minus]
+    leading = np.zeros(len(plus), dtype=np.int64)  # the first entry that is not 0
+    for column in differences.T[::-1]:
+        leading = np.where(column != 0, column, leading)
+    plus, minus = plus[leading > 0], minus[leading > 0]
+    keys, which = np.unique(differences[leading > 0], axis=0, return_inverse=True)
+    order = np.argsort(which.reshape(-1), kind="stable")
+    ends = np.cumsum(np.bincount(which.reshape(-1), minlength=len(keys)))[:-1]
+    pairs = zip(np.split(plus[order], ends), np.split(minus[order], ends), strict=True)
+    return keys, list(pairs) if len(keys) else []

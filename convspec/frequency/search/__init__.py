@@ -1,0 +1,1 @@
+"""Branch and bound over frequency: extremes of the symbol, proven."""

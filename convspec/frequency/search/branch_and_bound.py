@@ -1,0 +1,326 @@
+"""Branch and bound over the torus of frequencies.
+
+Level by level: test every cell at its centre, split those that fail, look from the most
+promising for a better extreme. The cells' reach halves from level to level, so the gap
+that a level could prove, ``1 / cos(rho) - 1``, falls to a quarter.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from convspec.frequency.direct import Gram
+from convspec.frequency.reduced import ReducedSymbol
+from convspec.frequency.search.cells import Cells
+from convspec.frequency.search.cover import first_cover, sample
+from convspec.frequency.search.peak import MAX_STEPS, Peak, climb
+from convspec.frequency.search.rule import Rule
+from convspec.run.threads import available_cores, one_thread, parallel_map
+
+__all__ = ["Budget", "Found", "search"]
+
+CHUNK_BYTES = 2**23
+# less than this is not worth a thread: bytes of matrices times their side
+CHUNK_WORK = 2**23
+THREAD_SIDE = 48
+# up to so much work on a level, cells times the cube of their side, and up to this side
+# one thread is quicker than several that take turns
+ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**25, 128
+LEAST_CHUNK = 4
+# so many ascents at the start
+CLIMBS = 2
+# a level begins with this many times as many cells as the sample has
+PART = 2
+# how near to a maximum first ascents go, relative to its square, as a share of rtol
+ROUGH_SHARE = 0.03
+ROUGHEST, LEAST_ROUGH = 1e-4, 1e-6
+ROUGH_STEPS = 12
+# how much weaker a bound is tried when the budget ends early
+SLACKS = (0.0, 1e-14, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+NOTHING = torch.empty(0, dtype=torch.float64, device="cpu")
+# how long a test takes at most, in values of the sample, about
+FIRST_TESTS = 2.0
+
+
+@dataclass
+class Budget:
+    """What a search may take; it counts what it took."""
+
+    max_evaluations: int
+    max_seconds: float
+    evaluations: int = 0
+
+    def __post_init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._start
+
+    def allows(self, cells: int, seconds_each: float) -> bool:
+        """Whether so many more evaluations fit."""
+        return (
+            self.evaluations + cells <= self.max_evaluations
+            and self.seconds + cells * seconds_each <= self.max_seconds
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search.
+
+    Attributes:
+        peak: The best frequency, with its certified value.
+        target: The bound on the extreme over all frequencies that is proven, trivial (0
+            or infinite) if the budget ended before there was any.
+    """
+
+    peak: Peak
+    target: float
+
+
+def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: Budget) -> Found:
+    """Enclose the extreme singular value over all frequencies and groups.
+
+    Args:
+        symbol: The symbol, of one frequency axis at least.
+        gram: Its Gram polynomial.
+        rule: What to prove; it is aimed at the best value found here.
+        budget: What it may take.
+    """
+    some = sample(symbol.groups, symbol.degrees, not symbol.is_complex)
+    with ExitStack() as alone:  # in one thread, until there is more to do
+        if _is_little(some, symbol.side):
+            alone.enter_context(one_thread())
+        return _Search(symbol, gram, rule, budget, alone).enclose(some)
+
+
+@dataclass
+class _Search:
+    """One search; ``alone`` is closed once a level has work for several threads."""
+
+    symbol: ReducedSymbol
+    gram: Gram
+    rule: Rule
+    budget: Budget
+    alone: ExitStack
+    peaks: list[Peak] = field(default_factory=list)
+
+    def enclose(self, some: Cells) -> Found:
+        """Level by level, from a sample."""
+        begun = self.budget.seconds
+        squares = _examine(self.gram, self.rule, some, test=False)[1]
+        each = (self.budget.seconds - begun) / len(some)
+        self.budget.evaluations += len(some)
+        self.look(some, squares)
+        cells = first_cover(
+            some,
+            self.symbol.groups,
+            squares,
+            self.rule,
+            self.peaks[0].value ** 2,
+            float(self.gram.bend(some.spans).max()),
+            lambda tests: self.budget.allows(tests, FIRST_TESTS * each),
+        )
+        left, seen = some.take(slice(0)), len(cells) <= len(some)
+        # a first level that is no larger than the sample takes no longer
+        while seen or self.budget.allows(len(cells) + len(left), each):
+            if self.rule.target <= 0:
+                break
+            begun, seen = self.budget.seconds, False
+            if not _is_little(cells, self.symbol.side):
+                self.alone.close()
+            left = self.level(cells, len(some))
+            if not len(left):
+                return Found(self.refined(), self.rule.target)
+            each = (self.budget.seconds - begun) / len(cells)
+            if not left.divisible:
+                break
+            cells = left.split()
+        target = _weaker_target(self.gram, self.rule, left)
+        return Found(self.refined(), target)
+
+    def level(self, cells: Cells, few: int) -> Cells:
+        """The cells that fail.
+
+        A large level begins with a part of it, to aim the rest at what is found there.
+        """
+        lefts = [cells.take(slice(0))]
+        for part in _parts(cells, PART * few):
+            passed, squares = _examine(self.gram, self.rule, part)
+            self.budget.evaluations += len(part)
+            if not passed.all():
+                lefts.append(part.take(~passed))
+                self.look(lefts[-1], squares[~passed])
+        return Cells.joined(lefts)
+
+    def look(self, cells: Cells, squares: Tensor) -> None:
+        """Ascend from cells that are worth it, and aim at the best value."""
+        places = _worth(self.rule, cells, squares, self.peaks)
+        _look(self.symbol, self.rule, cells, places, self.peaks)
+        self.rule = self.rule.aimed(self.peaks[0].value)
+
+    def refined(self) -> Peak:
+        """The best value, to rounding."""
+        return _refined(self.symbol, self.rule, self.peaks[0])
+
+
+def _parts(cells: Cells, few: int) -> list[Cells]:
+    """All cells, but if there are many more than a few a part all over them first."""
+    stride = len(cells) // few
+    if stride < 2:
+        return [cells]
+    first = torch.zeros(len(cells), dtype=torch.bool)
+    first[::stride] = True
+    return [cells.take(first), cells.take(~first)]
+
+
+def _is_little(cells: Cells, side: int) -> bool:
+    """Whether one thread is quicker."""
+    return side <= ONE_THREAD_SIDE and len(cells) * side**3 <= ONE_THREAD_WORK
+
+
+def _examine(
+    gram: Gram, rule: Rule, cells: Cells, test: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Which cells pass, and about which square the centres of the others have.
+
+    Args:
+        gram: The Gram polynomial.
+        rule: What to prove.
+        cells: Of which.
+        test: Whether to test them; otherwise none passes, and squares are close.
+    """
+    size = min(CHUNK_BYTES // gram.bytes_each, -(-len(cells) // available_cores()))
+    size = max(LEAST_CHUNK, CHUNK_WORK // gram.bytes_each // gram.side, size)
+    bend = gram.bend(cells.spans)
+    # of the largest square single precision shows six digits, more than a look needs
+    single = rule.single(gram.side, cells.reach, bend) if test else rule.largest
+    passed = torch.zeros(len(cells), dtype=torch.bool)
+    squares = torch.full((len(cells),), math.nan, dtype=torch.float64)
+
+    def examine(first: int) -> None:
+        some = slice(first, first + size)
+        groups = cells.groups[some]
+        matrices = gram.at(groups, cells.centres[some], single=single)
+        if test:
+            passed[some] = rule.holds(
+                matrices, gram.error[groups], cells.reach, bend[groups]
+            )
+        failed = ~passed[some]
+        if failed.any():
+            squares[some][failed] = rule.squares(matrices[failed], close=not test).to(
+                squares
+            )
+
+    parallel_map(examine, range(0, len(cells), size))
+    return passed, squares
+
+
+def _worth(rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak]) -> list[int]:
+    """The cells worth an ascent.
+
+    Some at first; later the best of those whose centre beats the best value, and of those
+    that can be left for no other reason.
+    """
+    if not peaks:
+        return _spread(rule, cells, squares)
+    best, value = int(rule.order(squares)[0]), peaks[0].value
+    promising = rule.better(float(squares[best]), value**2)
+    return [best] if promising or rule.must_improve(value, cells.reach) else []
+
+
+def _spread(rule: Rule, cells: Cells, squares: Tensor) -> list[int]:
+    """The best cells, none next to another."""
+    places: list[int] = []
+    span = max(cells.spans)
+    far = torch.ones(len(cells), dtype=torch.bool)
+    for place in rule.order(squares).tolist():
+        if far[place]:
+            places.append(place)
+            here = Peak(0.0, int(cells.groups[place]), cells.centres[place], NOTHING)
+            far &= (cells.groups != here.group) | (here.away(cells.centres) > 2 * span)
+        if len(places) == CLIMBS:
+            break
+    return places
+
+
+def _look(
+    symbol: ReducedSymbol,
+    rule: Rule,
+    cells: Cells,
+    places: list[int],
+    peaks: list[Peak],
+) -> None:
+    """Ascend from some cells; the peaks found are added, the best comes first.
+
+    The first ascents are for an overview, and end soon.
+    """
+    rough, steps = _rough(rule), MAX_STEPS if peaks else ROUGH_STEPS
+
+    def ascend(place: int) -> Peak:
+        group, turns = int(cells.groups[place]), cells.centres[place]
+        return climb(
+            symbol,
+            group,
+            turns,
+            largest=rule.largest,
+            promise=rough,
+            steps=steps,
+        )
+
+    found = parallel_map(ascend, places, None if symbol.side >= THREAD_SIDE else 1)
+    for peak in found:
+        if _exact(rule) and _close(rule, peak, peaks, rough):
+            peak = _refined(symbol, rule, peak)
+        peaks.append(peak)
+        peaks.sort(key=lambda peak: peak.value, reverse=rule.largest)
+
+
+def _rough(rule: Rule) -> float:
+    """How near to an extreme ascents end, relative to its square."""
+    if not rule.largest:
+        return LEAST_ROUGH
+    return min(max(ROUGH_SHARE * rule.rtol, LEAST_ROUGH), ROUGHEST)
+
+
+def _exact(rule: Rule) -> bool:
+    """Whether a rough value is too far from the extreme for the gap that is asked."""
+    return not rule.largest or _rough(rule) > ROUGH_SHARE * rule.rtol
+
+
+def _close(rule: Rule, peak: Peak, peaks: list[Peak], rough: float) -> bool:
+    """Whether a peak may be better than the best one, if it is refined."""
+    if not peaks or rule.better(peak.value, peaks[0].value):
+        return True
+    margin = 1 + rough if rule.largest else 1 - rough
+    same = peak.group == peaks[0].group and bool((peak.turns == peaks[0].turns).all())
+    return not same and rule.better(margin * peak.value, peaks[0].value)
+
+
+def _refined(symbol: ReducedSymbol, rule: Rule, peak: Peak) -> Peak:
+    """The extreme that a rough one is next to."""
+    fine = climb(symbol, peak.group, peak.turns, largest=rule.largest, near=peak.vector)
+    return fine if rule.better(fine.value, peak.value) else peak
+
+
+def _weaker_target(gram: Gram, rule: Rule, cells: Cells) -> float:
+    """The bound that is left if these cells are not split any more."""
+    if not len(cells):  # none was tested
+        return math.inf if rule.largest else 0.0
+    bend = float(gram.bend(cells.spans).max())
+    for slack in SLACKS:
+        weaker = rule.weaker(cells.reach, bend, slack)
+        if weaker.target == 0:
+            break
+        cells = cells.take(~_examine(gram, weaker, cells)[0])
+        if not len(cells):
+            return weaker.target
+    return math.inf if rule.largest else 0.0

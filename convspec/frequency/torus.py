@@ -1,0 +1,101 @@
+"""The symbol at the frequencies of a torus, some of them at a time."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from convspec.arrays import IntArray
+from convspec.operators.symbol import Symbol
+
+__all__ = ["TorusBlocks", "roots_of_unity"]
+
+
+class TorusBlocks:
+    """``exp(-i <z, w>) F(w)`` at the frequencies of a torus, z the middle of the lags.
+
+    The factor changes no singular value. With it, lags q and -q about the middle share
+    one cosine and one sine, which halves the work: ``(C_q + C_-q) cos <q, w>`` and
+    ``i (C_q - C_-q) sin <q, w>``. Evaluated in float64, whatever the result.
+    """
+
+    def __init__(
+        self, symbol: Symbol, shape: tuple[int, ...], dtype: torch.dtype
+    ) -> None:
+        self.symbol = symbol
+        self.shape = shape
+        self.dtype = dtype.to_complex()
+        self.groups = symbol.groups
+        self.block_shape = symbol.block_shape
+        # twice the lags about the middle, integers; of q and -q one is kept
+        twice = 2 * symbol.lags - symbol.lags.min(axis=0) - symbol.lags.max(axis=0)
+        self._sign = _leading_sign(twice)
+        self._kept, which = np.unique(
+            twice * np.where(self._sign < 0, -1, 1)[:, None], axis=0, return_inverse=True
+        )
+        self._which = which.reshape(-1)
+        # sorted, so that a lag in the very middle comes first; its sine is 0
+        self._odd = int((self._sign == 0).any())
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """The even, then the odd combinations of coefficients; (lags, entries)."""
+        evens, lags = len(self._kept), len(self._sign)
+        combine = np.zeros((2 * evens, lags))
+        combine[self._which, np.arange(lags)] = 1
+        combine[evens + self._which, np.arange(lags)] = self._sign
+        combine = np.delete(combine, evens, axis=0) if self._odd else combine
+        coefficients = self.symbol.coefficients.flatten(0, 2).T
+        sums = torch.as_tensor(combine, device=coefficients.device).to(coefficients)
+        return sums @ coefficients
+
+    @cached_property
+    def _waves(self) -> list[npt.NDArray[np.complex128]]:
+        """Per axis a table of the factors whose product is ``exp(i <q, w>)``."""
+        return [
+            roots_of_unity(np.multiply.outer(np.arange(size), self._kept[:, j]), 2 * size)
+            for j, size in enumerate(self.shape)
+        ]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether they are evaluated elsewhere than on the processor."""
+        return self.symbol.coefficients.device.type != "cpu"
+
+    @property
+    def eps(self) -> float:
+        """Machine epsilon of the blocks."""
+        return torch.finfo(self.dtype).eps
+
+    def at(self, index: IntArray) -> Tensor:
+        """At ``w = 2 pi index / shape``, index (j, d): (j, groups, rows, columns)."""
+        wave = np.ones((len(index), 1), dtype=np.complex128)
+        for j, factors in enumerate(self._waves):
+            wave = wave * factors[index[:, j]]
+        device = self._table.device
+        cosine = torch.as_tensor(wave.real.copy(), device=device)
+        sine = torch.as_tensor(wave.imag[:, self._odd :].copy(), device=device)
+        if self._table.is_complex():
+            blocks = torch.cat((cosine + 0j, 1j * sine), dim=1) @ self._table
+        else:
+            even, odd = self._table[: len(self._kept)], self._table[len(self._kept) :]
+            blocks = torch.complex(cosine @ even, sine @ odd)
+        return blocks.reshape(len(index), self.groups, *self.block_shape).to(self.dtype)
+
+
+def roots_of_unity(turns: IntArray, order: int) -> npt.NDArray[np.complex128]:
+    """``exp(2 pi i turns / order)``, the turns reduced in integers first."""
+    roots: npt.NDArray[np.complex128] = np.exp(2j * np.pi * (turns % order) / order)
+    return roots
+
+
+def _leading_sign(rows: IntArray) -> IntArray:
+    """The sign of the first number of each row that is not 0; 0 for rows of zeros."""
+    sign = np.zeros(len(rows), dtype=np.int64)
+    for column in rows.T:
+        sign = np.where(sign == 0, np.sign(column), sign)
+    return sign

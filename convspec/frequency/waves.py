@@ -1,0 +1,164 @@
+"""The symbol at given frequencies, as the centre and the radius of a ball.
+
+Frequencies are given in turns, ``w = 2 pi x``, with x a multiple of 2^-32: such x, their
+integer combinations ``<q, x>`` and the fractions of a turn left of these are exact in
+float64. What remains are cosines and sines of angles within [-pi, pi].
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.arrays import IntArray
+from convspec.rounding.directed import UNIT, gamma, up
+from convspec.rounding.norms import above, frobenius_above
+from convspec.rounding.scaling import UNDERFLOW
+
+__all__ = [
+    "TURN",
+    "nearest_turns",
+    "symbol_ball",
+    "symbol_error",
+    "symbol_values",
+    "wave_error",
+    "wave_sums",
+    "waves",
+]
+
+TURN = 2.0**-32
+
+# 2 pi and its product with a fraction of a turn round once each: the angle is off by
+# 2 pi u at most, and with it the cosine; the cosine itself by a unit in the last place,
+# which is u; we allow four. In units of u, rounded up.
+ONE_AXIS = 12
+# (a + ib)(c + id) of two such waves is off by 2 sqrt(2) times that and 2 u per part
+TWO_AXES, THREE_AXES = 40, 76
+# from so many lags on, the waves of each axis are multiplied
+MANY_LAGS = 64
+
+
+def nearest_turns(turns: Tensor) -> Tensor:
+    """The nearest multiples of 2^-32 in [0, 1)."""
+    return (torch.round(turns / TURN) * TURN) % 1.0
+
+
+def wave_error(lags: IntArray) -> int:
+    """By how many u the cosines and sines of :func:`waves` are off at most."""
+    return (ONE_AXIS, TWO_AXES, THREE_AXES)[len(_factors(lags)) - 1]
+
+
+def waves(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
+    """``cos 2 pi <q, x>`` and ``sin 2 pi <q, x>``, each off by :func:`wave_error` u.
+
+    Args:
+        turns: (j, d), multiples of 2^-32 in [-1, 1].
+        lags: (lags, d), integers with ``sum_j |q_j| < 2^20``.
+
+    Returns:
+        Cosines and sines, (j, lags).
+
+    Raises:
+        ValueError: If the turns or lags are not such numbers.
+    """
+    if lags.size and int(np.abs(lags).sum(axis=1).max()) >= 2**20:
+        raise ValueError("the lags must add up to less than 2^20 for exact phases")
+    if not bool((torch.round(turns / TURN) * TURN == turns).all()):
+        raise ValueError("turns must be multiples of 2^-32; see nearest_turns")
+    factors = _factors(lags)
+    if len(factors) == 1:
+        return _one_factor(turns, lags)
+    real = torch.ones((), dtype=torch.float64)
+    imaginary = torch.zeros((), dtype=torch.float64)
+    for axes in factors:
+        steps, which = np.unique(lags[:, axes], axis=0, return_inverse=True)
+        place = torch.as_tensor(which.reshape(-1))
+        cosine, sine = (wave[:, place] for wave in _one_factor(turns[:, axes], steps))
+        # by (1, 0) at first, which is exact
+        real, imaginary = (
+            real * cosine - imaginary * sine,
+            real * sine + imaginary * cosine,
+        )
+    return real, imaginary
+
+
+def _one_factor(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the phases, whose fractions of a turn are exact."""
+    phase = turns @ torch.as_tensor(lags.T, dtype=torch.float64)
+    angle = 2 * math.pi * (phase - phase.round())
+    return angle.cos(), angle.sin()
+
+
+def _factors(lags: IntArray) -> list[list[int]]:
+    """The groups of axes whose waves are computed and then multiplied."""
+    axes = list(range(lags.shape[1]))
+    return [axes] if len(lags) < MANY_LAGS or not axes else [[axis] for axis in axes]
+
+
+def symbol_values(coefficients: Tensor, lags: IntArray, turns: Tensor) -> Tensor:
+    """``F(2 pi x) = sum_q C_q exp(2 pi i <q, x>)``, (j, rows, columns).
+
+    Arguments are those of :func:`symbol_ball`.
+    """
+    return wave_sums(coefficients, torch.complex(*waves(turns, lags)))
+
+
+def wave_sums(coefficients: Tensor, wave: Tensor) -> Tensor:
+    """``sum_q C_q wave[j, q]``: (r, c, lags), (j, lags) -> (j, r, c)."""
+    rows, columns, count = coefficients.shape
+    flat = coefficients.reshape(rows * columns, count).T
+    if coefficients.is_complex():
+        values = wave @ flat
+    else:
+        values = torch.complex(wave.real @ flat, wave.imag @ flat)
+    return values.reshape(len(wave), rows, columns)
+
+
+def symbol_ball(
+    coefficients: Tensor, lags: IntArray, turns: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``F(2 pi x) = sum_q C_q exp(2 pi i <q, x>)`` and a bound on its error.
+
+    Each part of an entry is a real sum over lags whose cosines are off by some w u, so
+    ``|fl(F) - F| <= sqrt(2) gamma_{lags + w + 4} sum_q |C_q|`` entrywise, twice as many
+    terms for complex C; its 2-norm is at most that times ``sum_q ||C_q||_F``.
+
+    Args:
+        coefficients: (rows, columns, lags), entries of size at most 1.
+        lags: (lags, d).
+        turns: (j, d), multiples of 2^-32.
+
+    Returns:
+        (j, rows, columns) complex128, and a scalar: at least the 2-norm of the error of
+        each.
+    """
+    count = coefficients.shape[-1]
+    terms = (2 if coefficients.is_complex() else 1) * count
+    factor = up(up(math.sqrt(2)) * gamma(terms + wave_error(lags) + 4))
+    spread = above(frobenius_above(coefficients.permute(2, 0, 1)).sum(), gamma(count))
+    error = above(factor * spread, 4 * UNIT) + UNDERFLOW
+    return symbol_values(coefficients, lags, turns), error
+
+
+def symbol_error(weight: Tensor, eps: float = 2 * UNIT) -> float:
+    """Bound on the norm error of ``F(w) = sum_t K_t exp(i <t, w>)`` evaluated on a grid.
+
+    Entrywise ``|fl(F) - F| <= (taps + phase) eps sum_t |K_t|``: the angle ``2 pi sum_j
+    turns_j / N_j`` carries at most (d + 2) roundings of a number below 2 pi d, its
+    sine and cosine one each, and the sum over taps (taps + 1). The norm of the error is
+    at most the Frobenius norm of ``sum_t |K_t|`` times that.
+    """
+    dim = weight.ndim - 2
+    taps = math.prod(weight.shape[2:])
+    spread = weight.detach().abs().reshape(*weight.shape[:2], taps).sum(dim=2)
+    phase = 2 * math.pi * max(dim, 1) * (dim + 2) + 4
+    return (taps + phase) * eps * _length(spread)
+
+
+def _length(values: Tensor) -> float:
+    """The root of the sum of squares, scaled first: those of tiny weights underflow."""
+    largest = float(values.max()) if values.numel() else 0.0
+    return largest * float(torch.linalg.vector_norm(values / largest)) if largest else 0.0

@@ -1,0 +1,1 @@
+"""Krylov subspaces of tensors: orthogonal bases, Lanczos recurrences, estimates."""

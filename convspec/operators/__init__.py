@@ -1,0 +1,1 @@
+"""What a convolution is: geometry, weight, matrix, products, symbol."""

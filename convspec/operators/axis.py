@@ -1,0 +1,103 @@
+"""One spatial axis of a convolution: the pixel that each tap of each output reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from convspec.arrays import IntArray
+
+__all__ = ["PADDING_MODES", "Axis", "shared_reads"]
+
+
+# torch's padding mode -> NumPy's name for the same extension of a line of pixels
+PADDING_MODES = {
+    "zeros": "constant",
+    "circular": "wrap",
+    "reflect": "reflect",
+    "replicate": "edge",
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One spatial axis of a convolution.
+
+    Attributes:
+        size: Number of input pixels n.
+        output: Number of outputs m.
+        kernel: Number of taps k.
+        stride: Pixels between neighbouring outputs.
+        dilation: Pixels between neighbouring taps.
+        before: Padding in front of the first pixel.
+        after: Padding behind the last pixel.
+        mode: One of torch's padding modes.
+    """
+
+    size: int
+    output: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    after: int = 0
+    mode: str = "zeros"
+
+    @property
+    def extent(self) -> int:
+        """Pixels spanned by the kernel, d (k - 1) + 1."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    @cached_property
+    def padded(self) -> IntArray:
+        """The pixel each padded position shows, -1 for a zero; (before + n + after,)."""
+        pixels = np.arange(self.size, dtype=np.int64)
+        width = (self.before, self.after)
+        if self.mode == "zeros":
+            return np.pad(pixels, width, constant_values=-1)
+        if self.mode == "circular":
+            return np.pad(pixels, width, mode="wrap")
+        if self.mode == "reflect":
+            return np.pad(pixels, width, mode="reflect")
+        return np.pad(pixels, width, mode="edge")
+
+    @cached_property
+    def source(self) -> IntArray:
+        """``source[t, o]``: the pixel that tap t of output o reads, or -1; (k, m)."""
+        source: IntArray = self.padded[self._positions]
+        return source
+
+    @property
+    def _positions(self) -> IntArray:
+        """The padded position that each tap of each output reads; (k, m)."""
+        taps = self.dilation * np.arange(self.kernel, dtype=np.int64)
+        outputs = self.stride * np.arange(self.output, dtype=np.int64)
+        positions: IntArray = np.add.outer(taps, outputs)
+        return positions
+
+    @property
+    def reads_padding(self) -> bool:
+        """Whether any tap of an output falls into the padding."""
+        place = self._positions - self.before
+        return bool(((place < 0) | (place >= self.size)).any())
+
+    @cached_property
+    def overlap(self) -> IntArray:
+        """How often taps t and u share a pixel, ``trace(S[t]^T S[u])``; (k, k)."""
+        return shared_reads(self.source)
+
+    @cached_property
+    def most_reads(self) -> int:
+        """The most outputs of which one tap reads one pixel; 1 but for some paddings."""
+        counts = [np.bincount(reads[reads >= 0], minlength=1) for reads in self.source]
+        return max(1, *(int(count.max()) for count in counts))
+
+
+def shared_reads(source: IntArray) -> IntArray:
+    """``M[t, u]``: the outputs for which taps t and u read one pixel; (k, k)."""
+    shared = np.empty((len(source), len(source)), dtype=np.int64)
+    for tap, reads in enumerate(source):
+        shared[tap] = ((source == reads) & (reads >= 0)).sum(axis=1)
+    return shared

@@ -1,0 +1,267 @@
+"""The geometry of a convolution: per axis, the pixel that each tap of each output reads.
+
+Every convolution, its bias set aside, is one sum over the taps of its kernel,
+
+    A = sum_t  K_t (x) S_1[t_1] (x) ... (x) S_d[t_d],
+
+with ``S_j[t]`` a 0/1 matrix that has at most one 1 per row. An :class:`Axis` holds
+all ``S_j[t]`` of one axis as an integer table ``source[t, o] -> pixel``, -1 where the
+tap falls into zero padding. Stride, dilation, padding and input size live here and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from convspec.errors import GeometryError
+from convspec.operators.arguments import (
+    Padding,
+    group_count,
+    kernel_size,
+    pad_pairs,
+    per_axis,
+    shown,
+)
+from convspec.operators.axis import PADDING_MODES, Axis, shared_reads
+
+__all__ = ["PADDING_MODES", "Axis", "ConvGeometry", "shared_reads"]
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """Channels, groups and axes of a convolution: all of it but the weight.
+
+    Attributes:
+        c_in: Input channels of the convolution.
+        c_out: Output channels of the convolution.
+        groups: Number of groups.
+        axes: One :class:`Axis` per spatial dimension.
+    """
+
+    c_in: int
+    c_out: int
+    groups: int
+    axes: tuple[Axis, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Input pixels per axis."""
+        return tuple(axis.size for axis in self.axes)
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """Outputs per axis."""
+        return tuple(axis.output for axis in self.axes)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(c_in, *sizes)."""
+        return (self.c_in, *self.sizes)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(c_out, *outputs)."""
+        return (self.c_out, *self.outputs)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n): the flattened lengths."""
+        return math.prod(self.output_shape), math.prod(self.input_shape)
+
+    @property
+    def reads(self) -> int:
+        """Entries of the operator, those that fall on one pixel counted apart."""
+        live = math.prod(int((axis.source >= 0).sum()) for axis in self.axes)
+        return self.c_out * (self.c_in // self.groups) * live
+
+    @classmethod
+    def of_convolution(
+        cls,
+        weight_shape: Sequence[int],
+        input_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: Padding = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        padding_mode: str = "zeros",
+    ) -> ConvGeometry:
+        """The geometry of ``torch.nn.Conv{1,2,3}d``, refused where torch fails."""
+        kernel = kernel_size(weight_shape)
+        dim = len(kernel)
+        groups = group_count(groups, weight_shape[0], "output channels")
+        if padding_mode not in PADDING_MODES:
+            raise GeometryError(
+                f"padding_mode must be one of {', '.join(PADDING_MODES)}; "
+                f"got {shown(padding_mode)}"
+            )
+        strides = per_axis("stride", stride, dim, least=1)
+        dilations = per_axis("dilation", dilation, dim, least=1)
+        pads = pad_pairs(padding, kernel, strides, dilations, padding_mode)
+        axes = tuple(
+            _convolution_axis(j, *numbers, padding_mode)
+            for j, numbers in enumerate(
+                zip(
+                    per_axis("input_size", input_size, dim, least=1),
+                    kernel,
+                    strides,
+                    dilations,
+                    pads,
+                    strict=True,
+                )
+            )
+        )
+        return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
+
+    def with_sizes(self, sizes: tuple[int, ...]) -> ConvGeometry:
+        """The geometry with other input sizes but the same outputs, if they allow it.
+
+        These are the output sizes a transposed convolution can take by output padding.
+        """
+        axes = []
+        for j, (axis, size) in enumerate(zip(self.axes, sizes, strict=True)):
+            least = (
+                (axis.output - 1) * axis.stride - axis.before - axis.after + axis.extent
+            )
+            if not least <= size < least + max(axis.stride, axis.dilation):
+                raise GeometryError(
+                    "the output size must be within reach of output_padding; "
+                    f"axis {j} can have {least} to "
+                    f"{least + max(axis.stride, axis.dilation) - 1}; got {size}"
+                )
+            axes.append(replace(axis, size=size))
+        return replace(self, axes=tuple(axes))
+
+    def on_torus(self) -> ConvGeometry:
+        """The same kernel wrapped around this input size: n / stride outputs per axis."""
+        for j, axis in enumerate(self.axes):
+            if axis.size % axis.stride:
+                raise GeometryError(
+                    "a torus needs a size that the stride divides; "
+                    f"axis {j} has size {axis.size} and stride {axis.stride}"
+                )
+        totals = [max(0, axis.extent - axis.stride) for axis in self.axes]
+        befores = [
+            min(axis.before, total) for axis, total in zip(self.axes, totals, strict=True)
+        ]
+        return self.of_convolution(
+            (self.c_out, self.c_in // self.groups, *(axis.kernel for axis in self.axes)),
+            self.sizes,
+            stride=[axis.stride for axis in self.axes],
+            padding=[(b, t - b) for b, t in zip(befores, totals, strict=True)],
+            dilation=[axis.dilation for axis in self.axes],
+            groups=self.groups,
+            padding_mode="circular",
+        )
+
+    @classmethod
+    def of_transposed(
+        cls,
+        weight_shape: Sequence[int],
+        input_size: int | Sequence[int],
+        *,
+        stride: int | Sequence[int] = 1,
+        padding: Padding = 0,
+        output_padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        padding_mode: str = "zeros",
+    ) -> ConvGeometry:
+        """The geometry of the convolution whose transpose is ``ConvTranspose{1,2,3}d``.
+
+        The transposed layer reads ``axis.output`` pixels and writes ``axis.size``.
+        """
+        kernel = kernel_size(weight_shape)
+        dim = len(kernel)
+        groups = group_count(groups, weight_shape[0], "input channels")
+        if padding_mode != "zeros":
+            raise GeometryError(
+                "a transposed convolution has padding_mode='zeros' only, as in torch; "
+                f"got {shown(padding_mode)}; for the adjoint of a {padding_mode} "
+                "convolution take ConvOperator(...).T"
+            )
+        if isinstance(padding, str):
+            raise GeometryError(
+                "padding of a transposed convolution must be integers; "
+                f"got {shown(padding)}; give the amount per axis"
+            )
+        strides = per_axis("stride", stride, dim, least=1)
+        dilations = per_axis("dilation", dilation, dim, least=1)
+        axes = tuple(
+            _transposed_axis(j, *numbers)
+            for j, numbers in enumerate(
+                zip(
+                    per_axis("input_size", input_size, dim, least=1),
+                    kernel,
+                    strides,
+                    dilations,
+                    pad_pairs(padding, kernel, strides, dilations, padding_mode),
+                    per_axis("output_padding", output_padding, dim, least=0),
+                    strict=True,
+                )
+            )
+        )
+        return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
+
+
+def _convolution_axis(
+    j: int,
+    size: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    pad: tuple[int, int],
+    mode: str,
+) -> Axis:
+    before, after = pad
+    extent = dilation * (kernel - 1) + 1
+    if mode == "reflect" and max(pad) >= size:
+        raise GeometryError(
+            "reflect padding must be smaller than the input size; "
+            f"axis {j} has size {size} and padding {pad}; "
+            "pad less or use 'replicate'"
+        )
+    if mode == "circular" and max(pad) > size:
+        raise GeometryError(
+            "circular padding must not wrap more than once: at most the input size; "
+            f"axis {j} has size {size} and padding {pad}; pad less"
+        )
+    span = before + size + after
+    if span < extent:
+        raise GeometryError(
+            "the padded input must be at least as long as the kernel's extent "
+            f"dilation * (kernel - 1) + 1; axis {j} has {before} + {size} + {after} = "
+            f"{span} padded pixels and extent {extent}; use a larger input or pad more"
+        )
+    output = (span - extent) // stride + 1
+    return Axis(size, output, kernel, stride, dilation, before, after, mode)
+
+
+def _transposed_axis(
+    j: int,
+    size: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    pad: tuple[int, int],
+    output_padding: int,
+) -> Axis:
+    before, after = pad
+    if output_padding >= max(stride, dilation):
+        raise GeometryError(
+            "output_padding must be smaller than stride or dilation; "
+            f"axis {j} has output_padding {output_padding}, stride {stride}, "
+            f"dilation {dilation}"
+        )
+    extent = dilation * (kernel - 1) + 1
+    output = (size - 1) * stride - before - after + extent + output_padding
+    if output < 1:
+        raise GeometryError(
+            "the output size must be at least 1; "
+            f"axis {j} gives ({size} - 1) * {stride} - {before} - {after} + {extent} + "
+            f"{output_padding} = {output}; use a larger input or less padding"
+        )
+    return Axis(output, size, kernel, stride, dilation, before, after)

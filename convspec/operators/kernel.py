@@ -1,0 +1,178 @@
+"""The kernel of an operator as the bounds read it, and results scaled back from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.arrays import IntArray
+from convspec.operators.geometry import Axis
+from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.symbol import Symbol
+from convspec.quantity.bound import Bound
+from convspec.rounding import down, up
+from convspec.rounding.scaling import ldexp, real_parts
+
+__all__ = ["ReadTaps", "ScaledKernel"]
+
+
+@dataclass(frozen=True)
+class ReadTaps:
+    """One axis without the taps in front and behind that only ever read padding.
+
+    Attributes:
+        axis: The axis.
+        first: The first tap that reads a pixel.
+        source: ``source[t, o]``: the pixel that tap ``first + t`` reads, or -1; (k, m).
+    """
+
+    axis: Axis
+    first: int
+    source: IntArray
+
+    @classmethod
+    def of(cls, axis: Axis) -> ReadTaps:
+        """Trim an axis; one that reads nothing keeps one tap."""
+        live = np.flatnonzero((axis.source >= 0).any(axis=1))
+        first, last = (int(live[0]), int(live[-1])) if len(live) else (0, 0)
+        return cls(axis, first, axis.source[first : last + 1])
+
+    @property
+    def taps(self) -> int:
+        """Number of taps k."""
+        return len(self.source)
+
+    @property
+    def positions(self) -> IntArray:
+        """Where each tap of each output reads on an endless line; (k, m)."""
+        steps = self.axis.dilation * np.arange(self.first, self.first + self.taps)
+        outputs = self.axis.stride * np.arange(self.axis.output)
+        found: IntArray = np.add.outer(steps - self.axis.before, outputs)
+        return found
+
+
+@dataclass(frozen=True)
+class ScaledKernel:
+    """``A = 2^exponent`` times the operator of ``weight``, whose largest part is near 1.
+
+    Bounds of a transposed operator are those of the convolution it transposes, so that
+    only the latter is described.
+
+    Attributes:
+        weight: (c_out, c_in / groups, *taps), float64 or complex128 on the CPU,
+            differentiable in the operator's weight; taps that read nothing are gone or 0.
+        groups: Diagonal blocks of the operator.
+        axes: What each axis reads.
+        operator: ``2^-exponent A``, with all taps.
+        exponent: Of the scale.
+    """
+
+    weight: Tensor
+    groups: int
+    axes: tuple[ReadTaps, ...]
+    operator: ConvOperator
+    exponent: int
+
+    @classmethod
+    def of(cls, op: ConvOperator) -> ScaledKernel:
+        """The kernel of an operator; a TypeError for anything else."""
+        require_operator(op, "a bound")
+        axes = tuple(ReadTaps.of(axis) for axis in op.geometry.axes)
+        operator, exponent = _scaled(op)
+        weight = operator.weight
+        for j, axis in enumerate(axes):
+            weight = weight.narrow(2 + j, axis.first, axis.taps)
+        return cls(weight, op.groups, axes, operator, exponent)
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Taps per axis."""
+        return tuple(self.weight.shape[2:])
+
+    @property
+    def blocks(self) -> Tensor:
+        """The weight by groups, (groups, c_out / groups, c_in / groups, *taps)."""
+        return self.weight.reshape(self.groups, -1, *self.weight.shape[1:])
+
+    def detached(self) -> ScaledKernel:
+        """The same without the graph."""
+        operator = self.operator.with_weight(self.operator.weight.detach())
+        return replace(self, weight=self.weight.detach(), operator=operator)
+
+    def symbol(self, strides: Sequence[int]) -> Symbol:
+        """F(w) with each axis split into ``strides`` phases; ``ceil(k / stride)`` lags.
+
+        Dilation is left out: it permutes frequencies.
+        """
+        offsets = [np.arange(taps, dtype=np.int64) for taps in self.taps]
+        return Symbol.of_taps(self.weight, self.groups, offsets, strides)
+
+    def bound(
+        self,
+        name: str,
+        *,
+        lower: float = 0.0,
+        upper: float = math.inf,
+        value: Tensor | None = None,
+        assumptions: str,
+        reference: str,
+        guarantee: str = "certified",
+    ) -> Bound:
+        """The bound on A from one on the scaled operator, its ends moved outward.
+
+        Where no tap reads anything A is 0, which rounding hides from some of the bounds.
+        """
+        if upper < math.inf and not self.weight.detach().any():
+            upper = 0.0
+        return Bound(
+            scaled_down(lower, self.exponent),
+            scaled_up(upper, self.exponent),
+            name,
+            assumptions,
+            reference,
+            guarantee,
+            None if value is None else ldexp(value, self.exponent),
+        )
+
+
+def scaled_up(upper: float, exponent: int) -> float:
+    """At least ``2^exponent upper``.
+
+    Scaling to near 1 loses parts of entries 2^1000 times smaller than the largest. A
+    bound is 0 or far above that, so that one step up covers them.
+    """
+    if upper == 0 or math.isinf(upper):
+        return upper
+    try:
+        return up(math.ldexp(up(upper), exponent))
+    except OverflowError:
+        return math.inf
+
+
+def scaled_down(lower: float, exponent: int) -> float:
+    """At most ``2^exponent lower``, and at least 0."""
+    if lower <= 0:
+        return 0.0
+    try:
+        return max(0.0, down(math.ldexp(down(lower), exponent)))
+    except OverflowError:
+        return float(np.finfo(np.float64).max)
+
+
+def _scaled(op: ConvOperator) -> tuple[ConvOperator, int]:
+    """``2^-e A`` with a largest weight near 1, differentiable, and e.
+
+    In float64 or complex128 on the CPU; taps that only ever read padding are set to 0.
+    """
+    wide = torch.complex128 if op.dtype.is_complex else torch.float64
+    weight = op.weight.to("cpu", wide)
+    for j, axis in enumerate(op.geometry.axes):
+        live = torch.as_tensor((axis.source >= 0).any(axis=1))
+        weight = torch.where(live.reshape(-1, *[1] * (weight.ndim - 3 - j)), weight, 0)
+    exponent = math.frexp(float(real_parts(weight.detach()).abs().max()))[1]
+    return op.with_weight(ldexp(weight, -exponent)), exponent

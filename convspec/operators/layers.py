@@ -1,0 +1,157 @@
+"""Reading torch layers: the weight in force and the arguments of a convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from convspec.errors import UnsupportedLayer
+from convspec.operators.arguments import Padding
+
+__all__ = ["LayerArguments", "is_convolution", "is_lazy", "layer_type", "read_layer"]
+
+CONVOLUTIONS: tuple[type[_ConvNd], ...] = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+
+
+@dataclass(frozen=True)
+class LayerArguments:
+    """What a convolution layer is made of, in torch's terms."""
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: tuple[int, ...]
+    padding: Padding
+    dilation: tuple[int, ...]
+    groups: int
+    padding_mode: str
+    transposed: bool
+    output_padding: tuple[int, ...]
+
+
+def is_convolution(module: nn.Module) -> bool:
+    """Whether the module is, or claims by its class to be, a torch convolution."""
+    return isinstance(module, CONVOLUTIONS)
+
+
+def layer_type(module: nn.Module) -> str:
+    """The class name of a layer, without the prefix that parametrizations give it."""
+    return type(module).__name__.removeprefix("Parametrized")
+
+
+def is_lazy(module: nn.Module) -> bool:
+    """Whether the module waits for a first input to make its parameters."""
+    parameters = getattr(module, "_parameters", {})
+    return any(isinstance(p, UninitializedParameter) for p in parameters.values())
+
+
+def read_layer(layer: nn.Module) -> LayerArguments:
+    """The arguments of a torch convolution layer, with the weight that is in force.
+
+    Raises:
+        UnsupportedLayer: If the layer is lazy, quantized, not a convolution, or
+            overrides what torch's convolution computes.
+    """
+    _require_supported(layer)
+    assert isinstance(layer, _ConvNd)
+    with _quiet_parametrizations(layer):
+        weight, bias = _in_force(layer, "weight"), _in_force(layer, "bias")
+    assert weight is not None
+    if weight.is_meta:
+        raise UnsupportedLayer(
+            f"the weight of {_describe(layer)} must have values; it is on the meta "
+            "device; load the weights first"
+        )
+    return LayerArguments(
+        weight=weight,
+        bias=bias,
+        stride=tuple(layer.stride),
+        padding=layer.padding,
+        dilation=tuple(layer.dilation),
+        groups=layer.groups,
+        padding_mode=layer.padding_mode,
+        transposed=isinstance(layer, _ConvTransposeNd),
+        output_padding=tuple(layer.output_padding),
+    )
+
+
+def _require_supported(layer: nn.Module) -> None:
+    if is_lazy(layer):
+        raise UnsupportedLayer(
+            "a layer must have its weight; "
+            f"got {_describe(layer)}, which is lazy and has none yet; "
+            "run it once on an input of the right shape first"
+        )
+    base = next((kind for kind in CONVOLUTIONS if isinstance(layer, kind)), None)
+    if base is None:
+        remedy = (
+            "dequantize the model or analyse it before quantization"
+            if "quantized" in type(layer).__module__
+            else "give the weight to ConvOperator if it is a convolution all the same"
+        )
+        raise UnsupportedLayer(
+            "the layer must be one of torch.nn.Conv1d, Conv2d, Conv3d, ConvTranspose1d, "
+            f"ConvTranspose2d, ConvTranspose3d; got {_describe(layer)}; {remedy}"
+        )
+    for method in ("forward", "_conv_forward"):
+        own = getattr(type(layer), method, None)
+        if own is not getattr(base, method, None) or method in vars(layer):
+            raise UnsupportedLayer(
+                f"the layer must compute what torch.nn.{base.__name__} computes; "
+                f"{_describe(layer)} overrides {method}; give the weight and padding it "
+                "really uses to ConvOperator"
+            )
+
+
+def _in_force(layer: _ConvNd, name: str) -> Tensor | None:
+    """The tensor the next forward pass in evaluation mode would use.
+
+    Hooks of torch's older normalisations and of pruning set it only when the layer
+    runs, so it is computed here as they would compute it.
+    """
+    tensor: Tensor | None = getattr(layer, name)
+    for hook in layer._forward_pre_hooks.values():
+        if isinstance(hook, WeightNorm) and hook.name == name:
+            tensor = hook.compute_weight(layer)
+        elif isinstance(hook, SpectralNorm) and hook.name == name:
+            tensor = hook.compute_weight(layer, do_power_iteration=False)
+        elif isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
+            tensor = hook.apply_mask(layer)  # type: ignore[no-untyped-call]
+    return tensor
+
+
+@contextmanager
+def _quiet_parametrizations(layer: nn.Module) -> Iterator[None]:
+    """Keep parametrizations from updating their buffers when the weight is read."""
+    if not parametrize.is_parametrized(layer):
+        yield
+        return
+    modules = list(layer.get_submodule("parametrizations").modules())
+    training = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, training, strict=True):
+            module.training = mode
+
+
+def _describe(layer: object) -> str:
+    kind = type(layer)
+    return kind.__name__ if kind.__module__.startswith("torch.nn") else f"{kind}"

@@ -1,0 +1,190 @@
+"""Exact reductions that every method shares: what of the geometry the operator reads.
+
+Taps that only ever fall into padding and pixels that nothing reads are dropped. An axis
+with one tap left factors out: ``A = S (x) B`` with S a selection of pixels, whose
+singular values are the square roots of how often each pixel is read. Axes on which all
+taps shift together, modulo the pixels read, are cyclic: there A is block circulant.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.arrays import FloatArray, IntArray
+from convspec.operators.geometry import Axis, ConvGeometry, shared_reads
+from convspec.operators.symbol import Symbol
+
+__all__ = ["ReadAxis", "Reduction"]
+
+
+@dataclass(frozen=True)
+class ReadAxis:
+    """What an axis reads.
+
+    Attributes:
+        taps: The taps that read a pixel at least once; (k',).
+        pixels: The pixels that are read; (n',).
+        source: ``source[t, o]``: place in ``pixels``, or -1; (k', m).
+    """
+
+    taps: IntArray
+    pixels: IntArray
+    source: IntArray
+
+    @classmethod
+    def of(cls, axis: Axis) -> ReadAxis:
+        """Drop dead taps and unread pixels; an axis that reads nothing keeps one each."""
+        taps = np.flatnonzero((axis.source >= 0).any(axis=1))
+        if not len(taps):
+            dead = np.zeros(1, dtype=np.int64)
+            return cls(dead, dead, np.full((1, axis.output), -1))
+        source = axis.source[taps]
+        pixels = np.unique(source[source >= 0])
+        place = np.where(source >= 0, np.searchsorted(pixels, source), -1)
+        return cls(taps, pixels, place)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs m."""
+        return int(self.source.shape[1])
+
+    @property
+    def single(self) -> bool:
+        """Whether one tap is left, so that the axis factors out."""
+        return len(self.taps) == 1
+
+    @cached_property
+    def counts(self) -> IntArray:
+        """How often each pixel is read; (n',)."""
+        live = self.source[self.source >= 0]
+        return np.bincount(live, minlength=len(self.pixels)).astype(np.int64)
+
+    @cached_property
+    def overlap(self) -> IntArray:
+        """How often the taps t and u that are left share a pixel; (k', k')."""
+        return shared_reads(self.source)
+
+    @property
+    def stride(self) -> int:
+        """Pixels read per output, the stride of a cyclic axis."""
+        return len(self.pixels) // self.outputs
+
+    @cached_property
+    def cyclic(self) -> bool:
+        """Whether ``source[t, o] = source[t, 0] + stride * o`` modulo the pixels read."""
+        count = len(self.pixels)
+        if count % self.outputs or (self.source < 0).any():
+            return False
+        steps = self.stride * np.arange(self.outputs)
+        return bool((self.source == (self.source[:, :1] + steps) % count).all())
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """An operator as ``scales (x) B`` with B on the axes that do not factor out.
+
+    Attributes:
+        weight: (c_out, c, *live taps of the kept axes).
+        groups: Diagonal blocks of B.
+        axes: All axes, as read.
+        transposed: Whether the operator is the transpose of what is described here.
+        shape: (m, n) of the operator.
+    """
+
+    weight: Tensor
+    groups: int
+    axes: tuple[ReadAxis, ...]
+    transposed: bool
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, weight: Tensor, geometry: ConvGeometry, transposed: bool) -> Reduction:
+        """Reduce a convolution, (c_out, c, *kernel), or its transpose."""
+        axes = tuple(ReadAxis.of(axis) for axis in geometry.axes)
+        for j, axis in enumerate(axes):
+            if len(axis.taps) < weight.shape[2 + j]:
+                taps = torch.as_tensor(axis.taps, device=weight.device)
+                weight = weight.index_select(2 + j, taps)
+        kept = [
+            length
+            for length, axis in zip(weight.shape[2:], axes, strict=True)
+            if not axis.single
+        ]
+        weight = weight.reshape(*weight.shape[:2], *kept)
+        m, n = geometry.shape
+        return cls(
+            weight, geometry.groups, axes, transposed, (n, m) if transposed else (m, n)
+        )
+
+    @property
+    def kept(self) -> tuple[ReadAxis, ...]:
+        """The axes of B."""
+        return tuple(axis for axis in self.axes if not axis.single)
+
+    @property
+    def block_channels(self) -> tuple[int, int]:
+        """Output and input channels of one group."""
+        return self.weight.shape[0] // self.groups, self.weight.shape[1]
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """(rows, columns) of one group's block of B."""
+        rows, columns = self.block_channels
+        return (
+            rows * math.prod(axis.outputs for axis in self.kept),
+            columns * math.prod(len(axis.pixels) for axis in self.kept),
+        )
+
+    @cached_property
+    def symbol(self) -> Symbol:
+        """The symbol whose blocks at the torus frequencies are those of B, all cyclic."""
+        return Symbol.of_taps(
+            self.weight,
+            self.groups,
+            [axis.source[:, 0] for axis in self.kept],
+            [axis.stride for axis in self.kept],
+        )
+
+    @cached_property
+    def scales(self) -> FloatArray:
+        """Singular values of the axes that factor out, all products of them."""
+        scales = np.ones(1)
+        for axis in self.axes:
+            if axis.single:
+                scales = np.multiply.outer(scales, np.sqrt(axis.counts)).reshape(-1)
+        return scales
+
+    def assemble(
+        self, values: FloatArray, multiplicity: IntArray | None = None
+    ) -> FloatArray:
+        """All min(m, n) singular values of A, descending, from those of B.
+
+        Args:
+            values: Of B, (j, ...).
+            multiplicity: How often each row counts, (j,); once each if None.
+        """
+        nonzero = np.multiply.outer(values, self.scales)
+        if multiplicity is None:
+            ascending = np.sort(nonzero, axis=None)
+        else:
+            runs = [
+                np.repeat(np.sort(nonzero[multiplicity == times], axis=None), times)
+                for times in np.unique(multiplicity)
+            ]
+            ascending = np.sort(np.concatenate(runs), kind="stable")  # merges the runs
+        complete = np.zeros(min(self.shape))
+        complete[: len(ascending)] = ascending[::-1]
+        return complete
+
+    def error(self, norm: float, error: float) -> float:
+        """The error of A's values from the norm of B and the error of its values."""
+        top = float(self.scales.max())
+        # the square root and the product round once each, in float64
+        rounding = 0.0 if top in (0.0, 1.0) else 2 * float(np.finfo(np.float64).eps)
+        return top * (error + rounding * (norm + error))

@@ -1,0 +1,214 @@
+"""The symbol: the matrix-valued trigonometric polynomial of a convolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from convspec.arrays import IntArray
+from convspec.errors import GeometryError
+from convspec.isolation import isolated_class
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.operators.arguments import per_axis
+
+__all__ = ["Symbol"]
+
+
+@isolated_class
+class Symbol:
+    """``F(w) = sum_q C_q exp(i <q, w>)``, one (rows, columns) block per group.
+
+    On an endless input the convolution acts on ``exp(i <p, w>) v`` as multiplication of
+    v by F(w). With stride s each axis is split into its s phases, which become
+    channels: columns are (C_in / groups, phase_1, ..., phase_d), flattened.
+
+    Attributes:
+        coefficients: (groups, rows, columns, lags), float64 or complex128.
+        lags: The integer vectors q; (lags, d).
+    """
+
+    def __init__(self, coefficients: Tensor, lags: IntArray) -> None:
+        self.coefficients = coefficients
+        self.lags = lags
+
+    @classmethod
+    def of_taps(
+        cls,
+        weight: Tensor,
+        groups: int,
+        offsets: Sequence[IntArray],
+        strides: Sequence[int],
+    ) -> Symbol:
+        """The symbol of ``y[p] = sum_t K_t x[s p + offset_t]``; differentiable.
+
+        Args:
+            weight: (C_out, C_in / groups, *kernel).
+            groups: Number of groups.
+            offsets: Per axis the pixel that each tap of output 0 reads; (k_j,).
+            strides: Stride per axis.
+        """
+        weight = weight.to(torch.complex128 if weight.is_complex() else torch.float64)
+        grids = np.meshgrid(*offsets, indexing="ij") if offsets else []
+        lag = [grid.reshape(-1) // s for grid, s in zip(grids, strides, strict=True)]
+        taps = math.prod(weight.shape[2:])
+        phase = np.zeros(taps, dtype=np.int64)
+        for grid, s in zip(grids, strides, strict=True):
+            phase = phase * s + grid.reshape(-1) % s
+        lags, which = np.unique(
+            np.reshape(lag, (len(grids), taps)).T, axis=0, return_inverse=True
+        )
+        phases, count = math.prod(strides), len(lags)
+        place = torch.as_tensor(phase * count + which.reshape(-1), device=weight.device)
+        c_out, c = weight.shape[:2]
+        split = weight.new_zeros((c_out, c, phases * count))
+        split = split.index_add(2, place, weight.reshape(c_out, c, taps))
+        shape = (groups, c_out // groups, c * phases, count)
+        return cls(split.reshape(shape), lags.astype(np.int64))
+
+    @property
+    def dim(self) -> int:
+        """Number of frequency variables d."""
+        return int(self.lags.shape[1])
+
+    @property
+    def groups(self) -> int:
+        """Number of diagonal blocks."""
+        return self.coefficients.shape[0]
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """(rows, columns) of each block."""
+        return self.coefficients.shape[1], self.coefficients.shape[2]
+
+    def at(
+        self,
+        frequencies: Tensor | npt.ArrayLike,
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> Tensor:
+        """F at given frequencies.
+
+        Args:
+            frequencies: (j, d) in radians.
+            max_bytes: Byte limit of the result.
+
+        Returns:
+            (j, groups, rows, columns), complex of the coefficients' precision.
+
+        Raises:
+            GeometryError: If frequencies is not (j, d).
+            TooLargeError: If the result needs more than ``max_bytes``.
+        """
+        points = torch.as_tensor(
+            frequencies, dtype=torch.float64, device=self.coefficients.device
+        )
+        if points.ndim != 2 or points.shape[1] != self.dim:
+            raise GeometryError(
+                f"frequencies must have shape (j, {self.dim}), in radians; "
+                f"got {tuple(points.shape)}"
+            )
+        self._guard(len(points), max_bytes)
+        return self._combine(
+            points @ torch.as_tensor(self.lags.T, device=points.device).to(points)
+        )
+
+    def grid(
+        self, shape: int | Sequence[int], *, max_bytes: int = DEFAULT_MAX_BYTES
+    ) -> Tensor:
+        """F on the torus grid ``w_j = 2 pi j / N``.
+
+        Args:
+            shape: (N_1, ..., N_d), or one N for all axes. Lags are reduced modulo N, so
+                a kernel larger than the grid is folded onto it, never cropped.
+            max_bytes: Byte limit of the result.
+
+        Returns:
+            (N_1, ..., N_d, groups, rows, columns), complex128.
+
+        Raises:
+            GeometryError: If the shape is not d positive integers.
+            TooLargeError: If the result needs more than ``max_bytes``.
+        """
+        sizes = per_axis("shape", shape, self.dim, least=1)
+        count = math.prod(sizes)
+        self._guard(count, max_bytes)
+        index = np.indices(sizes).reshape(self.dim, count).T
+        return self.at_grid(index, sizes).reshape(*sizes, self.groups, *self.block_shape)
+
+    def at_grid(self, index: IntArray, sizes: Sequence[int]) -> Tensor:
+        """F at ``w = 2 pi index / sizes`` for integer rows of index (j, d).
+
+        Phases are reduced in integers first, so they carry no error from large angles.
+        """
+        angle = np.zeros((len(index), len(self.lags)))
+        for j, size in enumerate(sizes):
+            turns = np.multiply.outer(index[:, j], self.lags[:, j]) % size
+            angle += turns / size
+        return self._combine(
+            2 * math.pi * torch.as_tensor(angle, device=self.coefficients.device)
+        )
+
+    def _combine(self, angle: Tensor) -> Tensor:
+        """sum_q C_q exp(i angle[:, q]): (j, lags) -> (j, groups, rows, columns)."""
+        coefficients = self.coefficients.flatten(0, 2).T  # (lags, groups*rows*columns)
+        shape = (len(angle), self.groups, *self.block_shape)
+        if coefficients.is_complex():
+            wave = torch.polar(torch.ones_like(angle), angle).to(coefficients)
+            return (wave @ coefficients).reshape(shape)
+        real = angle.cos().to(coefficients) @ coefficients
+        imaginary = angle.sin().to(coefficients) @ coefficients
+        return torch.complex(real, imaginary).reshape(shape)
+
+    def _guard(self, points: int, max_bytes: int) -> None:
+        needed = 16 * points * self.groups * math.prod(self.block_shape)
+        require_bytes(
+            f"the symbol at {points} frequencies",
+            needed,
+            max_bytes,
+            "ask for fewer frequencies at a time",
+        )
+
+    def to(self, dtype: torch.dtype) -> Symbol:
+        """The symbol with coefficients in float32 or float64, or their complex kin."""
+        kin = dtype.to_complex() if self.coefficients.is_complex() else dtype.to_real()
+        return Symbol(self.coefficients.to(kin), self.lags)
+
+    def transpose(self) -> Symbol:
+        """The transposed operator's symbol, ``F(-w)^T``: ``F(w)^H`` for real weights."""
+        return Symbol(self.coefficients.transpose(1, 2), -self.lags)
+
+    def gram(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Symbol:
+        """The symbol of A^H A, ``F(w)^H F(w) = sum_q G_q exp(i <q, w>)``.
+
+        ``G_q = sum_p C_p^H C_{p+q}``, (columns, columns) per group.
+
+        Raises:
+            TooLargeError: If its coefficients need more than ``max_bytes``.
+        """
+        difference = self.lags[None, :, :] - self.lags[:, None, :]  # [p, q] = q - p
+        lags, which = np.unique(
+            difference.reshape(-1, self.dim), axis=0, return_inverse=True
+        )
+        which = which.reshape(len(self.lags), len(self.lags))
+        columns = self.block_shape[1]
+        shape = (self.groups, columns, columns, len(lags))
+        needed = math.prod(shape) * self.coefficients.element_size()
+        instead = "take the Gram of single values of at()"
+        require_bytes("the Gram symbol", needed, max_bytes, instead)
+        gram = self.coefficients.new_zeros(shape)
+        for p in range(len(self.lags)):
+            first = self.coefficients[..., p].conj()  # (g, r, c)
+            products = torch.einsum("grc,grdq->gcdq", first, self.coefficients)
+            place = torch.as_tensor(which[p], device=gram.device)
+            gram = gram.index_add(3, place, products)
+        return Symbol(gram, lags)
+
+    def __repr__(self) -> str:
+        rows, columns = self.block_shape
+        blocks = f"{self.groups} blocks of " if self.groups > 1 else ""
+        return f"<Symbol in {self.dim} frequencies: {blocks}{rows} x {columns}>"

@@ -1,0 +1,1 @@
+"""Numbers, and how they are known: bounds, estimates, directed rounding in print."""

@@ -1,0 +1,90 @@
+"""Arithmetic on bounds, rounded to the side on which they stay bounds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from convspec.arrays import FloatArray
+from convspec.rounding import down_nonnegative, up
+
+__all__ = [
+    "EPS",
+    "log_sum",
+    "power_norm",
+    "prefix_sums",
+    "scaled",
+    "scaled_ends",
+    "total",
+]
+
+EPS = float(np.finfo(np.float64).eps)
+LARGEST = float(np.finfo(np.float64).max)
+
+
+def scaled(values: FloatArray, exponent: int, towards: float) -> FloatArray:
+    """``2^exponent * values``, rounded towards 0 or inf; exact in the normal range."""
+    with np.errstate(over="ignore", under="ignore"):
+        found: FloatArray = np.ldexp(values, exponent)
+        back = np.ldexp(found, -exponent)
+    found = np.where(back == values, found, np.nextafter(found, towards))
+    found = found if towards else np.minimum(found, LARGEST)
+    found.setflags(write=False)
+    return found
+
+
+def scaled_ends(ends: tuple[float, float], exponent: int) -> tuple[float, float]:
+    """``2^exponent`` times an enclosure, rounded outward."""
+    lower, upper = (np.array([end]) for end in ends)
+    found = scaled(lower, exponent, 0.0), scaled(upper, exponent, math.inf)
+    return float(found[0][0]), float(found[1][0])
+
+
+def total(values: FloatArray) -> float:
+    """The sum, correctly rounded; inf where it overflows."""
+    try:
+        return math.fsum(values.tolist())
+    except OverflowError:
+        return math.inf
+
+
+def prefix_sums(values: FloatArray) -> FloatArray:
+    """The sums of the first 0, 1, ... values, rounded to the nearest; (n + 1,)."""
+    return np.concatenate([np.zeros(1), np.cumsum(values)])
+
+
+def power_norm(values: FloatArray, p: float, side: int) -> float:
+    """``(sum values^p)^(1/p)`` of descending values, rounded up (side 1) or down (-1).
+
+    Division, sum and 1 / p are correctly rounded and moved by one place; powers are
+    taken to be within 4 units in the last place.
+    """
+    top = float(values.max())
+    if top == 0 or math.isinf(top):
+        return top
+    slack = 1 + side * 8 * EPS
+    step = np.nextafter(values / top, side * math.inf).clip(min=0.0)
+    step[values == 0] = 0.0
+    with np.errstate(over="ignore", under="ignore"):
+        powers = total(step**p) * slack
+        exponents = [math.nextafter(1 / p, end) for end in (0.0, math.inf)]
+        roots = [float(np.float64(powers) ** e) for e in exponents]
+        root = max(roots) if side > 0 else min(roots)
+        found = float(np.float64(root) * slack * top)
+    return up(found) if side > 0 else down_nonnegative(found)
+
+
+def log_sum(values: FloatArray, side: int) -> float:
+    """``sum ln values``, rounded up (side 1) or down (-1); -inf with a zero among them.
+
+    Logarithms are taken to be within 4 units in the last place, and those near 0 to be
+    as good absolutely.
+    """
+    if not values.all():
+        return -math.inf
+    if np.isinf(values).any():
+        return side * math.inf
+    logs = np.log(values)
+    off = 4 * EPS * (total(np.abs(logs)) + len(logs))
+    return math.nextafter(total(logs) + side * off, side * math.inf)

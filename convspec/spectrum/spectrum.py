@@ -1,0 +1,242 @@
+"""Singular values of an operator by the method that is exact for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from convspec.arrays import FloatArray
+from convspec.errors import NotConverged, TooLargeError
+from convspec.isolation import isolated
+from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
+from convspec.operators.arguments import is_integer, shown
+from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.reduce import Reduction
+from convspec.operators.scale import normalised, scaled_back
+from convspec.spectrum.dense import dense_values
+from convspec.spectrum.fourier.frequencies import fourier_obstacle
+from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
+from convspec.spectrum.fourier.vectors import fourier_vectors
+from convspec.spectrum.krylov.largest import largest_triples
+from convspec.spectrum.krylov.result import KrylovResult
+from convspec.spectrum.krylov.smallest import smallest_triples
+from convspec.spectrum.plan import Plan, make_plan
+from convspec.spectrum.result import Spectrum
+from convspec.spectrum.vectors import dense_vectors
+
+__all__ = ["explain", "spectrum"]
+
+METHODS = ("auto", "dense", "fourier", "krylov")
+
+
+@isolated
+def explain(
+    op: ConvOperator,
+    k: int | None = None,
+    which: str = "largest",
+    method: str = "auto",
+    vectors: bool = False,
+    *,
+    dtype: torch.dtype = torch.float64,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Plan:
+    """The method that :func:`spectrum` takes for these arguments, and why.
+
+    ``"fourier"`` where it is exact, else ``"dense"`` where it fits ``max_bytes``.
+
+    Raises:
+        NotApplicable: If a method asked for by name is not exact for the operator.
+
+    Example:
+        >>> import torch, convspec as cs
+        >>> op = cs.ConvOperator(torch.ones(1, 1, 3), 8, padding=1)
+        >>> cs.explain(op).method, cs.explain(op.circular()).method
+        ('dense', 'fourier')
+    """
+    _check(op, k, which, method, dtype)
+    work, _ = normalised(op, dtype)
+    return make_plan(op, _reduce(work), k, which, method, vectors, max_bytes)
+
+
+@isolated
+def spectrum(
+    op: ConvOperator,
+    k: int | None = None,
+    which: str = "largest",
+    method: str = "auto",
+    vectors: bool = False,
+    *,
+    accuracy: str = "full",
+    rtol: float = 1e-6,
+    max_products: int = 20_000,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    device: str | torch.device | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Spectrum:
+    """Singular values of A: all min(m, n) of them, or the k largest or smallest.
+
+    ``"dense"`` is exact for every operator: groups are decomposed apart, axes that only
+    one tap reads (1x1 kernels) factor out. ``"fourier"`` is exact where every other
+    axis is cyclic: circular padding that keeps the size, a stride that divides it,
+    and whatever reads no border, such as patch embeddings; it decomposes one small
+    block per pair of frequencies. ``"krylov"`` gives the k largest values of any operator
+    of any size, or the k smallest of those whose sparse factors fit, each with the
+    residual that bounds its error: a singular value is that near, but none larger, or
+    smaller, is excluded. ``"auto"`` takes Fourier where it is exact, else dense, or
+    Krylov where few values of a large operator are wanted.
+
+    Args:
+        op: The operator.
+        k: How many values; None for all.
+        which: ``"largest"`` or ``"smallest"``, for a given k.
+        method: ``"auto"``, ``"dense"``, ``"fourier"``, ``"krylov"``; see :func:`explain`.
+        vectors: Whether to compute singular vectors, as images.
+        accuracy: ``"full"``, or for ``"fourier"`` values ``"fast"``: eigenvalues of the
+            smaller Gram matrices, whose error is about ``sqrt(eps) sigma_1``. With
+            ``vectors=True``, and by ``"dense"`` and ``"krylov"``, ``"fast"`` makes no
+            difference.
+        rtol: For ``"krylov"``: residuals to reach, relative to sigma_1.
+        max_products: For ``"krylov"``: most images multiplied by A or its adjoint, or by
+            its inverse for the smallest values, about. It is looked at between blocks of
+            vectors, of which each search takes at least one, and the polishing at the
+            end, some products for each value, is done in any case. Small spaces are taken
+            whole, whatever it is, and groups that are searched apart count apart.
+        seed: For ``"krylov"``: of the noise in its starting block.
+        dtype: ``torch.float64`` or ``torch.float32``, the arithmetic; weights are cast.
+        device: Where to compute; by default where the weight is.
+        max_bytes: Byte limit of what is held at a time.
+
+    Returns:
+        A :class:`Spectrum`, its values float64 and descending.
+
+    Raises:
+        NotApplicable: If the method asked for is not exact for this operator.
+        TooLargeError: If no exact method fits ``max_bytes``.
+        NotConverged: If Krylov stops at ``max_products``; it carries the best so far.
+        ValueError: For an unknown method, which, k, dtype or accuracy, or an rtol not in
+            (0, 1).
+    """
+    _check(op, k, which, method, dtype)
+    _check_accuracy(accuracy, rtol)
+    work, exponent = normalised(op.to(device=device), dtype)
+    reduced = _reduce(work)
+    plan = make_plan(op, reduced, k, which, method, vectors, max_bytes)
+    if plan.method is None:
+        raise TooLargeError(
+            f"the spectrum of {op} must fit max_bytes = {readable_bytes(max_bytes)}; "
+            f"{plan.reason} and needs {readable_bytes(plan.memory)}; "
+            f"{_way_on(op, k, which)}"
+        )
+    length = min(op.shape)
+    count = length if k is None else k
+    if plan.method == "krylov":
+        assert k is not None
+        if dtype != torch.float64:
+            work, exponent = normalised(op.to(device=device), torch.float64)
+        triples_of = largest_triples if which == "largest" else smallest_triples
+        found = triples_of(work, k, rtol, max_products, seed)
+        return _of_krylov(found, exponent, op.shape, which, vectors, rtol)
+    fourier = plan.method == "fourier"
+    left = right = None
+    error: float | FloatArray
+    if vectors:
+        triples = fourier_vectors if fourier else dense_vectors
+        values, error, left, right = triples(work, count, which)
+    else:
+        first = 0 if which == "largest" else length - count
+        every = fourier_values(reduced, accuracy) if fourier else dense_values(reduced)
+        values, error = every[0][first : first + count], every[1]
+    values, error = scaled_back(values, error, exponent)
+    return Spectrum(
+        values=values,
+        error=error,
+        shape=op.shape,
+        method=plan.method,
+        complete=count == length,
+        which=which,
+        left=left,
+        right=right,
+        eps=torch.finfo(dtype).eps,
+    )
+
+
+def _of_krylov(
+    found: KrylovResult,
+    exponent: int,
+    shape: tuple[int, int],
+    which: str,
+    vectors: bool,
+    rtol: float,
+) -> Spectrum:
+    values, error = scaled_back(found.values, found.errors, exponent)
+    result = Spectrum(
+        values=values,
+        error=error,
+        shape=shape,
+        method="krylov",
+        complete=len(values) == min(shape),
+        which=which,
+        converged=found.converged,
+        left=found.left if vectors else None,
+        right=found.right if vectors else None,
+    )
+    if found.converged:
+        return result
+    raise NotConverged(
+        f"residuals must fall below rtol = {rtol:g} of sigma_1; after {found.products} "
+        f"products the largest is {float(np.max(error)):.1e}; raise max_products or "
+        "rtol, or take the best so far from this error's .best",
+        result,
+    )
+
+
+def _way_on(op: ConvOperator, k: int | None, which: str) -> str:
+    """What there is instead of all values, of the largest, or of the smallest."""
+    if fourier_obstacle(op.geometry) is None:
+        return "raise max_bytes"
+    norm = "spectral_norm(op) for certified ends of the largest"
+    if k is None:
+        instead = (
+            f"a number k of largest values, {norm}, spectral_envelope(op) for a band "
+            "around every value, spectral_density(op) for their distribution"
+        )
+    elif which == "largest":
+        instead = f"fewer than {k} values, {norm}" if k > 1 else norm
+    else:
+        instead = "spectral_envelope(op).smallest for certified ends of the smallest"
+    return (
+        "take a smaller input_size, op.circular() for the same kernel on the torus of "
+        f"this size (another operator), {instead}, or raise max_bytes"
+    )
+
+
+def _reduce(op: ConvOperator) -> Reduction:
+    return Reduction.of(op.weight.detach(), op.geometry, op.transposed)
+
+
+def _check_accuracy(accuracy: str, rtol: float) -> None:
+    if accuracy not in ACCURACIES:
+        names = " or ".join(map(repr, ACCURACIES))
+        raise ValueError(f"accuracy must be {names}; got {shown(accuracy)}")
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol must be between 0 and 1; got {rtol}")
+
+
+def _check(
+    op: ConvOperator, k: int | None, which: str, method: str, dtype: torch.dtype
+) -> None:
+    require_operator(op, "spectrum")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
+    if method not in METHODS:
+        raise ValueError(
+            f"method must be one of {', '.join(METHODS)}; got {shown(method)}"
+        )
+    if which not in ("largest", "smallest"):
+        raise ValueError(f"which must be 'largest' or 'smallest'; got {shown(which)}")
+    length = min(op.shape)
+    if k is not None and not (is_integer(k) and 1 <= k <= length):
+        raise ValueError(
+            f"k must be None or an integer from 1 to min(m, n) = {length}; got {shown(k)}"
+        )

@@ -1,0 +1,113 @@
+"""The rooms of the package, and that each imports only those that stand before it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import convspec
+
+PACKAGE = Path(convspec.__file__).parent
+
+# A room is a file or a folder, with what its folders hold. Numbers at the bottom, what
+# people call at the top; see docs/architecture.md for what stands where.
+ROOMS = (
+    "version",
+    "arrays",
+    "errors",
+    "extras",
+    "isolation",
+    "limits",
+    "run",
+    "rounding",
+    "quantity",
+    "operators",
+    "krylov",
+    "tori",
+    "model",
+    "frequency",
+    "spectrum",
+    "bounds",
+    "report",
+    "plot",
+    "pages",
+    "__init__",
+    "demo",
+    "cli",
+)
+# methods of a result that draw it or write it down, imported when they are called
+DOORS = {("report/model.py", "plot"), ("report/model.py", "pages")}
+
+
+MODULES = {
+    ".".join(("convspec", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def room(module: str) -> str:
+    return [*module.split("."), "__init__"][1]
+
+
+def imported(path: Path) -> Iterator[tuple[str, bool]]:
+    """Modules of the package that a file imports, and whether inside of a function."""
+    tree = ast.parse(path.read_text())
+    outside = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom | ast.Import):
+            continue
+        base = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+        names = [".".join(filter(None, (base, alias.name))) for alias in node.names]
+        for name in names:
+            if name.split(".")[0] == "convspec":
+                found = name if name in MODULES or f"{name}.__init__" in MODULES else base
+                yield found, id(node) not in outside
+
+
+@cache
+def arrows() -> list[tuple[str, str, str, bool]]:
+    """(file, its room, room that it imports, late)."""
+    return [
+        (str(path.relative_to(PACKAGE)), room(name), room(other), late)
+        for name, path in MODULES.items()
+        for other, late in imported(path)
+    ]
+
+
+def test_every_file_stands_in_a_room() -> None:
+    assert {room(name) for name in MODULES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_imports_go_down(name: str) -> None:
+    before = ROOMS[: ROOMS.index(name) + 1]
+    upward = {
+        (file, other)
+        for file, own, other, late in arrows()
+        if own == name and other not in before and not (late and (file, other) in DOORS)
+    }
+    assert not upward
+
+
+def test_doors_are_used() -> None:
+    assert {(file, other) for file, _, other, late in arrows() if late} >= DOORS
+
+
+def test_no_circle_of_files() -> None:
+    graph = {
+        name: {
+            other if other in MODULES else f"{other}.__init__"
+            for other, late in imported(path)
+            if not late
+        }
+        for name, path in MODULES.items()
+    }
+    done: set[str] = set()
+    while len(done) < len(graph):
+        free = {name for name, needs in graph.items() if needs - {name} <= done} - done
+        assert free, f"in a circle: {sorted(set(graph) - done)}"
+        done |= free
