@@ -19,17 +19,17 @@ from torch import nn
 import convspec as cs
 from convspec.isolation import OPERATORS, full_precision
 from convspec.run.threads import parallel_map
-from tests.operators import gaussian
+from tests.gaussian import gaussian
 
 PACKAGE = Path(cs.__file__).parent
 # run the user's model in the user's state, and isolate what they make of it
 OPEN = {"analyze"}
-ZEROS = cs.ConvOperator(gaussian(2, 3, 3, 3).float(), 9, padding=1)
-TORUS = cs.ConvOperator(gaussian(3, 4, 3, 3).float() / 3, 8, padding=1).circular()
-REFLECT = cs.ConvOperator(gaussian(2, 2, 3), 40, padding=1, padding_mode="reflect")
-STRIDED = cs.ConvOperator(gaussian(4, 2, 4, 4).float(), 11, stride=2, padding=1)
-LONG = cs.ConvOperator(gaussian(3, 2, 5).float(), 700, padding=2)
-WIDE = cs.ConvOperator(gaussian(48, 48, 3, 3).float(), 16, padding=1)
+ZEROS = cs.ConvOperator(gaussian(11, 2, 3, 3, 3).float(), 9, padding=1)
+TORUS = cs.ConvOperator(gaussian(13, 3, 4, 3, 3).float() / 3, 8, padding=1).circular()
+REFLECT = cs.ConvOperator(gaussian(7, 2, 2, 3), 40, padding=1, padding_mode="reflect")
+STRIDED = cs.ConvOperator(gaussian(14, 4, 2, 4, 4).float(), 11, stride=2, padding=1)
+LONG = cs.ConvOperator(gaussian(10, 3, 2, 5).float(), 700, padding=2)
+WIDE = cs.ConvOperator(gaussian(102, 48, 48, 3, 3).float(), 16, padding=1)
 
 
 def bound(found: cs.Bound) -> tuple[Any, ...]:
@@ -60,7 +60,9 @@ def model() -> nn.Module:
         nn.Conv2d(3, 2, 3, stride=2, device="cpu", dtype=torch.float32),
     )
     for layer in found:
-        layer.weight.data = gaussian(*layer.weight.shape).float()
+        layer.weight.data = gaussian(
+            sum((*layer.weight.shape,)), *layer.weight.shape
+        ).float()
         layer.bias.data.zero_()
     return found
 
@@ -75,7 +77,7 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "norm-reflect": lambda: bound(cs.spectral_norm(REFLECT, 1e-9)),
     "norm-threads": lambda: bound(cs.spectral_norm(WIDE, 1e-2, max_flops=1e10)),
     "norm-1x1": lambda: bound(
-        cs.spectral_norm(cs.ConvOperator(gaussian(6, 4, 1), 3), 1e-14)
+        cs.spectral_norm(cs.ConvOperator(gaussian(11, 6, 4, 1), 3), 1e-14)
     ),
     "worst-case": lambda: bound(cs.worst_case_norm(ZEROS.weight, padding=1)),
     "worst-case-threads": lambda: bound(cs.worst_case_norm(WIDE.weight, padding=1)),
@@ -103,7 +105,7 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "symbol-density": lambda: density(cs.symbol_density(ZEROS, 8)),
     "response": lambda: (cs.frequency_response(ZEROS, 6).values,),
     "applied": lambda: applied(ZEROS),
-    "toeplitz": lambda: (cs.from_toeplitz(gaussian(1, 1, 3, 3), 4, padding=1),),
+    "toeplitz": lambda: (cs.from_toeplitz(gaussian(8, 1, 1, 3, 3), 4, padding=1),),
     "analyze": lambda: report(cs.analyze(model(), (2, 14, 14), worst_case_seconds=60)),
     "analyze-enclosed": lambda: report(
         cs.analyze(model(), (2, 40, 40), max_flops=1e6, worst_case_seconds=60)
@@ -222,7 +224,7 @@ def test_operator_made_under_inference_mode_can_be_trained_through() -> None:
 
 
 def test_gradients_under_autocast() -> None:
-    weight = gaussian(2, 2, 3).float().requires_grad_()
+    weight = gaussian(7, 2, 2, 3).float().requires_grad_()
     op = cs.ConvOperator(weight, 9, padding=1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = cs.bounds.reshaped_kernel(op).value
