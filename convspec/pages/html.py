@@ -119,7 +119,7 @@ def page(report: ModelReport, title: str | None = None) -> str:
 
 
 def _template(name: str) -> str:
-    folder = resources.files("convspec.report") / TEMPLATES
+    folder = resources.files("convspec.pages") / TEMPLATES
     return (folder / name).read_text(encoding="utf-8")
 
 
