@@ -21,6 +21,7 @@ from convspec.operators.classic import from_toeplitz, im2col, to_matrix
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
+from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.estimate import Estimate
 from convspec.report import LayerReport, ModelReport, analyze
 from convspec.spectrum import (
@@ -36,13 +37,14 @@ from convspec.spectrum import (
     spectrum,
     symbol_density,
 )
-from convspec.version import __version__
+from convspec.version import __version__ as __version__
 
 __all__ = [
     "Bound",
     "ConvOperator",
     "ConvSpecError",
     "Density",
+    "Enclosure",
     "Envelope",
     "Estimate",
     "FrequencyResponse",
@@ -58,7 +60,6 @@ __all__ = [
     "TooLargeError",
     "UnreadableModel",
     "UnsupportedLayer",
-    "__version__",
     "analyze",
     "bounds",
     "explain",

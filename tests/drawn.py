@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 import convspec as cs
+from convspec.quantity.enclosure import Enclosure
 
 
 def made_up(values: Sequence[float], rows: int | None = None, **more: Any) -> cs.Spectrum:
@@ -30,7 +31,7 @@ def made_up_band(lower: Sequence[float], upper: Sequence[float]) -> cs.Envelope:
         ("given",),
         source,
         source,
-        (float(np.linalg.norm(low)), float(np.linalg.norm(high))),
+        Enclosure(float(np.linalg.norm(low)), float(np.linalg.norm(high))),
         (1, 1),
     )
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from convspec.extras import import_extra
 from convspec.pages.figures import Picture, of_layer, of_report
-from convspec.report.columns import COLUMNS, Key
+from convspec.report.columns import TABLE
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
-from convspec.report.print import printable, quantity, shape
+from convspec.report.print import printable, shape, written
 from convspec.report.quantities import NORM
 from convspec.report.statements import (
     GUARANTEES,
@@ -102,7 +102,7 @@ def page(report: ModelReport, title: str | None = None) -> str:
         title=title,
         report=report,
         origin=origin,
-        columns=COLUMNS,
+        columns=TABLE,
         layers=layers,
         tiles=_tiles(report),
         overview=of_report(report) if report.layers else None,
@@ -147,7 +147,7 @@ def _tiles(report: ModelReport) -> list[tuple[str, str]]:
     norms = [(x.norm.upper, x) for x in report if x.norm is not None]
     if norms:  # as the table prints it
         _, top = max(norms, key=lambda pair: pair[0])
-        tiles.append((quantity(top.quantities[NORM]), "largest sigma_1"))
+        tiles.append((written(top.quantities[NORM]), "largest sigma_1"))
     seconds = sum(layer.seconds for layer in report)
     return [*tiles, (f"{seconds:.1f} s", "analysis")]
 
@@ -166,7 +166,7 @@ def _layer(place: int, layer: LayerReport) -> LayerPage:
                 column.kind,
                 column.spectral,
             )
-            for column in COLUMNS
+            for column in TABLE
         ],
         facts=_facts(layer),
         guarantee=guarantee(layer),
@@ -177,7 +177,7 @@ def _layer(place: int, layer: LayerReport) -> LayerPage:
     )
 
 
-def _key(key: Key) -> str:
+def _key(key: float | str | None) -> str:
     return "" if key is None else printable(key) if isinstance(key, str) else repr(key)
 
 

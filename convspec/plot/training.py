@@ -16,6 +16,7 @@ from convspec.isolation import isolated
 from convspec.operators.arguments import shown
 from convspec.plot.canvas import axes_or_new, finish, points
 from convspec.plot.palette import CYCLE, ENCLOSED, EXACT
+from convspec.quantity.enclosure import Enclosure
 from convspec.report import LayerReport, ModelReport
 from convspec.report.quantities import QUANTITIES
 
@@ -141,7 +142,7 @@ def _ends(row: LayerReport, quantity: str) -> tuple[float, float]:
     found = row.quantities[quantity]
     if found is None:
         return np.nan, np.nan
-    low, high = found if isinstance(found, tuple) else (found, found)
+    low, high = found if isinstance(found, Enclosure) else (found, found)
     return (low if np.isfinite(low) else np.nan), (high if np.isfinite(high) else np.nan)
 
 

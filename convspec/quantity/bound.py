@@ -1,13 +1,13 @@
-"""What every bound returns: an enclosure of sigma_1."""
+"""What every bound returns: an enclosure of sigma_1, with its name and its reasons."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from convspec.isolation import isolated_class
+from convspec.quantity.enclosure import Enclosure
 
 __all__ = ["GUARANTEES", "Bound"]
 
@@ -16,7 +16,7 @@ GUARANTEES = ("certified", "probabilistic", "estimate")
 
 @isolated_class
 @dataclass(frozen=True)
-class Bound:
+class Bound(Enclosure):
     """``lower <= sigma_1 <= upper``; one-sided bounds leave the other end at 0 or inf.
 
     Attributes:
@@ -55,18 +55,3 @@ class Bound:
                 f"guarantee must be one of {', '.join(GUARANTEES)}; "
                 f"got {self.guarantee!r}"
             )
-
-    def __contains__(self, value: float) -> bool:
-        return self.lower <= value <= self.upper
-
-    @property
-    def width(self) -> float:
-        """``upper - lower``."""
-        return self.upper - self.lower
-
-    @property
-    def gap(self) -> float:
-        """``(upper - lower) / lower``; 0 for [0, 0], inf for one-sided bounds."""
-        if self.width == 0:
-            return 0.0
-        return self.width / self.lower if self.lower > 0 else math.inf

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from convspec.arrays import FloatArray
+from convspec.quantity.enclosure import Enclosure
 from convspec.rounding import down_nonnegative, up
 
 __all__ = [
@@ -34,11 +35,11 @@ def scaled(values: FloatArray, exponent: int, towards: float) -> FloatArray:
     return found
 
 
-def scaled_ends(ends: tuple[float, float], exponent: int) -> tuple[float, float]:
+def scaled_ends(ends: Enclosure, exponent: int) -> Enclosure:
     """``2^exponent`` times an enclosure, rounded outward."""
     lower, upper = (np.array([end]) for end in ends)
     found = scaled(lower, exponent, 0.0), scaled(upper, exponent, math.inf)
-    return float(found[0][0]), float(found[1][0])
+    return Enclosure(float(found[0][0]), float(found[1][0]))
 
 
 def total(values: FloatArray) -> float:

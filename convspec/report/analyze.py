@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,15 +16,14 @@ from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.model.calls import Call, example_inputs, plain_shape, trace_calls
 from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
-from convspec.quantity.bound import Bound
-from convspec.report.enclose import bounds_of, too_costly
+from convspec.report.enclose import circular, enclosed, too_costly
 from convspec.report.kernel_norms import KernelNorms, kernel_norms
+from convspec.report.known import Enclosed, Exact, Singular
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
 from convspec.report.provenance import provenance
-from convspec.rounding import down, up
-from convspec.spectrum import Spectrum, explain, spectrum
+from convspec.spectrum import explain, spectrum
 
 __all__ = ["analyze"]
 
@@ -123,7 +120,6 @@ def _layer(
 ) -> LayerReport:
     """One row; the norms of its kernel are kept for its other input sizes."""
     start = time.perf_counter()
-    row = partial(LayerReport, name=name, type=layer_type(call.module), calls=call.count)
     try:
         op = ConvOperator.from_layer(
             call.module, call.input_size, output_size=call.output_size
@@ -131,63 +127,38 @@ def _layer(
     except NotFiniteError as error:
         raise NotFiniteError(f"layer {name!r}: {error}") from error
     except UnsupportedLayer as error:
-        return row(
-            operator=None,
-            frobenius_norm=None,
-            method="none",
-            reason=str(error),
-            seconds=time.perf_counter() - start,
+        kind, seconds = layer_type(call.module), time.perf_counter() - start
+        return LayerReport(
+            name, kind, call.count, None, reason=str(error), seconds=seconds
         )
     if call.module not in norms:
         norms[call.module] = kernel_norms(op, limits)
     kernel = norms[call.module]
-    row = partial(
-        row,
-        operator=op,
-        frobenius_norm=op.frobenius_norm(),
+    known, reason, left_out = _known(op, limits)
+    torus = circular(op, limits) if isinstance(known, Enclosed) else None
+    return LayerReport(
+        name,
+        layer_type(call.module),
+        call.count,
+        op,
+        known,
+        reason=reason,
+        seconds=time.perf_counter() - start,
+        circular=torus,
         worst_case=kernel.worst_case,
         reshaped=kernel.reshaped,
+        left_out=(*left_out, *kernel.left_out),
     )
-    known = _spectral(op, limits)
-    left_out = (*known.pop("left_out"), *kernel.left_out)
-    return row(**known, left_out=left_out, seconds=time.perf_counter() - start)
 
 
-def _spectral(op: ConvOperator, limits: Limits) -> dict[str, Any]:
-    """What is found of the singular values: all of them, or bounds; fields of a row."""
+def _known(op: ConvOperator, limits: Limits) -> tuple[Singular, str, tuple[str, ...]]:
+    """All singular values, or bounds; why these; and what was left out."""
     plan = explain(op, max_bytes=limits.max_bytes)
     reason = too_costly(plan, limits)
     if reason is None:
-        exact = spectrum(op, max_bytes=limits.max_bytes)
-        return {
-            "spectrum": exact,
-            "norm": _exact_norm(exact),
-            "method": exact.method,
-            "reason": plan.reason,
-            "left_out": (),
-        }
-    known = bounds_of(op, limits)
-    return {
-        "leading": known.leading,
-        "envelope": known.envelope,
-        "norm": known.norm,
-        "circular": known.circular,
-        "method": known.method,
-        "reason": reason,
-        "left_out": known.left_out,
-    }
-
-
-def _exact_norm(exact: Spectrum) -> Bound:
-    """The computed norm within its error."""
-    error = float(np.max(exact.error))
-    return Bound(
-        max(0.0, down(exact.norm - error)),
-        up(exact.norm + error),
-        exact.method,
-        "any operator" if exact.method == "dense" else "block circulant",
-        "convspec.spectrum",
-    )
+        return Exact(spectrum(op, max_bytes=limits.max_bytes)), plan.reason, ()
+    found, left_out = enclosed(op, limits)
+    return found, reason, left_out
 
 
 def _shown(x: Any) -> Any:

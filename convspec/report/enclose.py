@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from convspec.bounds import spectral_norm
 from convspec.errors import GeometryError, NotConverged, TooLargeError
 from convspec.limits import readable_bytes
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
+from convspec.report.known import Enclosed
 from convspec.report.limits import Limits
 from convspec.spectrum import (
     Envelope,
@@ -20,37 +21,10 @@ from convspec.spectrum import (
 )
 from convspec.spectrum.envelope.ritz import norm_bounds
 
-__all__ = ["Bounds", "bounds_of", "too_costly"]
+__all__ = ["circular", "enclosed", "too_costly"]
 
 # residual of the leading singular value, relative; its own error is far smaller
 NORM_RTOL = 1e-4
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What there is instead of an exact spectrum.
-
-    Attributes:
-        leading: The largest singular value by Krylov.
-        envelope: Bounds on every singular value.
-        norm: Bounds on the largest.
-        circular: The spectrum of the same kernel on the torus: another operator.
-        left_out: Sentences on what was left out, and why.
-    """
-
-    leading: Spectrum | None
-    envelope: Envelope | None
-    norm: Bound
-    circular: Spectrum | None
-    left_out: tuple[str, ...]
-
-    @property
-    def method(self) -> str:
-        """``"envelope"`` with tori in it, else ``"krylov"`` if there is that vector."""
-        tori = self.envelope is not None and self.envelope.tori[0] > 0
-        if self.leading is not None and not tori:
-            return "krylov"
-        return "none" if self.envelope is None else "envelope"
 
 
 def too_costly(plan: Plan, limits: Limits) -> str | None:
@@ -62,20 +36,20 @@ def too_costly(plan: Plan, limits: Limits) -> str | None:
     return None
 
 
-def bounds_of(op: ConvOperator, limits: Limits) -> Bounds:
-    """Everything short of the spectrum that is within the limits."""
+def enclosed(op: ConvOperator, limits: Limits) -> tuple[Enclosed, tuple[str, ...]]:
+    """Everything short of the spectrum that is within the limits, and what is not."""
     leading, no_leading = _leading(op, limits)
     envelope, no_envelope = _envelope(op, leading, limits)
     closed = _closed(op, leading, envelope, limits)
     if envelope is not None and closed is not None:
         envelope = envelope.tightened(lower=[closed.lower], upper=[closed.upper])
-    return Bounds(
-        leading=None if leading is None else replace(leading, left=None, right=None),
-        envelope=envelope,
+    found = Enclosed(
         norm=_norm(op, leading, envelope, closed),
-        circular=_circular(op, limits),
-        left_out=(*no_leading, *no_envelope),
+        shape=op.shape,
+        envelope=envelope,
+        leading=None if leading is None else replace(leading, left=None, right=None),
     )
+    return found, (*no_leading, *no_envelope)
 
 
 def _leading(op: ConvOperator, limits: Limits) -> tuple[Spectrum | None, tuple[str, ...]]:
@@ -160,7 +134,7 @@ def _norm(
     )
 
 
-def _circular(op: ConvOperator, limits: Limits) -> Spectrum | None:
+def circular(op: ConvOperator, limits: Limits) -> Spectrum | None:
     """The spectrum on the torus, where the stride divides the size."""
     try:
         torus = op.circular()

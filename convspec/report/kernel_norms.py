@@ -10,6 +10,7 @@ import torch
 from convspec.bounds import WorstCase, worst_case_norm
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 from convspec.operators.operator import ConvOperator
+from convspec.quantity.enclosure import Enclosure
 from convspec.report.limits import Limits
 from convspec.rounding.svd import norm_enclosure
 
@@ -27,7 +28,7 @@ class KernelNorms:
     """
 
     worst_case: WorstCase | None
-    reshaped: tuple[float, float]
+    reshaped: Enclosure
     left_out: tuple[str, ...] = ()
 
 
@@ -51,7 +52,7 @@ def kernel_norms(op: ConvOperator, limits: Limits) -> KernelNorms:
     return KernelNorms(found, reshaped, (words,))
 
 
-def reshaped_norm(op: ConvOperator) -> tuple[float, float]:
+def reshaped_norm(op: ConvOperator) -> Enclosure:
     """Certified ends of the norm of the matrix that ``spectral_norm`` normalises.
 
     In ``torch.nn.utils.spectral_norm`` that is the weight as (C_out, C_in / groups k^d);
@@ -63,7 +64,7 @@ def reshaped_norm(op: ConvOperator) -> tuple[float, float]:
     matrix = (weight.transpose(0, 1) if op.transposed else weight).flatten(1)
     wide = torch.complex128 if matrix.is_complex() else torch.float64
     lower, upper = norm_enclosure(matrix.to(wide))
-    return float(lower), float(upper)
+    return Enclosure(float(lower), float(upper))
 
 
 def _search_bytes(op: ConvOperator) -> int:

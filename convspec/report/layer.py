@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from convspec.bounds import WorstCase
 from convspec.isolation import isolated_class
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
-from convspec.report.quantities import NORM, QUANTITIES
-from convspec.rounding import down, up
+from convspec.quantity.enclosure import Enclosure
+from convspec.report.columns import fields, plain
+from convspec.report.known import Enclosed, Exact, NotKnown, Singular
+from convspec.report.quantities import QUANTITIES
+from convspec.report.readings import Known
 from convspec.spectrum import Envelope, Spectrum
 
-__all__ = ["QUANTILES", "Known", "LayerReport"]
-
-QUANTILES = tuple(np.linspace(0, 1, 21).tolist())
-
-Known = float | tuple[float, float] | None
+__all__ = ["LayerReport"]
 
 
 @isolated_class
@@ -34,16 +30,9 @@ class LayerReport:
         type: Class name of the layer.
         calls: How often it was called on this size.
         operator: Its operator; None if the layer is not supported.
-        frobenius_norm: ``||A||_F``, exact.
-        method: ``"fourier"`` or ``"dense"`` for an exact spectrum; ``"envelope"`` for
-            bounds by tori, ``"krylov"`` for those without; else ``"none"``.
+        known: What is known of its singular values: all of them, bounds, or nothing.
         reason: Why that method, or why none.
         seconds: Time spent on the row.
-        spectrum: The exact spectrum, where a method within the limits gives it.
-        norm: Certified bounds on ``sigma_1``, rounding included.
-        envelope: Without an exact spectrum: certified bounds on all singular values.
-        leading: Without an exact spectrum: the largest singular value by Krylov; a
-            singular value lies within ``leading.error`` of it.
         circular: Without an exact spectrum: that of ``operator.circular()``, the same
             kernel on the torus of this size. Another operator: neither bound nor exact.
         worst_case: Encloses the supremum of ``sigma_1`` over input sizes; what its
@@ -58,18 +47,50 @@ class LayerReport:
     type: str
     calls: int
     operator: ConvOperator | None
-    frobenius_norm: float | None
-    method: str
-    reason: str
-    seconds: float
-    spectrum: Spectrum | None = None
-    norm: Bound | None = None
-    envelope: Envelope | None = None
-    leading: Spectrum | None = None
+    known: Singular = field(default_factory=NotKnown)
+    reason: str = ""
+    seconds: float = 0.0
     circular: Spectrum | None = None
     worst_case: WorstCase | None = None
-    reshaped: tuple[float, float] | None = None
+    reshaped: Enclosure | None = None
     left_out: tuple[str, ...] = ()
+
+    @property
+    def method(self) -> str:
+        """``"fourier"`` or ``"dense"`` for an exact spectrum.
+
+        ``"envelope"`` for bounds by tori, ``"krylov"`` for those without; else
+        ``"none"``.
+        """
+        return self.known.method
+
+    @property
+    def spectrum(self) -> Spectrum | None:
+        """The exact spectrum, where a method within the limits gives it."""
+        return self.known.spectrum if isinstance(self.known, Exact) else None
+
+    @property
+    def norm(self) -> Bound | None:
+        """Certified bounds on ``sigma_1``, rounding included."""
+        return self.known.norm
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """Without an exact spectrum: certified bounds on all singular values."""
+        return self.known.envelope if isinstance(self.known, Enclosed) else None
+
+    @property
+    def leading(self) -> Spectrum | None:
+        """Without an exact spectrum: the largest singular value by Krylov.
+
+        A singular value lies within ``leading.error`` of it.
+        """
+        return self.known.leading if isinstance(self.known, Enclosed) else None
+
+    @cached_property
+    def frobenius_norm(self) -> float | None:
+        """``||A||_F``, exact."""
+        return None if self.operator is None else self.operator.frobenius_norm()
 
     @property
     def geometry(self) -> str:
@@ -98,92 +119,29 @@ class LayerReport:
 
     @cached_property
     def quantities(self) -> dict[str, Known]:
-        """What the spectrum says: numbers if it is exact, else (lower, upper) or None."""
-        if self.spectrum is not None:
-            return {q.name: q.of(self.spectrum) for q in QUANTITIES}
-        found: dict[str, Known] = dict.fromkeys(q.name for q in QUANTITIES)
-        if self.envelope is not None:
-            found = {q.name: q.enclosed(self.envelope) for q in QUANTITIES}
-        if self.norm is not None:
-            found[NORM] = self.norm.lower, self.norm.upper
-        return found
+        """What the spectrum says: numbers if it is exact, else enclosures or None."""
+        return {q.name: self.known.shown(q.name) for q in QUANTITIES}
 
     @property
-    def norm_over_reshaped(self) -> tuple[float, float] | None:
+    def norm_over_reshaped(self) -> Enclosure | None:
         """Certified ends of sigma_1 over the norm of the reshaped kernel.
 
         That is sigma_1 of this layer once ``spectral_norm`` has made its reshaped kernel
         one of norm 1. None without either, or if both are 0.
         """
-        if self.norm is None or self.reshaped is None or self.reshaped[0] == 0:
+        if self.norm is None or self.reshaped is None or self.reshaped.lower == 0:
             return None
-        least, most = self.reshaped
-        return max(0.0, down(self.norm.lower / most)), up(self.norm.upper / least)
+        return self.norm / self.reshaped
 
     def to_dict(self) -> dict[str, Any]:
         """All that is known, JSON-ready: None where unknown, infinities as "inf".
 
-        A quantity is under its name where it is exact; where it is not, bounds on it
-        are under ``..._lower`` and ``..._upper``.
+        A quantity has its number under its name, its ends under ``..._lower`` and
+        ``..._upper``, and ``"exact"`` or ``"enclosure"`` under ``..._kind``. Of an
+        enclosure the number is the end that is attained, or nearer to what is.
         """
-        op, exact, envelope = self.operator, self.spectrum, self.envelope
-        leading, circular, worst = self.leading, self.circular, self.worst_case
-        reshaped = self.reshaped or (None, None)
-        ratio = self.norm_over_reshaped or (None, None)
-        row: dict[str, Any] = {
-            "name": self.name,
-            "type": self.type,
-            "geometry": self.geometry,
-            "calls": self.calls,
-            "input_shape": None if op is None else list(op.input_shape),
-            "output_shape": None if op is None else list(op.output_shape),
-            "rows": None if op is None else op.shape[0],
-            "columns": None if op is None else op.shape[1],
-            "frobenius_norm": self.frobenius_norm,
-            "error": None if exact is None else exact.error,
-        }
-        for name, known in self.quantities.items():
-            ends = known if isinstance(known, tuple) else (None, None)
-            row[name] = None if isinstance(known, tuple) else known
-            row[f"{name}_lower"], row[f"{name}_upper"] = ends
-        row |= {
-            "quantiles": _quantiles(exact, "values"),
-            "quantiles_lower": _quantiles(envelope, "lower"),
-            "quantiles_upper": _quantiles(envelope, "upper"),
-            "leading": None if leading is None else leading.norm,
-            "leading_error": None if leading is None else float(np.max(leading.error)),
-            "worst_case_lower": None if worst is None else worst.lower,
-            "worst_case_upper": None if worst is None else worst.upper,
-            "worst_case_assumptions": None if worst is None else worst.assumptions,
-            "reshaped_lower": reshaped[0],
-            "reshaped_upper": reshaped[1],
-            "norm_over_reshaped_lower": ratio[0],
-            "norm_over_reshaped_upper": ratio[1],
-            "circular_norm": None if circular is None else circular.norm,
-            "circular_quantiles": _quantiles(circular, "values"),
-            "method": self.method,
-            "reason": self.reason,
-            "left_out": "; ".join(self.left_out) or None,
-            "seconds": self.seconds,
-        }
-        return {key: _plain(value) for key, value in row.items()}
+        return {name: plain(value) for name, value in fields(self).items()}
 
 
 def _pad(before: int, after: int) -> str:
     return str(before) if before == after else f"({before},{after})"
-
-
-def _quantiles(found: Spectrum | Envelope | None, name: str) -> list[Any] | None:
-    if found is None:
-        return None
-    values = getattr(found, name)
-    with np.errstate(invalid="ignore"):  # between infinities
-        levels = np.nan_to_num(np.quantile(values, QUANTILES), nan=np.inf, posinf=np.inf)
-    return [_plain(x) for x in levels.tolist()]
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no infinities."""
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return value

@@ -8,18 +8,20 @@ import json
 import operator
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from convspec.extras import import_extra
 from convspec.isolation import isolated_class
+from convspec.report.columns import fields
 from convspec.report.files import write_text
 from convspec.report.latex import DEFAULT_COLUMNS, latex_table
 from convspec.report.layer import LayerReport
 from convspec.report.print import printable
 from convspec.report.provenance import Provenance
+from convspec.report.readings import ENCLOSURE, EXACT
 from convspec.report.text import layer_table
 
 if TYPE_CHECKING:
@@ -27,18 +29,35 @@ if TYPE_CHECKING:
 
 __all__ = ["LEGEND", "ModelReport"]
 
-LEGEND = (
-    "By fourier or dense, numbers are exact for the layer as it is, up to rounding; "
-    "where that leaves sigma_min less than four digits, it and cond are bounds.",
-    "a..b, >= a, <= b: certified bounds on that number, rounding included, by envelope "
-    "(tori around the layer, and a Krylov vector for sigma_1) or by krylov (no torus).",
-    "worst case: certified upper end of the supremum of sigma_1 over input sizes.",
-    "reshaped: what torch.nn.utils.spectral_norm takes for sigma_1, the norm of the "
-    "kernel as a matrix. No bound in general: too small or, for groups and transposed "
-    "layers, on either side.",
-    "circular: sigma_1 of the same kernel on the torus of this size, another operator: "
-    "neither exact nor a bound.",
-    "More columns are in to_csv, to_json and to_dataframe.",
+# sentences, and the rows that they are about
+LEGEND: tuple[tuple[str, Callable[[LayerReport], bool]], ...] = (
+    (
+        "By fourier or dense, numbers are exact for the layer as it is, up to rounding; "
+        "where that leaves sigma_min less than four digits, it and cond are bounds.",
+        lambda row: row.known.kind == EXACT,
+    ),
+    (
+        "a..b, >= a, <= b: certified bounds on that number, rounding included, by "
+        "envelope (tori around the layer, and a Krylov vector for sigma_1) or by krylov "
+        "(no torus).",
+        lambda row: row.known.kind == ENCLOSURE,
+    ),
+    (
+        "worst case: certified upper end of the supremum of sigma_1 over input sizes.",
+        lambda row: row.worst_case is not None,
+    ),
+    (
+        "reshaped: what torch.nn.utils.spectral_norm takes for sigma_1, the norm of the "
+        "kernel as a matrix. No bound in general: too small or, for groups and "
+        "transposed layers, on either side.",
+        lambda row: row.reshaped is not None,
+    ),
+    (
+        "circular: sigma_1 of the same kernel on the torus of this size, another "
+        "operator: neither exact nor a bound.",
+        lambda row: row.circular is not None,
+    ),
+    ("More columns are in to_csv, to_json and to_dataframe.", lambda row: True),
 )
 WIDTH = 88  # of the legend in plain text
 
@@ -116,16 +135,7 @@ class ModelReport:
     @property
     def legend(self) -> tuple[str, ...]:
         """The sentences of :data:`LEGEND` on what occurs in the table."""
-        occurs = (
-            any(row.spectrum is not None for row in self),
-            any(row.spectrum is None and row.norm is not None for row in self),
-            any(row.worst_case is not None for row in self),
-            any(row.reshaped is not None for row in self),
-            any(row.circular is not None for row in self),
-            bool(self.layers),
-        )
-        pairs = zip(LEGEND, occurs, strict=True)
-        return tuple(sentence for sentence, there in pairs if there)
+        return tuple(sentence for sentence, of in LEGEND if any(map(of, self)))
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -233,7 +243,7 @@ class ModelReport:
         return [
             {
                 key: "x".join(map(str, value)) if isinstance(value, list) else value
-                for key, value in layer.to_dict().items()
+                for key, value in fields(layer).items()
                 if "quantiles" not in key
             }
             for layer in self.layers

@@ -6,16 +6,18 @@ import math
 from collections.abc import Sequence
 
 from convspec.quantity import decimals
-from convspec.report.layer import Known
+from convspec.quantity.enclosure import Enclosure
+from convspec.report.entries import AtMost, Digits, Entry, Geometry, Label
 
 __all__ = [
     "EMPTY",
+    "enclosed",
     "number",
     "printable",
-    "quantity",
     "rounded_down",
     "rounded_up",
     "shape",
+    "written",
 ]
 
 EMPTY = "-"
@@ -29,26 +31,37 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     return str(value) if isinstance(value, int) else f"{value:.{digits}g}"
 
 
-def quantity(known: Known, most: float | None = None, digits: int = DIGITS) -> str:
-    """A number, or ``a..b``, ``>= a``, ``<= b``, rounded outward; of 0 and inf none.
-
-    Args:
-        known: The number or bounds on it.
-        most: An upper bound that goes without saying.
-        digits: How many to print.
-    """
-    if not isinstance(known, tuple):
-        return number(known, digits)
+def enclosed(known: Enclosure, digits: int = DIGITS) -> str:
+    """``a..b``, ``>= a``, ``<= b``, rounded outward; of 0 and inf none."""
     lower, upper = known
     if lower in (0, -math.inf) and upper == math.inf:
         return EMPTY
     if lower == upper:
         return number(lower, digits)
-    if upper in (math.inf, most):
+    if upper == math.inf:
         return f">= {rounded_down(lower, digits)}"
     if lower in (0, -math.inf):
         return f"<= {rounded_up(upper, digits)}"
     return f"{rounded_down(lower, digits)}..{rounded_up(upper, digits)}"
+
+
+def written(entry: Entry, digits: int = DIGITS) -> str:
+    """A cell of a table in plain text."""
+    if isinstance(entry, str):
+        return printable(entry)
+    if isinstance(entry, Label):
+        return printable(entry.name) + f" (x{entry.calls})" * (entry.calls > 1)
+    if isinstance(entry, Geometry):
+        return entry.words
+    if isinstance(entry, tuple):
+        return shape(entry)
+    if isinstance(entry, AtMost):
+        return rounded_up(entry.upper, digits)
+    if isinstance(entry, Digits):
+        return number(entry.value, min(digits, entry.certain))
+    if isinstance(entry, Enclosure):
+        return enclosed(entry, digits)
+    return number(entry, digits)
 
 
 def rounded_down(value: float, digits: int = DIGITS) -> str:

@@ -4,8 +4,9 @@ Singular values are known up to an error. Where that is not small beside the sma
 that one, the condition number and the log volume are enclosed: all values between s - e
 and s + e are possible. Where it is, the number is given, to the digits that are certain.
 
-To report another one, add it here: dictionaries, JSON, CSV, data frames and the pages of
-the HTML report follow. The columns of the table are in :mod:`convspec.report.columns`.
+To report another one, add it here: dictionaries, JSON, CSV, data frames, LaTeX and the
+pages of the HTML report follow; :mod:`convspec.report.columns` says which of them the
+table shows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from convspec.arrays import FloatArray
-from convspec.rounding import down, up
+from convspec.quantity.enclosure import Enclosure
+from convspec.report.readings import Reading
+from convspec.rounding import down_nonnegative, up
 from convspec.spectrum import Envelope, Spectrum
 
 __all__ = ["NORM", "QUANTITIES", "Quantity"]
@@ -39,40 +42,51 @@ class Quantity:
         meaning: What it is, by formula.
         exact: The number, from all singular values.
         enclosed: Lower and upper bound, from bounds on all of them.
-        within: Of what depends on the smallest: lower and upper bound, from all
+        within: Of what depends on single values: lower and upper bound, from all
             singular values and a bound on their errors.
+        any: What can be said of every operator with m rows and n columns.
+        nearer_above: Whether the upper end of an enclosure is the one that is attained,
+            or nearer to it, as of the smallest value.
     """
 
     name: str
     title: str
     meaning: str
     exact: Callable[[Spectrum], float]
-    enclosed: Callable[[Envelope], tuple[float, float]]
-    within: Callable[[Spectrum, float], tuple[float, float]] | None = None
+    enclosed: Callable[[Envelope], Enclosure]
+    within: Callable[[Spectrum, float], Enclosure] | None = None
+    any: Callable[[int, int], Enclosure] = lambda m, n: Enclosure(0.0, math.inf)
+    nearer_above: bool = False
 
-    def of(self, spec: Spectrum) -> float | tuple[float, float]:
+    def of_spectrum(self, spec: Spectrum) -> Reading:
         """The number, or bounds where the values are not known well enough for it."""
         number = self.exact(spec)
         if self.within is None:
-            return number
-        lower, upper = self.within(spec, float(np.max(spec.error)))
-        if lower == upper:
-            return lower
-        certain = upper - lower <= SHARP * abs(number)
-        return number if math.isfinite(number) and certain else (lower, upper)
+            return Reading.exact(number)
+        ends = self.within(spec, float(np.max(spec.error)))
+        if ends.width == 0:
+            return Reading.exact(ends.lower)
+        if math.isfinite(number) and ends.width <= SHARP * abs(number):
+            return Reading.exact(number, ends)
+        return Reading.enclosed(ends, upper=self.nearer_above)
+
+    def of_envelope(self, band: Envelope) -> Reading:
+        """Bounds, from bounds on all singular values."""
+        return Reading.enclosed(self.enclosed(band), upper=self.nearer_above)
+
+    def unknown(self, shape: tuple[int, int]) -> Reading:
+        """What can be said of any operator of this shape."""
+        return Reading.enclosed(self.any(*shape), upper=self.nearer_above)
 
     def digits(self, spec: Spectrum, most: int) -> int:
         """How many digits of the number lie above its error; at least 1, so many at most.
 
         Of quantities that are sums over all values it is not computed.
         """
-        error = float(np.max(spec.error))
-        number = self.exact(spec)
-        if self.within is not None:
-            lower, upper = self.within(spec, error)
-            error = (upper - lower) / 2
-        elif self.name != NORM:
+        if self.within is None:
             return most
+        number = self.exact(spec)
+        error = self.within(spec, float(np.max(spec.error))).width / 2
         if not (0 < error < math.inf and 0 < abs(number) < math.inf):
             return most
         return min(most, max(1, math.floor(math.log10(abs(number) / error))))
@@ -90,30 +104,37 @@ def _product(spec: Spectrum) -> float:
     return float(np.log(spec.values).sum()) if positive else -math.inf
 
 
-def _smallest(spec: Spectrum, error: float) -> tuple[float, float]:
-    value = float(spec.values[-1])
-    if error == 0:
-        return value, value
-    return max(0.0, down(value - error)), up(value + error)
+def _norm(spec: Spectrum, error: float) -> Enclosure:
+    return _around(spec.norm, error)
 
 
-def _condition_number(spec: Spectrum, error: float) -> tuple[float, float]:
-    least, most = _smallest(spec, error)
-    if most == 0:
-        return math.inf, math.inf
-    lower = max(1.0, down(down(spec.norm - error) / most))
-    return lower, up(up(spec.norm + error) / least) if least > 0 else math.inf
+def _smallest(spec: Spectrum, error: float) -> Enclosure:
+    return _around(float(spec.values[-1]), error)
 
 
-def _log_volume(spec: Spectrum, error: float) -> tuple[float, float]:
+def _around(value: float, error: float) -> Enclosure:
+    """What singular values within an error of a computed one are between."""
+    if error == 0 or math.isinf(value):
+        return Enclosure(value, value)
+    return Enclosure(down_nonnegative(value - error), up(value + error))
+
+
+def _condition_number(spec: Spectrum, error: float) -> Enclosure:
+    least = _smallest(spec, error)
+    if least.upper == 0:
+        return Enclosure(math.inf, math.inf)
+    return _norm(spec, error) / least & Enclosure(1.0, math.inf)
+
+
+def _log_volume(spec: Spectrum, error: float) -> Enclosure:
     if _smallest(spec, error)[1] == 0:
-        return -math.inf, -math.inf
+        return Enclosure(-math.inf, -math.inf)
     most = np.log(spec.values + error)
     upper = float(most.sum()) + _log_rounding(most)
     if _smallest(spec, error)[0] == 0:
-        return -math.inf, upper
+        return Enclosure(-math.inf, upper)
     least = np.log(spec.values - error)
-    return float(least.sum()) - _log_rounding(least), upper
+    return Enclosure(float(least.sum()) - _log_rounding(least), upper)
 
 
 def _log_rounding(logs: FloatArray) -> float:
@@ -128,6 +149,7 @@ QUANTITIES = (
         "largest singular value: how much the layer amplifies at most, in l2",
         lambda s: s.norm,
         lambda e: e.norm,
+        _norm,
     ),
     Quantity(
         "smallest",
@@ -136,6 +158,7 @@ QUANTITIES = (
         lambda s: float(s.values[-1]),
         lambda e: e.smallest,
         _smallest,
+        nearer_above=True,
     ),
     Quantity(
         "rank",
@@ -143,6 +166,7 @@ QUANTITIES = (
         "singular values above max(m, n) eps sigma_1; those below need not be 0",
         lambda s: s.rank(),
         lambda e: e.rank(),
+        any=lambda m, n: Enclosure(0, min(m, n)),
     ),
     Quantity(
         "nullity",
@@ -150,6 +174,8 @@ QUANTITIES = (
         "n - numerical rank: the dimension of what the layer maps to nearly nothing",
         lambda s: s.nullity(),
         lambda e: e.nullity(),
+        any=lambda m, n: Enclosure(max(0, n - m), n),
+        nearer_above=True,
     ),
     Quantity(
         "condition_number",
@@ -201,5 +227,6 @@ QUANTITIES = (
         _product,
         lambda e: e.log_volume,
         _log_volume,
+        any=lambda m, n: Enclosure(-math.inf, math.inf),
     ),
 )

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convspec.report.layer import Known, LayerReport
-from convspec.report.print import EMPTY, number, quantity, rounded_up, shape
+from convspec.quantity.enclosure import Enclosure
+from convspec.report.known import UNKNOWN
+from convspec.report.layer import LayerReport
+from convspec.report.print import EMPTY, enclosed, number, rounded_up, shape, written
 from convspec.report.quantities import NORM, QUANTITIES, Quantity
+from convspec.report.readings import ENCLOSURE, EXACT, Known
 from convspec.spectrum import Spectrum
 
 __all__ = ["GUARANTEES", "METHODS", "Statement", "guarantee", "statements"]
 
-EXACT, ENCLOSURE, OTHER, UNKNOWN = "exact", "enclosure", "other operator", "unknown"
+OTHER = "other operator"
 
 GUARANTEES = {
     EXACT: "the number of the layer as it is, up to the rounding error that is stated",
@@ -77,9 +80,7 @@ class Statement:
 
 def guarantee(layer: LayerReport) -> str:
     """That of a layer's numbers: ``"exact"``, ``"enclosure"`` or ``"unknown"``."""
-    if layer.spectrum is not None:
-        return EXACT
-    return UNKNOWN if layer.norm is None else ENCLOSURE
+    return layer.known.kind
 
 
 def statements(layer: LayerReport) -> list[Statement]:
@@ -90,11 +91,11 @@ def statements(layer: LayerReport) -> list[Statement]:
 def _spectral(layer: LayerReport) -> Iterator[Statement]:
     for q in QUANTITIES:
         known = layer.quantities[q.name]
-        if layer.spectrum is not None and not isinstance(known, tuple):
+        if layer.spectrum is not None and not isinstance(known, Enclosure):
             value, how = _exact(layer.spectrum, q, known)
             yield Statement(q.title, value, EXACT, how, q.meaning)
             continue
-        value = quantity(known, digits=ENDS)
+        value = written(known, ENDS)
         if value == EMPTY:
             yield Statement(q.title, value, UNKNOWN, "", q.meaning)
         else:
@@ -104,7 +105,7 @@ def _spectral(layer: LayerReport) -> Iterator[Statement]:
 def _exact(spec: Spectrum, q: Quantity, known: Known) -> tuple[str, str]:
     """The digits that its error leaves, and that error."""
     assert known is not None
-    assert not isinstance(known, tuple)
+    assert not isinstance(known, Enclosure)
     within = rounded_up(float(np.max(spec.error)), 2)
     value = number(known, q.digits(spec, DIGITS))
     if q.name in (NORM, "smallest"):
@@ -142,7 +143,7 @@ def _of_the_weight(layer: LayerReport) -> Iterator[Statement]:
     )
     yield Statement(
         "worst case",
-        EMPTY if worst is None else quantity((worst.lower, worst.upper), digits=ENDS),
+        EMPTY if worst is None else enclosed(worst, ENDS),
         UNKNOWN if worst is None else _named(worst.guarantee),
         "" if worst is None else f"{worst.assumptions}; {worst.reference}",
         "supremum of sigma_1 over input sizes: what may be quoted without a size",
@@ -154,7 +155,7 @@ def _beside(layer: LayerReport) -> Iterator[Statement]:
     if layer.reshaped is not None:
         yield Statement(
             "reshaped norm",
-            quantity(layer.reshaped, digits=ENDS),
+            enclosed(layer.reshaped, ENDS),
             ENCLOSURE,
             "verified SVD of the kernel as a matrix",
             "what torch.nn.utils.spectral_norm takes for sigma_1",
@@ -162,7 +163,7 @@ def _beside(layer: LayerReport) -> Iterator[Statement]:
     if layer.norm_over_reshaped is not None:
         yield Statement(
             "sigma_1 over reshaped norm",
-            quantity(layer.norm_over_reshaped, digits=ENDS),
+            enclosed(layer.norm_over_reshaped, ENDS),
             ENCLOSURE,
             "quotient of the two",
             "what spectral_norm is off by: sigma_1 once it has made the reshaped norm 1",

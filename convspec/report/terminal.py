@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from convspec.extras import import_extra
-from convspec.report.columns import COLUMNS, Column
+from convspec.report.columns import TABLE, Column
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.print import EMPTY
@@ -45,7 +45,7 @@ def print_report(report: ModelReport, console: Any = None) -> None:
     if report.layers:
         shown = fitting(report.layers, console.width)
         console.print(_table(report.layers, shown, console.width))
-        left_out = [column.name for column in COLUMNS if column not in shown]
+        left_out = [column.heading for column in TABLE if column not in shown]
         if left_out:
             words = f"Not shown at this width: {', '.join(left_out)}."
             console.print(text(words, style="dim"))
@@ -63,8 +63,8 @@ def fitting(layers: Sequence[LayerReport], width: int) -> list[Column]:
 
     Names count for a third of the width at most: they can be folded.
     """
-    shown = list(COLUMNS)
-    for column in sorted(COLUMNS, key=lambda column: -column.priority):
+    shown = list(TABLE)
+    for column in sorted(TABLE, key=lambda column: -column.priority):
         names = min(_room(layers, shown[:1]), max(SHORTEST, width // 3))
         if names + GAP + _room(layers, shown[1:]) <= width or column.priority == 0:
             break
@@ -76,7 +76,7 @@ def _room(layers: Sequence[LayerReport], columns: Sequence[Column]) -> int:
     """How wide these columns are next to each other."""
     cell_len = import_extra("rich.cells", "cli").cell_len
     widths: list[int] = [
-        max(map(cell_len, (column.heading, *(column.cell(layer) for layer in layers))))
+        max(map(cell_len, (column.title, *(column.cell(layer) for layer in layers))))
         for column in columns
     ]
     return sum(widths) + GAP * (len(widths) - 1)
@@ -95,7 +95,7 @@ def _table(layers: Sequence[LayerReport], shown: Sequence[Column], width: int) -
     left = width - _room(layers, others) - GAP  # names fold, so that no number has to
     for column in shown:
         table.add_column(
-            text(column.heading),
+            text(column.title),
             justify="right" if column.kind == "number" else "left",
             overflow="fold",
             max_width=max(left, SHORTEST) if column is names else None,

@@ -13,9 +13,11 @@ DOCTEST = re.compile(r"^>>>.*(?:\n.+)*", re.MULTILINE)
 # where names that docstrings shorten are documented
 PUBLIC = {
     "analyze": "convspec.report.analyze.analyze",
-    "spectrum": "convspec.spectrum.spectrum",
+    "spectrum": "convspec.spectrum.spectrum.spectrum",
     "fantastic_four": "convspec.bounds.fantastic_four",
     "sampled_symbol": "convspec.bounds.sampled_symbol",
+    "spectral_norm": "convspec.bounds.spectral_norm.steps.spectral_norm",
+    "bounds.table": "convspec.bounds.table.table",
     "plot.layers": "convspec.plot.layers.layers",
 } | {
     name: f"convspec.{name}"

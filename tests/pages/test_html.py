@@ -23,7 +23,7 @@ from torch import nn
 import convspec as cs
 from convspec.extras import MissingExtra
 from convspec.pages import html
-from convspec.report.columns import COLUMNS
+from convspec.report.columns import TABLE as COLUMNS
 from convspec.report.print import printable
 from convspec.report.quantities import QUANTITIES
 from convspec.report.statements import GUARANTEES, METHODS, statements
@@ -259,9 +259,9 @@ def test_bounds_sort_by_an_end_that_is_known(report: cs.ModelReport) -> None:
     enclosed = report.layers[0]
     keys = {column.name: column.key(enclosed) for column in COLUMNS}
     assert enclosed.envelope is not None
-    assert keys["sigma_1"] == enclosed.envelope.norm[0]
-    assert keys["sigma_min"] == enclosed.envelope.smallest[1]
-    assert keys["cond"] == enclosed.envelope.condition_number[0]
+    assert keys["norm"] == enclosed.envelope.norm[0]
+    assert keys["smallest"] == enclosed.envelope.smallest[1]
+    assert keys["condition_number"] == enclosed.envelope.condition_number[0]
     assert {column.key(report["unknown"]) for column in COLUMNS[4:9]} == {None}
 
 
@@ -508,6 +508,6 @@ def test_without_jinja2(
 
 
 def test_templates_are_in_the_package() -> None:
-    folder = resources.files("convspec.report") / "templates"
+    folder = resources.files("convspec.pages") / "templates"
     names = {"report.html", "layer.html", "report.css", "report.js"}
     assert {x.name for x in folder.iterdir()} >= names

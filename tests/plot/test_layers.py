@@ -20,6 +20,7 @@ import convspec as cs
 from convspec import plot
 from convspec.bounds import WorstCase
 from convspec.plot.palette import ENCLOSED, EXACT
+from convspec.report.known import Enclosed, Exact, NotKnown, Singular
 from tests.drawn import legend, made_up, made_up_band
 
 
@@ -37,22 +38,20 @@ def row(
     norm: tuple[float, float] | None = None,
     worst: float | None = None,
 ) -> cs.LayerReport:
-    known = exact is not None or band is not None
     op = cs.ConvOperator(torch.ones(1, 1, 3, 3), 5, stride=2)
     ends = norm or (None if band is None else band.norm)
+    known: Singular = NotKnown()
+    if exact is not None:
+        known = Exact(made_up(exact))
+    elif ends is not None:
+        known = Enclosed(cs.Bound(*ends, "norm", "", ""), op.shape, band)
     return cs.LayerReport(
-        name=name,
-        type="Conv2d",
-        calls=1,
-        operator=op if known or norm else None,
-        frobenius_norm=None,
-        spectrum=None if exact is None else made_up(exact),
-        envelope=band,
-        norm=None if ends is None else cs.Bound(*ends, "norm", "", ""),
+        name,
+        "Conv2d",
+        1,
+        None if isinstance(known, NotKnown) else op,
+        known,
         worst_case=None if worst is None else WorstCase(0.0, worst, "worst", "", ""),
-        method="dense" if exact is not None else "envelope",
-        reason="",
-        seconds=0.0,
     )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 import convspec as cs
 from convspec import plot
+from convspec.report.known import Enclosed, Exact
 from tests.drawn import legend, made_up, made_up_band, polygons
 
 
@@ -24,21 +25,12 @@ def headless() -> Iterator[None]:
 
 
 def row(name: str, known: cs.Spectrum | cs.Envelope | None) -> cs.LayerReport:
-    exact = known if isinstance(known, cs.Spectrum) else None
-    band = known if isinstance(known, cs.Envelope) else None
-    return cs.LayerReport(
-        name=name,
-        type="Conv2d",
-        calls=1,
-        operator=None,
-        frobenius_norm=None,
-        method="dense",
-        reason="beyond the limits",
-        seconds=0.0,
-        spectrum=exact,
-        envelope=band,
-        norm=None if band is None else cs.Bound(*band.norm, "norm", "", ""),
-    )
+    if known is None:
+        return cs.LayerReport(name, "Conv2d", 1, None, reason="beyond the limits")
+    if isinstance(known, cs.Spectrum):
+        return cs.LayerReport(name, "Conv2d", 1, None, Exact(known))
+    norm = cs.Bound(*known.norm, "norm", "", "")
+    return cs.LayerReport(name, "Conv2d", 1, None, Enclosed(norm, known.shape, known))
 
 
 def report(**layers: cs.Spectrum | cs.Envelope | None) -> cs.ModelReport:

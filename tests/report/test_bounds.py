@@ -100,7 +100,8 @@ def test_every_quantity_is_enclosed(model: nn.Sequential, report: cs.ModelReport
             low, high = row.quantities[name]
             slack = 1e-9 * abs(number) + error
             assert low - slack <= number <= high + slack, (row.name, name)
-            assert found[name] is None
+            assert found[f"{name}_kind"] == "enclosure"
+            assert float(found[name]) in (low, high)
             assert float(found[f"{name}_lower"]) == low
             assert float(found[f"{name}_upper"]) == high
         low, high = row.norm.lower, row.norm.upper
@@ -142,7 +143,10 @@ def test_exact_rows_have_numbers_and_a_norm_within_their_error(
         found = row.to_dict()
         for name in NAMES:
             assert found[name] is not None
-            assert found[f"{name}_lower"] is found[f"{name}_upper"] is None
+            known = row.known.readings[name]
+            if known.kind == "exact":
+                assert found[f"{name}_lower"] <= found[name] <= found[f"{name}_upper"]
+            assert (found[name], found[f"{name}_kind"]) == (known.value, known.kind)
 
 
 def test_bounds_survive_json_and_csv(report: cs.ModelReport, tmp_path: Path) -> None:
@@ -153,8 +157,8 @@ def test_bounds_survive_json_and_csv(report: cs.ModelReport, tmp_path: Path) -> 
     header = (tmp_path / "layers.csv").read_text().splitlines()[0].split(",")
     for name in NAMES:
         place = header.index(name)
-        ends = [f"{name}_lower", f"{name}_upper"]
-        assert header[place + 1 : place + 3] == ends
+        rest = [f"{name}_lower", f"{name}_upper", f"{name}_kind"]
+        assert header[place + 1 : place + 4] == rest
     assert not any("quantiles" in name for name in header)
 
 
@@ -162,7 +166,12 @@ def test_data_frames_have_columns_of_bounds(report: cs.ModelReport) -> None:
     pytest.importorskip("pandas")
     frame = report.to_dataframe()
     assert (frame["norm_lower"] <= frame["norm_upper"]).all()
-    assert frame["norm"].isna().all()
+    assert (frame["norm"] == frame["norm_lower"]).all()  # attained
+    assert (frame["smallest"] == frame["smallest_upper"]).all()
+    for name in NAMES:
+        numbers = [name, f"{name}_lower", f"{name}_upper"]
+        assert all(np.issubdtype(frame[key].dtype, np.number) for key in numbers)
+        assert set(frame[f"{name}_kind"]) == {"enclosure"}
     assert frame["rank_lower"].tolist() == [row.envelope.rank()[0] for row in report]
 
 
@@ -227,7 +236,10 @@ class TestLeftOut:
         assert 0.999 * norm <= row.norm.lower <= norm
         assert row.norm.upper == pytest.approx(row.frobenius_norm, rel=1e-9)
         assert row.to_dict()["norm_upper"] == row.norm.upper
-        assert row.to_dict()["rank_lower"] is row.quantities["rank"] is None
+        assert row.quantities["rank"] is None
+        found = row.to_dict()
+        assert (found["rank_lower"], found["rank_upper"]) == (0, 81)
+        assert (found["stable_rank_lower"], found["stable_rank_upper"]) == (0, "inf")
 
     def test_nothing_fits_the_memory(self) -> None:
         report = cs.analyze(nn.Conv2d(2, 2, 3, padding=1), (2, 9, 9), max_bytes=1000)

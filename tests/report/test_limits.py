@@ -67,9 +67,8 @@ def test_stand_in_only_where_no_exact_method_is_within_the_limit(
 def test_stand_in_is_labelled_and_kept_apart() -> None:
     report = cs.analyze(model(), SHAPE, max_flops=1_000_000)
     found = report[ZEROS].to_dict()
-    unknown = ["norm", "error", "smallest", "rank", "condition_number", "stable_rank"]
-    assert [found[key] for key in unknown] == [None] * len(unknown)
-    assert found["quantiles"] is None
+    assert found["norm_kind"] == found["rank_kind"] == "enclosure"
+    assert found["error"] is found["quantiles"] is None
     assert found["circular_norm"] == report[ZEROS].circular.norm
     assert found["circular_quantiles"][-1] == report[ZEROS].circular.norm
     text = repr(report)

@@ -14,7 +14,7 @@ from torch import nn
 import convspec as cs
 from convspec.extras import MissingExtra
 from convspec.quantity.aligned import aligned
-from convspec.report.columns import COLUMNS
+from convspec.report.columns import TABLE as COLUMNS
 from convspec.report.terminal import SHORTEST, fitting, print_report
 from tests.html_report import CONTROL, IMAGE, hostile_report
 
@@ -105,7 +105,7 @@ def test_columns_go_by_priority(report: cs.ModelReport, width: int) -> None:
     shown = fitting(report.layers, width)
     gone = [column for column in COLUMNS if column not in shown]
     assert [column for column in COLUMNS if column in shown] == shown
-    assert {column.name for column in shown} >= {"layer", "sigma_1"}
+    assert {column.name for column in shown} >= {"layer", "norm"}
     most = max(column.priority for column in shown)
     assert all(column.priority > most for column in gone)
     assert set(fitting(report.layers, width + 11)) >= set(shown)
@@ -118,7 +118,7 @@ def test_priorities_are_an_order() -> None:
 
 def test_all_columns_where_there_is_room(report: cs.ModelReport) -> None:
     lines = words(printed(report, 300))
-    headings = [column.heading for column in COLUMNS]
+    headings = [column.title for column in COLUMNS]
     assert re.split(r"  +", lines[0].strip()) == headings
     assert not any("Not shown" in line for line in lines)
 
@@ -128,7 +128,7 @@ def test_what_is_left_out_is_named(report: cs.ModelReport) -> None:
     assert "Not shown at this width: " in text
     named = text.split("Not shown at this width: ")[1].split(".")[0].split(", ")
     shown = fitting(report.layers, 60)
-    assert named == [column.name for column in COLUMNS if column not in shown]
+    assert named == [column.heading for column in COLUMNS if column not in shown]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])

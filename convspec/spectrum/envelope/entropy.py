@@ -20,6 +20,7 @@ import math
 import numpy as np
 
 from convspec.arrays import FloatArray
+from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.outward import EPS, prefix_sums
 
 __all__ = ["effective_rank_above", "effective_rank_below"]
@@ -29,7 +30,7 @@ TINY = 1e-300
 
 
 def effective_rank_below(
-    lower: FloatArray, upper: FloatArray, nuclear: tuple[float, float]
+    lower: FloatArray, upper: FloatArray, nuclear: Enclosure
 ) -> float:
     """A lower bound on the effective rank within a band.
 

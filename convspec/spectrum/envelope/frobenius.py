@@ -9,13 +9,14 @@ import numpy as np
 from convspec.arrays import FloatArray
 from convspec.operators import matrix
 from convspec.operators.operator import ConvOperator
+from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.outward import EPS, prefix_sums
 from convspec.rounding import down_nonnegative, up
 
 __all__ = ["frobenius_bounds", "frobenius_norm"]
 
 
-def frobenius_norm(op: ConvOperator) -> tuple[float, float]:
+def frobenius_norm(op: ConvOperator) -> Enclosure:
     """Bounds on ``||A||_F`` of an operator with weights near 1, rounding included.
 
     The form ``<K, K x_1 M_1 ...>`` is a sum of products of the entries of |K|; by the
@@ -30,11 +31,11 @@ def frobenius_norm(op: ConvOperator) -> tuple[float, float]:
     error = terms * EPS * matrix.frobenius_norm(weight.abs(), overlaps) ** 2
     most = square + error
     lower = down_nonnegative(math.sqrt(max(0.0, square - error)))
-    return lower, up(math.sqrt(most)) if most else 0.0
+    return Enclosure(lower, up(math.sqrt(most)) if most else 0.0)
 
 
 def frobenius_bounds(
-    lower: FloatArray, upper: FloatArray, squares: tuple[float, float]
+    lower: FloatArray, upper: FloatArray, squares: Enclosure
 ) -> tuple[FloatArray, FloatArray]:
     """Bounds that follow from a band ``L <= sigma <= U`` and an enclosure of the squares.
 

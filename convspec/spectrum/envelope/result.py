@@ -11,16 +11,14 @@ import numpy.typing as npt
 
 from convspec.arrays import FloatArray, IntArray
 from convspec.isolation import isolated_class
-from convspec.quantity.decimals import rounded_down, rounded_up
+from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.outward import EPS, log_sum, power_norm, total
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.entropy import effective_rank_above, effective_rank_below
 from convspec.spectrum.envelope.extremes import concentrated, even
 from convspec.spectrum.envelope.tighten import Sources, tighter
 
-__all__ = ["Enclosure", "Envelope"]
-
-Enclosure = tuple[float, float]
+__all__ = ["Envelope"]
 
 
 @isolated_class
@@ -28,9 +26,9 @@ Enclosure = tuple[float, float]
 class Envelope:
     """``lower[i] <= sigma_i <= upper[i]`` for every singular value, rounding included.
 
-    Quantities are enclosures (lower, upper), rounded outward, of what the exact spectrum
-    gives: the least and the largest that the bounds and the Frobenius norm allow
-    together.
+    Quantities are enclosures, which unpack as (lower, upper), rounded outward, of what
+    the exact spectrum gives: the least and the largest that the bounds and the Frobenius
+    norm allow together.
 
     Attributes:
         lower: Descending, float64, one for each of the min(m, n) values.
@@ -62,18 +60,18 @@ class Envelope:
     @property
     def norm(self) -> Enclosure:
         """``sigma_1``."""
-        return float(self.lower[0]), float(self.upper[0])
+        return Enclosure(float(self.lower[0]), float(self.upper[0]))
 
     @property
     def smallest(self) -> Enclosure:
         """``sigma_min(m, n)``."""
-        return float(self.lower[-1]), float(self.upper[-1])
+        return Enclosure(float(self.lower[-1]), float(self.upper[-1]))
 
     @property
     def nuclear_norm(self) -> Enclosure:
         """``sum sigma_i``."""
         least, most = total(self._concentrated_below), total(self._even_above)
-        return down_nonnegative(least), up(most)
+        return Enclosure(down_nonnegative(least), up(most))
 
     def schatten(self, p: float) -> Enclosure:
         """The Schatten norm ``(sum sigma_i^p)^(1/p)``, p > 0; the norm for p = inf.
@@ -92,19 +90,15 @@ class Envelope:
         else:
             least = even(self.lower, self.upper, self.frobenius_norm[0], -1)
             most = concentrated(self.lower, self.upper, self.frobenius_norm[1], 1)
-        return power_norm(least, p, -1), power_norm(most, p, 1)
+        return Enclosure(power_norm(least, p, -1), power_norm(most, p, 1))
 
     @property
     def stable_rank(self) -> Enclosure:
         """``||A||_F^2 / sigma_1^2``; 0 for the zero operator."""
-        low, high = self.norm
-        least, most = self.frobenius_norm
-        if high == 0:
-            return 0.0, 0.0
-        lower = _square_below(least, high)
-        upper = up(up(most / low) ** 2) if low > 0 else math.inf
+        if self.norm.upper == 0:
+            return Enclosure(0.0, 0.0)
         # sigma_1 <= ||A||_F <= sqrt(min(m, n)) sigma_1, unless A is zero
-        return max(lower, self._one), min(upper, float(len(self)))
+        return (self.frobenius_norm / self.norm).squared & self._ranks
 
     @property
     def effective_rank(self) -> Enclosure:
@@ -112,42 +106,38 @@ class Envelope:
 
         Source: Roy and Vetterli, "The effective rank", EUSIPCO 2007.
         """
-        if self.norm[1] == 0:
-            return 0.0, 0.0
-        if math.isinf(self.norm[1]):
-            return self._one, float(len(self))
+        if self.norm.upper == 0:
+            return Enclosure(0.0, 0.0)
+        if math.isinf(self.norm.upper):
+            return self._ranks
         above = effective_rank_above(self.lower, self.upper)
-        if not self._one:
-            return 0.0, above
-        least, _ = nuclear = self.nuclear_norm
+        if not self._ranks.lower:
+            return Enclosure(0.0, above)
+        nuclear = self.nuclear_norm
         # Renyi's entropy of order 2 is the smaller one
-        below = _square_below(least, self.frobenius_norm[1])
-        return max(below, effective_rank_below(self.lower, self.upper, nuclear)), above
+        below = (nuclear / self.frobenius_norm).squared.lower
+        below = max(below, effective_rank_below(self.lower, self.upper, nuclear))
+        return Enclosure(below, above)
 
     @property
     def participation_ratio(self) -> Enclosure:
         """``(sum sigma_i^2)^2 / sum sigma_i^4``; 0 for the zero operator."""
-        if self.norm[1] == 0:
-            return 0.0, 0.0
-        (low, high), (least, most) = self.schatten(4), self.frobenius_norm
-        lower = down_nonnegative(_square_below(least, high) ** 2)
-        upper = up(up(up(most / low) ** 2) ** 2) if low > 0 else math.inf
-        return max(lower, self._one), min(upper, float(len(self)))
+        if self.norm.upper == 0:
+            return Enclosure(0.0, 0.0)
+        return (self.frobenius_norm / self.schatten(4)).squared.squared & self._ranks
 
     @property
     def log_volume(self) -> Enclosure:
         """``sum ln sigma_i``; -inf where the last value is, or may be, 0."""
-        return log_sum(self._concentrated_below, -1), log_sum(self._even_above, 1)
+        least, most = self._concentrated_below, self._even_above
+        return Enclosure(log_sum(least, -1), log_sum(most, 1))
 
     @property
     def condition_number(self) -> Enclosure:
         """``sigma_1 / sigma_min(m, n)``; inf where the last value may be 0."""
-        low, high = self.norm
-        least, most = self.smallest
-        if most == 0:
-            return math.inf, math.inf
-        lower = down_nonnegative(low / most) if math.isfinite(most) else 1.0
-        return max(1.0, lower), up(high / least) if least > 0 else math.inf
+        if self.smallest.upper == 0:
+            return Enclosure(math.inf, math.inf)
+        return (self.norm / self.smallest) & Enclosure(1.0, math.inf)
 
     def counting(self, t: npt.ArrayLike) -> tuple[IntArray, IntArray]:
         """How many singular values are at least t; for arrays of t, arrays.
@@ -158,9 +148,7 @@ class Envelope:
         thresholds = np.asarray(t, dtype=np.float64)
         return _at_least(self.lower, thresholds), _at_least(self.upper, thresholds)
 
-    def rank(
-        self, rtol: float | None = None, *, atol: float | None = None
-    ) -> tuple[int, int]:
+    def rank(self, rtol: float | None = None, *, atol: float | None = None) -> Enclosure:
         """Bounds on the number of values above ``max(atol, rtol * sigma_1)``.
 
         Certified for the exact spectrum: the lower bound counts ``lower`` above the
@@ -188,14 +176,14 @@ class Envelope:
         beyond = np.minimum(self.upper, most)  # what the rest could be at most
         needed = concentrated(beyond, self.upper, self.frobenius_norm[0], -1) > most
         fewest = max(int((self.lower > most).sum()), int(needed.sum()))
-        return fewest, int((self.upper > least).sum())
+        return Enclosure(fewest, int((self.upper > least).sum()))
 
     def nullity(
         self, rtol: float | None = None, *, atol: float | None = None
-    ) -> tuple[int, int]:
+    ) -> Enclosure:
         """Bounds on the dimension of the operator's kernel, ``n - rank``."""
         least, most = self.rank(rtol, atol=atol)
-        return self.shape[1] - most, self.shape[1] - least
+        return Enclosure(self.shape[1] - most, self.shape[1] - least)
 
     def tightened(
         self, *, lower: npt.ArrayLike = (), upper: npt.ArrayLike = ()
@@ -254,9 +242,10 @@ class Envelope:
         return even(self.lower, self.upper, self.frobenius_norm[1], 1)
 
     @property
-    def _one(self) -> float:
-        """The least that a rank can be: 1, or 0 if the operator may be zero."""
-        return 1.0 if self.norm[0] > 0 or self.frobenius_norm[0] > 0 else 0.0
+    def _ranks(self) -> Enclosure:
+        """What a rank can be: from 1, or 0 if the operator may be zero, to all values."""
+        zero = self.norm.lower == 0 and self.frobenius_norm.lower == 0
+        return Enclosure(0.0 if zero else 1.0, float(len(self)))
 
     def __len__(self) -> int:
         return len(self.upper)
@@ -268,19 +257,8 @@ class Envelope:
         tori = f" ({done} of {planned} tori)" if done < planned else ""
         return (
             f"<Envelope of {self.shape[0]} x {self.shape[1]}: {len(self)} singular "
-            f"values, norm in {_interval(self.norm)}, last in "
-            f"{_interval(self.smallest)}, by {names}{tori}>"
+            f"values, norm in {self.norm}, last in {self.smallest}, by {names}{tori}>"
         )
-
-
-def _square_below(numerator: float, denominator: float) -> float:
-    """At most ``(numerator / denominator)^2``."""
-    return down_nonnegative(down_nonnegative(numerator / denominator) ** 2)
-
-
-def _interval(ends: Enclosure) -> str:
-    """``[a, b]`` in print, rounded outward."""
-    return f"[{rounded_down(ends[0], 6)}, {rounded_up(ends[1], 6)}]"
 
 
 def _at_least(values: FloatArray, thresholds: FloatArray) -> IntArray:

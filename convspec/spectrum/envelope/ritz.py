@@ -12,6 +12,7 @@ from convspec.arrays import FloatArray
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
 from convspec.operators.scale import normalised
+from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.outward import EPS, scaled_ends
 from convspec.rounding import down, down_nonnegative, gamma, svd_error, up
 from convspec.spectrum.envelope.frobenius import frobenius_norm
@@ -19,7 +20,7 @@ from convspec.spectrum.envelope.frobenius import frobenius_norm
 __all__ = ["norm_bounds", "ritz_bounds"]
 
 
-def norm_bounds(op: ConvOperator, vectors: Tensor | None) -> tuple[float, float]:
+def norm_bounds(op: ConvOperator, vectors: Tensor | None) -> Enclosure:
     """Bounds on ``sigma_1`` of any operator, where an envelope needs too much memory.
 
     From vectors, as below, and by the Frobenius norm.
@@ -30,7 +31,7 @@ def norm_bounds(op: ConvOperator, vectors: Tensor | None) -> tuple[float, float]
     """
     work, exponent = normalised(op, torch.float64)
     lower = 0.0 if vectors is None else float(ritz_bounds(work, vectors)[0])
-    return scaled_ends((lower, frobenius_norm(work)[1]), exponent)
+    return scaled_ends(Enclosure(lower, frobenius_norm(work).upper), exponent)
 
 
 def ritz_bounds(op: ConvOperator, vectors: Tensor) -> FloatArray:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convspec.arrays import FloatArray
+from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.outward import scaled
-from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.frobenius import frobenius_bounds
 
 __all__ = ["Bounds", "Sources", "tighter"]
@@ -24,7 +24,7 @@ def tighter(
     upper: Bounds,
     given: tuple[FloatArray, FloatArray],
     given_source: int,
-    norm: tuple[float, float],
+    norm: Enclosure,
     norm_source: int,
 ) -> tuple[Bounds, Bounds]:
     """A band with bounds on its leading values worked in, and ``||A||_F``; read-only.
@@ -39,13 +39,13 @@ def tighter(
     """
     low = _better(lower, given[0], given_source, -1)
     high = _better(upper, given[1], given_source, 1)
-    if math.isfinite(norm[1]):
-        exponent = math.frexp(norm[1])[1]
-        least, most = (math.ldexp(end, -exponent) for end in norm)
+    if math.isfinite(norm.upper):
+        exponent = math.frexp(norm.upper)[1]
+        near_one = Enclosure(*(math.ldexp(end, -exponent) for end in norm))
         found = frobenius_bounds(
             scaled(low[0], -exponent, 0.0),
             scaled(high[0], -exponent, math.inf),
-            (down_nonnegative(least * least), up(most * most) if most else 0.0),
+            near_one.squared,
         )
         low = _better(low, scaled(found[0], exponent, 0.0), norm_source, -1)
         high = _better(high, scaled(found[1], exponent, math.inf), norm_source, 1)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import convspec as cs
+from convspec.quantity.enclosure import Enclosure
 from convspec.spectrum.envelope.envelope import Envelope, spectral_envelope
 from tests import oracles
 from tests.rounding.test_errors import DIGITS, small_cases, truth
@@ -89,7 +90,7 @@ def known(lower: list[float], upper: list[float], **more: object) -> Envelope:
         "sources": ("trivial",),
         "lower_source": source,
         "upper_source": source,
-        "frobenius_norm": (3.0, 4.5),
+        "frobenius_norm": Enclosure(3.0, 4.5),
         **more,
     }
     return Envelope(**arguments)  # type: ignore[arg-type]
@@ -121,7 +122,7 @@ def test_arithmetic() -> None:
 
 def test_the_frobenius_norm_counts() -> None:
     """sum sigma^2 = 12.25 with sigma in [3, 4] x [1, 2] x [0, 0.5]."""
-    band = known([3.0, 1.0, 0.0], [4.0, 2.0, 0.5], frobenius_norm=(3.5, 3.5))
+    band = known([3.0, 1.0, 0.0], [4.0, 2.0, 0.5], frobenius_norm=Enclosure(3.5, 3.5))
     # least: sqrt(11.25), 1, 0; most: 3, sqrt(3), 0.5
     assert band.nuclear_norm == pytest.approx((11.25**0.5 + 1, 3 + 3**0.5 + 0.5))
     fourth = 3**4 + 3**2 + 0.5**4, 11.25**2 + 1
@@ -150,17 +151,19 @@ def test_ends_are_rounded_outward() -> None:
 
 
 def test_zero_and_infinite_ends() -> None:
-    zero = known([0.0], [0.0], frobenius_norm=(0.0, 0.0))
+    zero = known([0.0], [0.0], frobenius_norm=Enclosure(0.0, 0.0))
     assert zero.condition_number == (math.inf, math.inf)
     assert zero.stable_rank == (0.0, 0.0)
     assert zero.schatten(3) == (0.0, 0.0)
     assert zero.effective_rank == zero.participation_ratio == (0.0, 0.0)
     assert zero.log_volume == (-math.inf, -math.inf)
-    maybe = known([0.0, 0.0], [1.0, 0.5], frobenius_norm=(0.0, 1.0))
+    maybe = known([0.0, 0.0], [1.0, 0.5], frobenius_norm=Enclosure(0.0, 1.0))
     assert maybe.effective_rank == (0.0, 2.0)
     assert maybe.participation_ratio == (0.0, 2.0)
     assert zero.rank() == zero.rank(0) == (0, 0)
-    endless = known([1e308, 0.0], [math.inf, 1e308], frobenius_norm=(1e308, 1.7e308))
+    endless = known(
+        [1e308, 0.0], [math.inf, 1e308], frobenius_norm=Enclosure(1e308, 1.7e308)
+    )
     assert endless.nuclear_norm[1] == math.inf
     assert endless.schatten(3)[1] == math.inf
     assert endless.rank() == (0, 2)

@@ -1,0 +1,68 @@
+"""What a cell of a report can hold, before it is written as text or as LaTeX."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from convspec.quantity.enclosure import Enclosure
+
+__all__ = ["AtMost", "Digits", "Entry", "Geometry", "Label", "sort_key"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A layer's name, and how often it was called."""
+
+    name: str
+    calls: int
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Kernel size, stride and the rest, ``3x3 s2 p1``."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """An upper end that stands for the number."""
+
+    upper: float
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A number of which so many digits are certain."""
+
+    value: float
+    certain: int
+
+
+# words; a number; a shape; two ends; nothing
+Entry = (
+    str | float | tuple[int, ...] | Label | Geometry | AtMost | Digits | Enclosure | None
+)
+
+
+def sort_key(entry: Entry) -> float | str | None:
+    """What cells are sorted by; None where nothing is known.
+
+    Bounds count as their lower end, or their upper one where that is all there is.
+    """
+    if isinstance(entry, Label):
+        return entry.name
+    if isinstance(entry, Geometry):
+        return entry.words
+    if isinstance(entry, tuple):
+        return math.prod(entry)
+    if isinstance(entry, AtMost):
+        return entry.upper
+    if isinstance(entry, Digits):
+        return entry.value
+    if isinstance(entry, Enclosure):
+        if entry.lower > 0:
+            return entry.lower
+        return entry.upper if entry.upper < math.inf else None
+    return entry
