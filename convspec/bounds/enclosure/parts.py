@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.bounds.enclosure.band import BandedGram, BandLayout
+from convspec.bounds.enclosure.band import BandedGram
+from convspec.bounds.enclosure.layout import BandLayout
 from convspec.bounds.enclosure.waves import rational_waves, waves_error
 from convspec.geometry import IntArray
 from convspec.rounding import gamma, up
@@ -237,7 +238,7 @@ class Parts:
             order = torch.arange(len(sums))[:, None, None]
             kernel = [len(axis.source) for axis in self.exact]
             places = self.layout.ordered(order, kernel).reshape(-1)
-            sums = sums[places] * torch.tensor(self.layout.reads).double().sqrt()
+            sums = sums[places] * torch.from_numpy(self.layout.reads).double().sqrt()
         count = math.prod(frobenius.shape) + 8
         return up(float(sums.sum()) * (1 + 2 * gamma(count)), 4)
 
