@@ -11,6 +11,7 @@ from torch import Tensor
 from convspec.bounds.enclosure.parts import Parts
 from convspec.bounds.worst_case.direct import Gram, gram_of
 from convspec.bounds.worst_case.symbol import ReducedSymbol
+from convspec.errors import TooLargeError
 from convspec.geometry import IntArray
 from convspec.parallel import available_cores, parallel_map
 from convspec.rounding.definite import at_most
@@ -65,13 +66,16 @@ class Field:
     merging: float
 
     @classmethod
-    def of(cls, parts: Parts) -> Field | None:
-        """The symbol of parts with no exact axis; None if it is constant."""
+    def of(cls, parts: Parts, max_bytes: int) -> Field | None:
+        """The symbol of parts with no exact axis; None if it is constant or too large."""
         symbol = ReducedSymbol.of(Symbol(parts.coefficients[:, 0], parts.lags))
         if not symbol.dim:
             return None
         merging = max(parts.merging(group) for group in range(symbol.groups))
-        return cls(symbol, gram_of(symbol), merging)
+        try:
+            return cls(symbol, gram_of(symbol, max_bytes), merging)
+        except TooLargeError:
+            return None
 
     @staticmethod
     def setup_flops(parts: Parts) -> float:

@@ -17,6 +17,7 @@ from convspec.bounds.result import Bound
 from convspec.bounds.schur import schur_norm
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.bounds.worst_case.norm import MAX_EVALUATIONS, supremum
+from convspec.errors import TooLargeError
 from convspec.geometry import Axis
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
@@ -158,7 +159,7 @@ def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> N
         rows, columns = search.reduced.block_channels
         each = 40.0 * search.reduced.groups * rows * columns * min(rows, columns)
         evaluations = max(1, min(MAX_EVALUATIONS, int(search.flops / each)))
-        upper = supremum(op, max(rtol, 1e-6), evaluations).upper
+        upper = _supremum(op, max(rtol, 1e-6), evaluations, search.max_bytes)
         search.flops -= each * evaluations
         for group in search.open:
             search.include(group, upper, "the supremum of the symbol")
@@ -178,6 +179,14 @@ def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> N
     tables = [AxisTables.of(*pair) for pair in axes]
     if not any(axis.circular for axis in tables):
         bound_in_pieces(search, found, tables)
+
+
+def _supremum(op: ConvOperator, rtol: float, evaluations: int, max_bytes: int) -> float:
+    """At least the norm, by the supremum of the symbol; inf where that is too large."""
+    try:
+        return supremum(op, rtol, evaluations, max_bytes=max_bytes).upper
+    except TooLargeError:
+        return math.inf
 
 
 def _core(op: ConvOperator, reduced: Reduction) -> ConvOperator:
