@@ -167,18 +167,8 @@ VERBS: dict[str, Callable[[str, int], None]] = {
         name: _of_operator(getattr(cs.bounds, name))
         for name in (
             "schatten",
-            "gram_iteration",
             "gram_iteration_zero",
             "krylov",
-            "lip_bound",
-            "power_iteration",
-            "sampled_symbol",
-            "tensor_norm",
-            "one_inf",
-            "frobenius",
-            "reshaped_kernel",
-            "tsuzuku",
-            "fantastic_four",
         )
     },
 }

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convspec.convolve import product_bytes
 from convspec.limits import require_bytes
 from convspec.operator import ConvOperator
 from convspec.spectrum.result import FloatArray
@@ -69,7 +70,8 @@ def lanczos_rules(
         TooLargeError: If a single probe needs more than ``max_bytes``.
     """
     small, large = sorted(op.shape)
-    each = op.weight.element_size() * ((steps + 4) * small + 4 * large)
+    each = op.weight.element_size() * ((steps + 6) * small + 4 * large)
+    each += 16 * small + product_bytes(op.geometry, op.weight)  # signs, as integers too
     require_bytes(
         f"the Krylov basis of one probe, {steps} vectors of {small:,} numbers,",
         each,
