@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.gram_steps import GramSteps
-from convspec.frequency.grid import Grid
+from convspec.frequency.grid import GRID_BYTES, MADE_OF_BLOCKS, Grid
 from convspec.frequency.waves import symbol_error
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
@@ -44,14 +44,15 @@ def schatten(
     Args:
         op: The operator.
         p: A power of two, at least 2.
-        max_bytes: Limit of what autograd holds, for weights that require gradients.
+        max_bytes: Byte limit of what is held at a time, by autograd too for weights that
+            require gradients.
 
     Source: Berezin, "Convex operator functions", Math. USSR Sbornik 17, 1972; Lieb, "The
     classical limit of quantum spin systems", Commun. Math. Phys. 31, 1973.
 
     Raises:
         ValueError: If p is not a power of two, at least 2.
-        TooLargeError: If differentiating needs more than ``max_bytes``.
+        TooLargeError: If the grid, or differentiating, needs more than ``max_bytes``.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
@@ -83,6 +84,12 @@ def _setting_bound(
     symbol = kernel.symbol(setting.strides)
     sizes = [place.circle or p // 2 * (place.lags - 1) + 1 for place in setting.places]
     steps = [place.step for place in setting.places]
+    points = math.prod(sizes)
+    needed = (
+        GRID_BYTES * points + MADE_OF_BLOCKS * 16 * symbol.coefficients[..., 0].numel()
+    )
+    what = f"the grid of {points} frequencies"
+    require_bytes(what, needed, max_bytes, "take a smaller p")
     grid = Grid.full(sizes, steps, not symbol.coefficients.is_complex())
     halvings = p.bit_length() - 2
     if symbol.coefficients.requires_grad:
@@ -91,7 +98,7 @@ def _setting_bound(
         needed = 16 * len(grid.index) * symbol.groups * held
         what = f"the gradient of a Schatten norm over {len(grid.index)} frequencies"
         require_bytes(what, needed, max_bytes, "take a smaller p")
-    values, bounds = _norms(symbol, grid, halvings)
+    values, bounds = _norms(symbol, grid, halvings, max_bytes)
     weights = torch.as_tensor(grid.weights).double()[:, None]
     share = min(
         math.prod(place.rows for place in setting.places),
@@ -105,10 +112,12 @@ def _setting_bound(
     return value, up(up(above * slack) * setting.factor)
 
 
-def _norms(symbol: Symbol, grid: Grid, halvings: int) -> tuple[Tensor, Tensor]:
+def _norms(
+    symbol: Symbol, grid: Grid, halvings: int, max_bytes: int
+) -> tuple[Tensor, Tensor]:
     """Schatten norms of all blocks as computed and rounded up; (frequencies, groups)."""
     values, bounds = [], []
-    for part in grid.blocks(symbol):
+    for part in grid.blocks(symbol, max_bytes):
         steps = GramSteps(part.flatten(0, 1))
         for _ in range(halvings):
             steps = steps.step()

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from convspec.bounds.layer import Layer, operator_of, own_frequency, symbol_of
 from convspec.bounds.result import Conditioning, WorstCase
+from convspec.frequency.reduced import symbol_bytes
 from convspec.frequency.search.branch_and_bound import Budget
 from convspec.frequency.search.extremes import Extreme, enclose_largest, enclose_smallest
 from convspec.isolation import isolated
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import Padding, shown
 from convspec.operators.geometry import Axis
 from convspec.operators.operator import ConvOperator
@@ -45,6 +47,7 @@ def worst_case_norm(
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
     max_seconds: float = MAX_SECONDS,
+    max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> WorstCase:
     """The supremum of sigma_1 over every input size, enclosed: ``sup_w sigma_1(F(w))``.
 
@@ -86,10 +89,14 @@ def worst_case_norm(
         rtol: Relative gap to stop at.
         max_evaluations: Frequencies to test at most.
         max_seconds: Wall time to stop at, about.
+        max_bytes: Byte limit of what is held at a time. Where the products of all taps
+            do not fit, the symbol is evaluated anew at every frequency; a search whose
+            cells do not ends early.
 
     Raises:
         GeometryError: If the arguments do not go together.
         ValueError: If rtol is not in (0, 1), or a budget not positive.
+        TooLargeError: If a few values of the symbol need more than ``max_bytes``.
         UnsupportedLayer: If the layer is no convolution.
         NotFiniteError: If the weight holds NaN or infinity.
 
@@ -108,7 +115,8 @@ def worst_case_norm(
         padding_mode=padding_mode,
         transposed=transposed,
     )
-    return _bounded(op, every_size, rtol, max_evaluations, max_seconds)
+    budget = _budget(rtol, max_evaluations, max_seconds, max_bytes)
+    return _bounded(op, every_size, rtol, budget)
 
 
 @isolated
@@ -117,6 +125,8 @@ def supremum(
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
     max_seconds: float = MAX_SECONDS,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``sigma_1 <= sqrt(repeats) sup_w sigma_1(F(w))``, the supremum of the symbol F.
 
@@ -137,6 +147,9 @@ def supremum(
         rtol: Relative gap of the supremum to stop at.
         max_evaluations: Frequencies to test at most.
         max_seconds: Wall time to stop at, about.
+        max_bytes: Byte limit of what is held at a time. Where the products of all taps
+            do not fit, the symbol is evaluated anew at every frequency; a search whose
+            cells do not ends early.
 
     Source: branch and bound by Bernstein's inequality for trigonometric polynomials,
     Duffin and Schaeffer, "Some inequalities concerning functions of exponential type",
@@ -145,13 +158,15 @@ def supremum(
 
     Raises:
         ValueError: If rtol is not in (0, 1), or a budget not positive.
+        TooLargeError: If a few values of the symbol need more than ``max_bytes``.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
     >>> round(cs.bounds.supremum(op).upper, 12)
     4.0
     """
-    found = _bounded(op, at_size, rtol, max_evaluations, max_seconds)
+    budget = _budget(rtol, max_evaluations, max_seconds, max_bytes)
+    found = _bounded(op, at_size, rtol, budget)
     words = found.assumptions
     if not found.converged:
         words += f"; ended by its budget at a gap of {found.supremum_gap:.1e}"
@@ -169,6 +184,7 @@ def worst_case_conditioning(
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
     max_seconds: float = MAX_SECONDS,
+    max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Conditioning:
     """The extremes of the symbol's singular values: ``sup sigma_1`` and ``inf sigma_n``.
 
@@ -189,6 +205,7 @@ def worst_case_conditioning(
     Raises:
         GeometryError: If the arguments do not go together.
         ValueError: If rtol is not in (0, 1), or a budget not positive.
+        TooLargeError: If a few values of the symbol need more than ``max_bytes``.
         UnsupportedLayer: If the layer is no convolution.
         NotFiniteError: If the weight holds NaN or infinity.
 
@@ -201,7 +218,8 @@ def worst_case_conditioning(
     op = operator_of(
         layer, stride=stride, dilation=dilation, groups=groups, transposed=transposed
     )
-    budget = _budget(rtol, max_evaluations, max_seconds)
+    budget = _budget(rtol, max_evaluations, max_seconds, max_bytes)
+    _require_symbol(op, max_bytes)
     strided = [True] * len(op.geometry.axes)
     ends = enclose_smallest(symbol_of(op, strided), rtol, budget)
     names = ("supremum of sigma_1", "infimum of sigma_n")
@@ -239,11 +257,10 @@ def _bounded(
     op: ConvOperator,
     repeats_of: Callable[[Axis], Repeats],
     rtol: float,
-    max_evaluations: int,
-    max_seconds: float,
+    budget: Budget,
 ) -> WorstCase:
     """The supremum of the symbol, times what the padding repeats."""
-    budget = _budget(rtol, max_evaluations, max_seconds)
+    _require_symbol(op, budget.max_bytes)
     repeats = [repeats_of(axis) for axis in op.geometry.axes]
     factor = math.sqrt(math.prod(repeat.count for repeat in repeats))
     strided = [True] * len(repeats)
@@ -288,15 +305,25 @@ def _worst_case(
     )
 
 
-def _budget(rtol: float, max_evaluations: int, max_seconds: float) -> Budget:
+def _require_symbol(op: ConvOperator, max_bytes: int) -> None:
+    """Refuse kernels whose symbol alone is too large."""
+    needed = symbol_bytes(op.weight)
+    instead = "take a kernel of fewer channels"
+    require_bytes("the symbol of the kernel", needed, max_bytes, instead)
+
+
+def _budget(
+    rtol: float, max_evaluations: int, max_seconds: float, max_bytes: int
+) -> Budget:
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
     for name, value in (
         ("max_evaluations", max_evaluations),
         ("max_seconds", max_seconds),
+        ("max_bytes", max_bytes),
     ):
         if not value > 0:
             raise ValueError(
                 f"{name} must be positive; got {shown(value)}; inf is no limit"
             )
-    return Budget(max_evaluations, max_seconds)
+    return Budget(max_evaluations, max_seconds, max_bytes)

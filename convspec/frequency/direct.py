@@ -13,16 +13,19 @@ from convspec.frequency.gram import GramPolynomial, group_runs
 from convspec.frequency.rational_waves import WAVE, rational_waves
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.frequency.waves import wave_error, wave_sums, waves
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import require_bytes
 from convspec.rounding.directed import UNIT, gamma, up
 from convspec.rounding.norms import above
 from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW
+from convspec.run.threads import available_cores
 
-__all__ = ["DirectGram", "Gram", "gram_of"]
+__all__ = ["LEAST_CHUNK", "DirectGram", "Gram", "gram_of"]
 
 # beyond so many taps the table of their pairs costs more than it saves
 MANY_LAGS = 64
+# matrices that a search holds at a time, at least, on each core
+LEAST_CHUNK = 4
 
 
 class DirectGram:
@@ -47,11 +50,16 @@ class DirectGram:
         """No bound is known here: inf; (groups,)."""
         return torch.full_like(self.error, math.inf)
 
+    @staticmethod
+    def bytes_of(symbol: ReducedSymbol) -> int:
+        """What one evaluation takes, about."""
+        rows, columns, count = symbol.coefficients.shape[1:]
+        return 16 * (2 * rows * columns + 2 * count + rows**2)
+
     @property
     def bytes_each(self) -> int:
         """What one evaluation takes, about."""
-        rows, columns, count = self._symbol.coefficients.shape[1:]
-        return 16 * (2 * rows * columns + 2 * count + rows**2)
+        return self.bytes_of(self._symbol)
 
     def at(self, groups: Tensor, turns: Tensor, *, single: bool = False) -> Tensor:
         """G of ``groups[k]`` at ``w = 2 pi turns[k]``; see :meth:`GramPolynomial.at`."""
@@ -74,10 +82,16 @@ class DirectGram:
 Gram = GramPolynomial | DirectGram
 
 
-def gram_of(symbol: ReducedSymbol) -> Gram:
-    """The cheaper of the two evaluations."""
-    if len(symbol.lags) > MANY_LAGS:
-        return DirectGram(symbol)
-    if GramPolynomial.bytes_of(symbol) > DEFAULT_MAX_BYTES:
-        return DirectGram(symbol)
-    return GramPolynomial(symbol)
+def gram_of(symbol: ReducedSymbol, max_bytes: int) -> Gram:
+    """The cheaper of the two evaluations, or the one that fits.
+
+    Raises:
+        TooLargeError: If neither does.
+    """
+    many = len(symbol.lags) > MANY_LAGS
+    if not many and GramPolynomial.bytes_of(symbol) <= max_bytes:
+        return GramPolynomial(symbol)
+    needed = available_cores() * LEAST_CHUNK * DirectGram.bytes_of(symbol)
+    what = f"{LEAST_CHUNK} values of the symbol on each core"
+    require_bytes(what, needed, max_bytes, "take a kernel of fewer channels")
+    return DirectGram(symbol)

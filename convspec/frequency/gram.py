@@ -81,10 +81,13 @@ class GramPolynomial:
 
     @staticmethod
     def bytes_of(symbol: ReducedSymbol) -> int:
-        """What the tables take."""
-        half = len(_half_lags(symbol.lags)[0])
-        size = symbol.coefficients.element_size()
-        return 2 * symbol.groups * (1 + 2 * half) * symbol.side**2 * size
+        """What the tables take while they are stacked, and the pairs of their lags."""
+        half = math.prod(2 * int(lag) + 1 for lag in symbol.lags.max(axis=0)) // 2
+        half = min(half, len(symbol.lags) * (len(symbol.lags) - 1) // 2)
+        each = symbol.groups * symbol.side * symbol.coefficients.element_size()
+        pairs = 2 * len(symbol.lags) * symbol.coefficients.shape[2]
+        lags = 64 * len(symbol.lags) ** 2 * (1 + symbol.dim)
+        return each * (2 * (1 + 2 * half) * symbol.side + pairs) + lags
 
     @property
     def bytes_each(self) -> int:

@@ -12,18 +12,23 @@ from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.errors import GeometryError
+from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.arguments import per_axis, shown
 from convspec.operators.symbol import Symbol
 from convspec.rounding import down, up
 from convspec.tori.places import Setting
 
-__all__ = ["Grid", "Samples", "sampling_factor"]
+__all__ = ["GRID_BYTES", "MADE_OF_BLOCKS", "Grid", "Samples", "sampling_factor"]
 
 Samples = int | Sequence[int] | None
 
 # samples per interval between lags, by number of axes: within 0.5, 4 and 27 percent
 SAMPLES_PER_LAG = {1: 16, 2: 8, 3: 4}
 CHUNK_BYTES = 2**26
+# a frequency of a grid while one of each mirrored pair is chosen
+GRID_BYTES = 160
+# matrices of the size of a block that Gram steps hold of it
+MADE_OF_BLOCKS = 8
 
 
 def sampling_factor(lags: int, samples: int) -> float:
@@ -127,10 +132,16 @@ class Grid:
         factor = reduce(lambda a, b: up(a * b) if b > 1 else a, factors, 1.0)
         return cls(index, tuple(sizes), weights, factor)
 
-    def blocks(self, symbol: Symbol) -> Iterator[Tensor]:
-        """F at all frequencies, some at a time: (j, groups, rows, columns)."""
+    def blocks(
+        self, symbol: Symbol, max_bytes: int = DEFAULT_MAX_BYTES
+    ) -> Iterator[Tensor]:
+        """F at all frequencies, some at a time: (j, groups, rows, columns).
+
+        They and what is made of them, a few matrices as large, are to fit ``max_bytes``.
+        """
         rows, columns = symbol.block_shape
-        at_once = max(1, CHUNK_BYTES // (16 * symbol.groups * rows * columns))
+        chunk = min(CHUNK_BYTES, max_bytes // MADE_OF_BLOCKS)
+        at_once = max(1, chunk // (16 * symbol.groups * rows * columns))
         for first in range(0, len(self.index), at_once):
             yield symbol.at_grid(self.index[first : first + at_once], self.sizes)
 

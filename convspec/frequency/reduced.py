@@ -26,7 +26,7 @@ from convspec.operators.symbol import Symbol
 from convspec.rounding.norms import frobenius_above, sum_above
 from convspec.rounding.scaling import scaled
 
-__all__ = ["ReducedSymbol", "layer_symbol"]
+__all__ = ["ReducedSymbol", "layer_symbol", "symbol_bytes"]
 
 
 def layer_symbol(
@@ -47,6 +47,14 @@ def layer_symbol(
         for s, d, k in zip(strides, dilations, kernel, strict=True)
     ]
     return Symbol.of_taps(weight, groups, [np.arange(k) for k in kernel], coprime)
+
+
+def symbol_bytes(weight: Tensor) -> int:
+    """What the symbol of a weight takes, reduced and in double precision, about.
+
+    The weight split into phases, a copy without its gradient, one scaled, its norms.
+    """
+    return 4 * weight.numel() * (16 if weight.is_complex() else 8)
 
 
 @dataclass(frozen=True)

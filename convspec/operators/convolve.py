@@ -5,6 +5,7 @@ Kernels: arguments are trusted. ``weight`` is (c_out, c_in / groups, *kernel).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from convspec.operators.geometry import ConvGeometry
 
-__all__ = ["convolve", "convolve_transpose"]
+__all__ = ["convolve", "convolve_transpose", "product_bytes"]
 
 _CONV: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {
@@ -21,6 +22,21 @@ _CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {
     2: F.conv_transpose2d,
     3: F.conv_transpose3d,
 }
+
+
+def product_bytes(geometry: ConvGeometry, weight: Tensor) -> int:
+    """What a product with one image takes beside the image and the result, at most.
+
+    The image padded or the gradient of that, twice; and, as torch multiplies it in double
+    precision, one group unfolded: each of its outputs with all that it reads.
+    """
+    axes = geometry.axes
+    spans = math.prod(axis.before + axis.size + axis.after for axis in axes)
+    taps = math.prod(axis.kernel for axis in axes)
+    outputs = math.prod(geometry.outputs)
+    unfolded = weight.shape[1] * taps * outputs if taps > 1 else 0
+    results = geometry.c_in * spans + geometry.c_out * outputs
+    return weight.element_size() * (2 * results + unfolded)
 
 
 def convolve(x: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:

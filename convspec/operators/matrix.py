@@ -24,8 +24,18 @@ __all__ = [
     "dense_blocks",
     "dense_matrix",
     "frobenius_norm",
+    "pattern_bytes",
     "sparse_matrix",
 ]
+
+
+# what finding one read of a pattern takes
+READ_BYTES = 72
+
+
+def pattern_bytes(sources: Sequence[IntArray]) -> int:
+    """What finding the positions between two channels takes, at most."""
+    return READ_BYTES * math.prod(source.size for source in sources)
 
 
 @dataclass(frozen=True)

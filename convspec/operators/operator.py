@@ -184,6 +184,10 @@ class ConvOperator(MatrixFree):
             return self.weight.new_zeros(self.shape[0])
         return self.bias.repeat_interleave(math.prod(self.output_shape[1:]))
 
+    @property
+    def _pattern_bytes(self) -> int:
+        return matrix.pattern_bytes([axis.source for axis in self.geometry.axes])
+
     @cached_property
     def _pattern(self) -> matrix.Pattern:
         axes = self.geometry.axes
@@ -199,7 +203,8 @@ class ConvOperator(MatrixFree):
             TooLargeError: If it needs more than ``max_bytes``.
         """
         m, n = self.shape
-        needed = m * n * self.weight.element_size()
+        size = self.weight.element_size()
+        needed = m * n * size + max(self._pattern_bytes, 2 * self.geometry.reads * size)
         require_bytes(f"the dense {m} x {n} matrix", needed, max_bytes, _SMALLER)
         dense = matrix.dense_matrix(self.weight.flatten(2), self._pattern, self.groups)
         return dense.T if self.transposed else dense
@@ -217,7 +222,7 @@ class ConvOperator(MatrixFree):
             weight = weight.float()
         entries = self.geometry.reads
         index = 4 if max(entries, *self.shape) <= np.iinfo(np.int32).max else 8
-        needed = entries * (weight.element_size() + index)
+        needed = entries * (weight.element_size() + index) + self._pattern_bytes
         m, n = self.shape
         require_bytes(
             f"the sparse {m} x {n} matrix ({entries:,} entries)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import per_axis
 
 __all__ = ["Symbol"]
+
+# waves that are held at a time: angles, cosines and sines
+WAVE_BYTES = 2**24
 
 
 @isolated_class
@@ -113,8 +116,9 @@ class Symbol:
                 f"got {tuple(points.shape)}"
             )
         self._guard(len(points), max_bytes)
-        return self._combine(
-            points @ torch.as_tensor(self.lags.T, device=points.device).to(points)
+        lags = torch.as_tensor(self.lags.T, device=points.device).to(points)
+        return self._in_chunks(
+            lambda some: self._combine(points[some] @ lags), len(points)
         )
 
     def grid(
@@ -145,6 +149,11 @@ class Symbol:
 
         Phases are reduced in integers first, so they carry no error from large angles.
         """
+        return self._in_chunks(
+            lambda some: self._at_places(index[some], sizes), len(index)
+        )
+
+    def _at_places(self, index: IntArray, sizes: Sequence[int]) -> Tensor:
         angle = np.zeros((len(index), len(self.lags)))
         for j, size in enumerate(sizes):
             turns = np.multiply.outer(index[:, j], self.lags[:, j]) % size
@@ -152,6 +161,21 @@ class Symbol:
         return self._combine(
             2 * math.pi * torch.as_tensor(angle, device=self.coefficients.device)
         )
+
+    def _in_chunks(self, evaluate: Callable[[slice], Tensor], points: int) -> Tensor:
+        """All values; so many at a time that their waves take a few megabytes."""
+        size = max(1, WAVE_BYTES // (32 * len(self.lags)))
+        if points <= size:
+            return evaluate(slice(None))
+        chunks = (slice(first, first + size) for first in range(0, points, size))
+        if self.coefficients.requires_grad:
+            return torch.cat([evaluate(some) for some in chunks])
+        kind = self.coefficients.dtype.to_complex()
+        shape = points, self.groups, *self.block_shape
+        values = torch.empty(shape, dtype=kind, device=self.coefficients.device)
+        for some in chunks:
+            values[some] = evaluate(some)
+        return values
 
     def _combine(self, angle: Tensor) -> Tensor:
         """sum_q C_q exp(i angle[:, q]): (j, lags) -> (j, groups, rows, columns)."""

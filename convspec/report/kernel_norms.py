@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from convspec.bounds import WorstCase, worst_case_norm
-from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
+from convspec.errors import TooLargeError
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.limits import Limits
@@ -37,12 +36,13 @@ def kernel_norms(op: ConvOperator, limits: Limits) -> KernelNorms:
     reshaped = reshaped_norm(op)
     if limits.worst_case_seconds == 0:
         return KernelNorms(None, reshaped)
-    needed = _search_bytes(op)
-    if needed > limits.max_bytes:
-        words = f"no worst case: {readable_bytes(needed)}, beyond max_bytes"
-        return KernelNorms(None, reshaped, (words,))
-    with torch.no_grad():
-        found = worst_case_norm(op, max_seconds=limits.worst_case_seconds)
+    try:
+        with torch.no_grad():
+            found = worst_case_norm(
+                op, max_seconds=limits.worst_case_seconds, max_bytes=limits.max_bytes
+            )
+    except TooLargeError as error:
+        return KernelNorms(None, reshaped, (f"no worst case: {error}",))
     if found.converged:
         return KernelNorms(found, reshaped)
     words = (
@@ -65,14 +65,3 @@ def reshaped_norm(op: ConvOperator) -> Enclosure:
     wide = torch.complex128 if matrix.is_complex() else torch.float64
     lower, upper = norm_enclosure(matrix.to(wide))
     return Enclosure(float(lower), float(upper))
-
-
-def _search_bytes(op: ConvOperator) -> int:
-    """What the search for the worst case holds, about: Gram matrices of the kernel."""
-    groups = op.geometry.groups
-    rows, columns, *kernel = op.weight.shape
-    strides = [axis.stride for axis in op.geometry.axes]
-    side = min(rows // groups, columns * math.prod(strides))
-    taps = [-(-k // s) for k, s in zip(kernel, strides, strict=True)]
-    table = 16 * groups * side**2 * math.prod(2 * count - 1 for count in taps)
-    return 16 * op.weight.numel() + min(table, DEFAULT_MAX_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,9 @@ from convspec.rounding.closed_form import CLOSED, closed_eigenvalues
 
 __all__ = [
     "CHUNK_BYTES",
+    "block_bytes",
     "block_values",
+    "blocks_at_once",
     "gram_values",
     "numpy_is_faster",
     "root_values",
@@ -26,6 +29,16 @@ __all__ = [
 
 # blocks are decomposed this many bytes at a time, whatever the size of the whole
 CHUNK_BYTES = 2**27
+
+
+def block_bytes(groups: int, block_shape: tuple[int, int]) -> int:
+    """What the blocks of one frequency take: evaluated, decomposed, and a copy."""
+    return 48 * groups * math.prod(block_shape)
+
+
+def blocks_at_once(groups: int, block_shape: tuple[int, int], free: int) -> int:
+    """How many frequencies' blocks to hold at a time, with so many bytes free."""
+    return max(1, min(CHUNK_BYTES, free) // block_bytes(groups, block_shape))
 
 
 def block_values(blocks: Tensor, numpy: bool = False) -> Tensor:

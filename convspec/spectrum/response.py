@@ -15,7 +15,11 @@ from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import per_axis
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.symbol import Symbol
-from convspec.rounding.blocks import CHUNK_BYTES, block_values
+from convspec.rounding.blocks import (
+    block_bytes,
+    block_values,
+    blocks_at_once,
+)
 from convspec.spectrum.fourier.frequencies import conjugate_half
 
 __all__ = ["FrequencyResponse", "frequency_response"]
@@ -140,26 +144,30 @@ def frequency_response(
         grid = GRIDS[symbol.dim]
     sizes = per_axis("grid", grid, symbol.dim, least=1)
     each = symbol.groups * min(symbol.block_shape)
+    needed = (24 * each + 32 * symbol.dim) * math.prod(sizes)
+    needed += block_bytes(symbol.groups, symbol.block_shape)
     require_bytes(
         f"{each} singular values at {math.prod(sizes)} frequencies",
-        24 * each * math.prod(sizes),
+        needed,
         max_bytes,
         "take a smaller grid",
     )
     # where nothing depends on a frequency, one will do
     flat = [bool(span == 0) for span in np.ptp(symbol.lags, axis=0)]
     used = tuple(1 if idle else n for idle, n in zip(flat, sizes, strict=True))
-    values = np.broadcast_to(_centred_values(symbol, used), (*sizes, each))
+    values = np.broadcast_to(
+        _centred_values(symbol, used, max_bytes - needed), (*sizes, each)
+    )
     symmetric = not symbol.coefficients.is_complex()
     return FrequencyResponse(np.ascontiguousarray(values), symmetric)
 
 
-def _centred_values(symbol: Symbol, sizes: tuple[int, ...]) -> FloatArray:
-    """(*sizes, c), with frequencies from -pi on."""
+def _centred_values(symbol: Symbol, sizes: tuple[int, ...], free: int) -> FloatArray:
+    """(*sizes, c), with frequencies from -pi on, in chunks of so many free bytes."""
     each = symbol.groups * min(symbol.block_shape)
     index, _ = conjugate_half(sizes, symbol.coefficients.is_complex())
     values = np.empty((*sizes, each))
-    at_once = max(1, CHUNK_BYTES // (48 * symbol.groups * math.prod(symbol.block_shape)))
+    at_once = blocks_at_once(symbol.groups, symbol.block_shape, free)
     for first in range(0, len(index), at_once):
         chunk = index[first : first + at_once]
         found = block_values(symbol.at_grid(chunk, sizes)).flatten(1).cpu().numpy()

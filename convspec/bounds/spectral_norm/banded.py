@@ -20,106 +20,26 @@ grow with the size (the trace alone: Rump, "Verification of positive definitenes
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from scipy.linalg import blas, lapack
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
-from convspec.arrays import IntArray
-from convspec.operators.matrix import Pattern
+from convspec.bounds.spectral_norm.fill import negative_band
+from convspec.bounds.spectral_norm.layout import BandLayout
 from convspec.rounding import down, gamma, up
 from convspec.rounding.definite import cholesky_error
 from convspec.rounding.directed import UNIT
 from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW
 
-__all__ = ["BandLayout", "BandedGram"]
+__all__ = ["BandedGram"]
 
 # a distance above the computed eigenvalue at which the test is tried next, relative
 MARGINS = (2.0**-36, 2.0**-26, 2.0**-16, 2.0**-9)
-
-
-Pairs = tuple[tuple[int, int, IntArray, IntArray, IntArray], ...]
-
-
-@dataclass(frozen=True)
-class BandLayout:
-    """Where the products of taps go in the band of the Gram matrix on the smaller side.
-
-    Attributes:
-        order: The axes, the longest first; taps are flattened in that order.
-        pixels: Whether the side is that of the pixels, else of the outputs.
-        places: Pixels or outputs.
-        channels: Channels of each.
-        inner: Channels that a product of two taps sums over.
-        pairs: ``(t, u, p, q, counts)``: places p >= q for which ``K_t^H K_u`` (pixels)
-            or ``K_t K_u^H`` (outputs) is added to the block (p, q) so many times.
-        width: Half width b of the band.
-        reads: For each tap the most outputs of which it reads one pixel.
-    """
-
-    order: tuple[int, ...]
-    pixels: bool
-    places: int
-    channels: int
-    inner: int
-    pairs: Pairs
-    width: int
-    reads: tuple[int, ...]
-
-    @classmethod
-    def of(
-        cls, sources: Sequence[IntArray], sizes: Sequence[int], rows: int, columns: int
-    ) -> BandLayout:
-        """The layout of axes ``source[t, o]``, with (rows, columns) channels."""
-        order = tuple(sorted(range(len(sizes)), key=lambda j: -sizes[j]))
-        pattern = Pattern.of([sources[j] for j in order], [sizes[j] for j in order])
-        outputs, inputs = pattern.shape
-        pixels = columns * inputs <= rows * outputs
-        taps = math.prod(len(source) for source in sources)
-        pairs, apart = _shared(pattern, taps, pixels)
-        channels = columns if pixels else rows
-        reads = _most_reads(pattern, taps)
-        places = inputs if pixels else outputs
-        return cls(
-            order,
-            pixels,
-            places,
-            channels,
-            rows if pixels else columns,
-            tuple(pairs),
-            min(channels * (apart + 1), channels * places) - 1,
-            reads,
-        )
-
-    @property
-    def side(self) -> int:
-        """Rows of the Gram matrix."""
-        return self.places * self.channels
-
-    def flops(self, is_complex: bool) -> float:
-        """Estimated operations of one factorisation."""
-        products = 2.0 * len(self.pairs) * self.channels**2 * self.inner
-        factor = self.side * (self.width + 1.0) ** 2
-        return (4 if is_complex else 1) * (factor + products)
-
-    def bytes(self, is_complex: bool) -> int:
-        """Bytes of the band and its factor, and of the places of one pair."""
-        entry = 16 if is_complex else 8
-        most = max((len(pair[2]) for pair in self.pairs), default=0)
-        return 2 * entry * self.side * (self.width + 1) + 32 * most * self.channels**2
-
-    def ordered(self, taps: Tensor, kernel: Sequence[int]) -> Tensor:
-        """Taps (k_1 ... k_d, rows, columns), flat, in the order of the layout."""
-        shaped = taps.reshape(*kernel, *taps.shape[-2:])
-        axes = [len(kernel), len(kernel) + 1]
-        return shaped.permute(*self.order, *axes).flatten(0, len(kernel) - 1)
 
 
 class BandedGram:
@@ -137,8 +57,9 @@ class BandedGram:
     ) -> None:
         self._layout = layout
         self._is_complex = taps.is_complex()
-        self._band = _negative_band(layout, taps)
-        terms = layout.inner + len(layout.pairs) + 4
+        self._band = negative_band(layout, taps)
+        # a product of two taps, how often it counts along each axis, and their sums
+        terms = layout.inner + 2 * len(layout.axes) + layout.sums + 4
         # | |A|^H |A| | is at most size^2, with the sums of taps that coincide
         rounding = up(product_error(2 * terms, self._is_complex) * up(size * size), 2)
         # ||B + D||^2 <= ||B||^2 + 2 ||B|| ||D|| + ||D||^2, and ||B|| <= size
@@ -221,61 +142,3 @@ class BandedGram:
             places = np.arange(side - step)
             dense[places + step, places] = -self._band[: side - step, step]
         return dense
-
-
-def _shared(pattern: Pattern, taps: int, pixels: bool) -> tuple[Pairs, int]:
-    """The pairs of a layout, and how far apart their places are at most.
-
-    One product of a 0/1 matrix with its transpose: its columns are (tap, place), its
-    rows what the two sides share.
-    """
-    rows, columns = pattern.row[pattern.entry], pattern.column[pattern.entry]
-    outputs, inputs = pattern.shape
-    common, place = (rows, columns) if pixels else (columns, rows)
-    count, length = (inputs, outputs) if pixels else (outputs, inputs)
-    ones = np.ones(len(common), dtype=np.int64)
-    reads = sparse.csr_array(
-        (ones, (common, pattern.tap * count + place)), shape=(length, taps * count)
-    )
-    shared = (reads.T @ reads).tocoo()
-    first, second = (np.asarray(x, dtype=np.int64) for x in shared.coords)
-    t, p, u, q = first // count, first % count, second // count, second % count
-    keep = p >= q
-    key = (t * taps + u)[keep]
-    order = np.argsort(key, kind="stable")
-    p, q, counts = p[keep][order], q[keep][order], np.asarray(shared.data)[keep][order]
-    keys, starts = np.unique(key[order], return_index=True)
-    ends = [*starts[1:].tolist(), len(order)]
-    pairs = tuple(
-        (int(k) // taps, int(k) % taps, p[a:b], q[a:b], counts[a:b])
-        for k, a, b in zip(keys, starts.tolist(), ends, strict=True)
-    )
-    return pairs, int((p - q).max(initial=0))
-
-
-def _most_reads(pattern: Pattern, taps: int) -> tuple[int, ...]:
-    """For each tap the most outputs of which it reads one pixel."""
-    columns = pattern.column[pattern.entry]
-    places, counts = np.unique(
-        pattern.tap * pattern.shape[1] + columns, return_counts=True
-    )
-    most = np.zeros(taps, dtype=np.int64)
-    np.maximum.at(most, places // pattern.shape[1], counts)
-    return tuple(most.tolist())
-
-
-def _negative_band(layout: BandLayout, taps: Tensor) -> npt.NDArray[Any]:
-    """-G as ``band[j, i - j]``, its lower half."""
-    width, channels = layout.width + 1, layout.channels
-    kind = np.complex128 if taps.is_complex() else np.float64
-    band = np.zeros((layout.side, width), dtype=kind)
-    flat = band.reshape(-1)
-    row, column = np.indices((channels, channels)).reshape(2, -1)
-    for t, u, p, q, counts in layout.pairs:
-        product = taps[t].mH @ taps[u] if layout.pixels else taps[t] @ taps[u].mH
-        values = np.multiply.outer(-counts.astype(np.float64), product.numpy().ravel())
-        i = np.add.outer(p * channels, row)
-        j = np.add.outer(q * channels, column)
-        lower = i >= j
-        flat[(j * width + (i - j))[lower]] += values[lower]
-    return band

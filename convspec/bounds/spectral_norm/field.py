@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.bounds.spectral_norm.parts import Parts
+from convspec.errors import TooLargeError
 from convspec.frequency.direct import Gram, gram_of
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.operators.symbol import Symbol
@@ -65,13 +66,16 @@ class Field:
     merging: float
 
     @classmethod
-    def of(cls, parts: Parts) -> Field | None:
-        """The symbol of parts with no exact axis; None if it is constant."""
+    def of(cls, parts: Parts, max_bytes: int) -> Field | None:
+        """The symbol of parts with no exact axis; None if it is constant or too large."""
         symbol = ReducedSymbol.of(Symbol(parts.coefficients[:, 0], parts.lags))
         if not symbol.dim:
             return None
         merging = max(parts.merging(group) for group in range(symbol.groups))
-        return cls(symbol, gram_of(symbol), merging)
+        try:
+            return cls(symbol, gram_of(symbol, max_bytes), merging)
+        except TooLargeError:
+            return None
 
     @staticmethod
     def setup_flops(parts: Parts) -> float:

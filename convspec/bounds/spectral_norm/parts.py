@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.bounds.spectral_norm.banded import BandedGram, BandLayout
+from convspec.bounds.spectral_norm.banded import BandedGram
+from convspec.bounds.spectral_norm.layout import BandLayout
 from convspec.frequency.rational_waves import rational_waves, waves_error
 from convspec.rounding import gamma, up
 from convspec.rounding.definite import at_most
@@ -237,9 +238,8 @@ class Parts:
             order = torch.arange(len(sums))[:, None, None]
             kernel = [len(axis.source) for axis in self.exact]
             places = self.layout.ordered(order, kernel).reshape(-1)
-            sums = (
-                sums[places] * torch.tensor(self.layout.reads, dtype=torch.float64).sqrt()
-            )
+            reads = torch.from_numpy(self.layout.reads).to(torch.float64)
+            sums = sums[places] * reads.sqrt()
         count = math.prod(frobenius.shape) + 8
         return up(float(sums.sum()) * (1 + 2 * gamma(count)), 4)
 

@@ -14,6 +14,7 @@ from convspec.bounds.spectral_norm.search import Search, best_relation
 from convspec.bounds.spectral_norm.tori import Tori
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.bounds.worst_case import MAX_EVALUATIONS, supremum
+from convspec.errors import TooLargeError
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.arguments import shown
@@ -160,7 +161,7 @@ def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> N
         rows, columns = search.reduced.block_channels
         each = 40.0 * search.reduced.groups * rows * columns * min(rows, columns)
         evaluations = max(1, min(MAX_EVALUATIONS, int(search.flops / each)))
-        upper = supremum(op, max(rtol, 1e-6), evaluations).upper
+        upper = _supremum(op, max(rtol, 1e-6), evaluations, search.max_bytes)
         search.flops -= each * evaluations
         for group in search.open:
             search.include(group, upper, "the supremum of the symbol")
@@ -180,6 +181,14 @@ def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> N
     tables = [AxisTables.of(*pair) for pair in axes]
     if not any(axis.circular for axis in tables):
         bound_in_pieces(search, found, tables)
+
+
+def _supremum(op: ConvOperator, rtol: float, evaluations: int, max_bytes: int) -> float:
+    """At least the norm, by the supremum of the symbol; inf where that is too large."""
+    try:
+        return supremum(op, rtol, evaluations, max_bytes=max_bytes).upper
+    except TooLargeError:
+        return math.inf
 
 
 def _core(op: ConvOperator, reduced: Reduction) -> ConvOperator:

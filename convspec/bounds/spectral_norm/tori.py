@@ -77,7 +77,7 @@ class Tori:
         setup = Field.setup_flops(self.full)
         if setup <= 0.1 * self.search.flops:
             self.search.flops -= setup
-            self._field = Field.of(self.full)
+            self._field = Field.of(self.full, self.search.max_bytes)
 
     def counted(self) -> bool:
         """Whether Lehmann's bound, or the supremum of the symbol, proves the target."""

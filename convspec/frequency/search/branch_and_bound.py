@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from convspec.frequency.direct import Gram
+from convspec.frequency.direct import LEAST_CHUNK, Gram
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.frequency.search.cells import Cells
 from convspec.frequency.search.cover import first_cover, sample
@@ -32,7 +32,8 @@ THREAD_SIDE = 48
 # up to so much work on a level, cells times the cube of their side, and up to this side
 # one thread is quicker than several that take turns
 ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**25, 128
-LEAST_CHUNK = 4
+# a cell, with what splitting it and finding mirrored ones takes
+CELL_BYTES = 256
 # so many ascents at the start
 CLIMBS = 2
 # a level begins with this many times as many cells as the sample has
@@ -54,6 +55,7 @@ class Budget:
 
     max_evaluations: int
     max_seconds: float
+    max_bytes: int
     evaluations: int = 0
 
     def __post_init__(self) -> None:
@@ -69,6 +71,7 @@ class Budget:
         return (
             self.evaluations + cells <= self.max_evaluations
             and self.seconds + cells * seconds_each <= self.max_seconds
+            and cells * CELL_BYTES <= self.max_bytes
         )
 
 

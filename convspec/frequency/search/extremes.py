@@ -61,7 +61,7 @@ def enclose_smallest(
         return _constant(symbol, reduced, True), _constant(symbol, reduced, False)
     peak, target = _largest(reduced, rtol, budget)
     largest = _extreme(symbol, reduced, peak, peak.value, target)
-    gram = gram_of(reduced)
+    gram = gram_of(reduced, budget.max_bytes)
     found = search(reduced, gram, Smallest.of(gram, rtol, target), budget)
     least = found.peak
     return largest, _extreme(symbol, reduced, least, found.target, least.value)
@@ -69,11 +69,12 @@ def enclose_smallest(
 
 def _largest(reduced: ReducedSymbol, rtol: float, budget: Budget) -> tuple[Peak, float]:
     """The best frequency and an upper bound, both of the scaled symbol."""
-    gram, trivial = gram_of(reduced), float(reduced.spread.max())
+    gram = gram_of(reduced, budget.max_bytes)
+    trivial = float(reduced.spread.max())
     if reduced.side == 1:
         # scalars are cheap: to rounding, unless the maximum is attained along a line
         patience = min(SCALAR_EVALUATIONS, budget.max_evaluations)
-        first = Budget(patience, budget.max_seconds / 2)
+        first = Budget(patience, budget.max_seconds / 2, budget.max_bytes)
         found = search(reduced, gram, Largest.of(gram, SCALAR_RTOL), first)
         budget.evaluations += first.evaluations
         target = min(found.target, trivial)

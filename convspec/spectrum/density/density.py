@@ -20,7 +20,11 @@ from convspec.operators.geometry import ConvGeometry
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.scale import normalised
 from convspec.operators.symbol import Symbol
-from convspec.rounding.blocks import CHUNK_BYTES, block_values
+from convspec.rounding.blocks import (
+    block_bytes,
+    block_values,
+    blocks_at_once,
+)
 from convspec.spectrum.density.boundary import boundary_fraction
 from convspec.spectrum.density.quadrature import lanczos_rules
 from convspec.spectrum.density.result import Density
@@ -139,15 +143,17 @@ def symbol_density(
     symbol = op.with_weight(op.weight.detach()).symbol()
     sizes = _grid(op.geometry, symbol, grid)
     points, each = math.prod(sizes), symbol.groups * min(symbol.block_shape)
+    needed = (32 * each + 32 * symbol.dim) * points
+    needed += block_bytes(symbol.groups, symbol.block_shape)
     require_bytes(
         f"the symbol's {each * points:,} singular values",
-        (32 * each + 32 * symbol.dim) * points,
+        needed,
         max_bytes,
         "take a smaller grid",
     )
     index, multiplicity = conjugate_half(sizes, symbol.coefficients.is_complex())
     values = np.empty((len(index), each))
-    at_once = max(1, CHUNK_BYTES // (48 * symbol.groups * math.prod(symbol.block_shape)))
+    at_once = blocks_at_once(symbol.groups, symbol.block_shape, max_bytes - needed)
     for first in range(0, len(index), at_once):
         chunk = slice(first, first + at_once)
         blocks = symbol.at_grid(index[chunk], sizes)

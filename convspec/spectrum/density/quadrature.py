@@ -30,6 +30,7 @@ from torch import Tensor
 
 from convspec.arrays import FloatArray
 from convspec.limits import require_bytes
+from convspec.operators.convolve import product_bytes
 from convspec.operators.operator import ConvOperator
 
 __all__ = ["Rules", "bidiagonalise", "gauss_rules", "lanczos_rules", "signs"]
@@ -69,7 +70,8 @@ def lanczos_rules(
         TooLargeError: If a single probe needs more than ``max_bytes``.
     """
     small, large = sorted(op.shape)
-    each = op.weight.element_size() * ((steps + 4) * small + 4 * large)
+    each = op.weight.element_size() * ((steps + 6) * small + 4 * large)
+    each += 16 * small + product_bytes(op.geometry, op.weight)  # signs, as integers too
     require_bytes(
         f"the Krylov basis of one probe, {steps} vectors of {small:,} numbers,",
         each,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convspec.krylov.copies import with_copies
 from convspec.krylov.lanczos import thick_restart_lanczos
+from convspec.operators.convolve import product_bytes
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
 from convspec.spectrum.krylov.groups import alike, among_groups, each_once, of_groups
@@ -151,12 +152,17 @@ def _capacity(count: int, block: int, length: int) -> int:
 
 
 def krylov_bytes(op: ConvOperator, count: int) -> int:
-    """Bytes of the basis and the vectors, in double precision at the end."""
+    """Bytes of the basis and the vectors, in double precision at the end.
+
+    And of a product with a block, and of the weight: scaled, flipped, in single precision
+    and as the convolution orders it.
+    """
     side = min(op.shape)
     number = 16 if op.dtype.is_complex else 8
-    return number * (
-        (_capacity(count, count, side) + 4 * count) * side + 4 * count * sum(op.shape)
-    )
+    basis = _capacity(count, count, side) + 4 * count
+    vectors = 4 * count * sum(op.shape)
+    wide = product_bytes(op.geometry, op.weight) * number // op.weight.element_size()
+    return number * (basis * side + vectors + 4 * op.weight.numel()) + BLOCK * wide
 
 
 def _allowed(rtol: float, theta: Tensor) -> Tensor:

@@ -306,7 +306,7 @@ WEIGHTS = {
 def test_what_is_pruned_is_below_the_level(name: str, share: float) -> None:
     """At thousands of frequencies, of which as many as possible near the level."""
     weight, size = WEIGHTS[name]
-    field = Field.of(torus_of(cs.ConvOperator(weight, size, padding=1)))
+    field = Field.of(torus_of(cs.ConvOperator(weight, size, padding=1)), 2**31)
     assert field is not None
     symbol = field.symbol
     turns = nearest_turns(torch.rand(1000, symbol.dim, dtype=torch.float64))
@@ -328,7 +328,7 @@ def test_what_is_pruned_is_below_the_level(name: str, share: float) -> None:
 def test_counts_are_those_of_the_torus(name: str, phases: int) -> None:
     weight, size = WEIGHTS[name]
     parts = torus_of(cs.ConvOperator(weight, size, padding=1), phases)
-    field = Field.of(parts)
+    field = Field.of(parts, 2**31)
     assert field is not None
     grid = field.grid(parts)
     matrices = field.gram.at_grid(

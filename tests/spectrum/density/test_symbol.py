@@ -190,10 +190,10 @@ def test_too_large() -> None:
 
 
 def test_chunks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    from convspec.spectrum.density import density as module
+    from convspec.rounding import blocks
 
     op = operator("groups")
     whole = symbol_density(op, 11)
-    monkeypatch.setattr(module, "CHUNK_BYTES", 48 * 12 * 5)
+    monkeypatch.setattr(blocks, "CHUNK_BYTES", 48 * 12 * 5)
     np.testing.assert_allclose(symbol_density(op, 11).nodes, whole.nodes, rtol=1e-12)
     assert math.isclose(whole.weights.sum(), 1)

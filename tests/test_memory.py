@@ -1,0 +1,59 @@
+"""``max_bytes`` holds: what calls add to the resident memory of a process."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.memory import CASES, VERBS, Job, measure
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="reads the memory of a Linux process"
+)
+
+MIB = 2**20
+ENDS = ("done", "TooLargeError", "NotApplicable", "NotConverged", "Ended")
+# cheap or once at fault: the norm took 22 GiB for 9x9 taps on 256 x 256 pixels
+QUICK = [
+    Job("spectral_norm", "15x15", 2**28),
+    Job("spectral_norm", "sincnet", 2**28),
+    Job("analyze", "15x15", 2**28),
+    Job("analyze", "sincnet", 2**28),
+    Job("worst_case_norm", "3x3 wide", 2**26),
+    Job("to_sparse", "9x9", 2**26),
+    Job("symbol grid", "9x9", 2**26),
+    Job("symbol_density", "1x1", 2**26),
+    Job("schatten", "3x3 circular", 2**26),
+    Job("spectral_density", "3x3 stride 2", 2**26),
+]
+
+
+def check(jobs: list[Job], seconds: int) -> None:
+    found = measure(jobs, seconds)
+    assert [each.job for each in found] == jobs
+    for each in found:
+        assert each.outcome in ENDS, each
+        assert each.added <= each.job.allowed, each
+
+
+def test_added_memory_stays_within_max_bytes() -> None:
+    check(QUICK, 20)
+
+
+def test_what_is_too_large_is_refused_before_it_is_built() -> None:
+    jobs = [
+        Job("to_sparse", "9x9", 2**26),
+        Job("to_dense", "3x3", 2**26),
+        Job("spectrum dense", "3x3", 2**28),
+    ]
+    for each in measure(jobs, 20):
+        assert each.outcome == "TooLargeError", each
+        assert each.added <= 8 * MIB, each
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [2**26, 2**28, 2**31], ids=lambda n: f"{n // MIB} MiB")
+@pytest.mark.parametrize("verb", VERBS)
+def test_added_memory_of_every_verb(verb: str, limit: int) -> None:
+    check([Job(verb, case, limit) for case in CASES], 60)
