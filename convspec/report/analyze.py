@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from convspec.bounds import Bound
-from convspec.errors import NotFiniteError, UnsupportedLayer
+from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.layers import layer_type
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operator import ConvOperator
@@ -123,12 +123,18 @@ def _layer(
     start = time.perf_counter()
     row = partial(LayerReport, name=name, type=layer_type(call.module), calls=call.count)
     try:
+        if call.altered:
+            raise UnsupportedLayer(
+                f"{layer_type(call.module)} must return what its convolution gives; a "
+                "forward hook changes its output; remove the hook, or take "
+                "ConvOperator.from_layer(layer, input_size) for the convolution alone"
+            )
         op = ConvOperator.from_layer(
             call.module, call.input_size, output_size=call.output_size
         )
     except NotFiniteError as error:
         raise NotFiniteError(f"layer {name!r}: {error}") from error
-    except UnsupportedLayer as error:
+    except (UnsupportedLayer, GeometryError) as error:
         return row(
             operator=None,
             frobenius_norm=None,
