@@ -23,6 +23,7 @@ from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
+from convspec.report.opaque import refuse_opaque, within_recursion_limit
 from convspec.report.provenance import provenance
 from convspec.rounding import down, up
 from convspec.spectrum import Spectrum, explain, spectrum
@@ -76,12 +77,14 @@ def analyze(
     Raises:
         TypeError: If the model is no module, or not one of ``input_shape`` and ``inputs``
             is given.
-        UnreadableModel: If the model does not run on the input.
+        UnreadableModel: If the model does not run on the input, or hides its layers, as
+            TorchScript and exported graphs do.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
         ValueError: If phases is not an integer of at least 0, or a limit not a number
             of at least 0.
     """
+    refuse_opaque(model)
     if not isinstance(model, nn.Module):
         raise TypeError(
             f"analyze takes a torch.nn.Module; got {type(model).__name__}; wrap what is "
@@ -93,12 +96,14 @@ def analyze(
         inputs = (inputs,)
     if inputs is None:
         input_shape = plain_shape(input_shape)
-        inputs = example_inputs(model, input_shape)
+        with within_recursion_limit():
+            inputs = example_inputs(model, input_shape)
     limits = Limits(max_flops, max_bytes, phases, envelope_flops, worst_case_seconds)
     shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
     argument = "inputs=..." if input_shape is None else repr(input_shape)
     origin = provenance(model, argument, limits)
-    trace = trace_calls(model, inputs)
+    with within_recursion_limit():
+        trace = trace_calls(model, inputs)
     sizes = Counter(call.name for call in trace.calls)
     rows: list[LayerReport] = []
     norms: dict[nn.Module, KernelNorms] = {}

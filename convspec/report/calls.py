@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from convspec.arguments import is_integer, shown
 from convspec.errors import UnreadableModel, UnsupportedLayer
 from convspec.layers import is_convolution, is_lazy, layer_type
+from convspec.report.opaque import opaque_parts
 
 __all__ = ["Call", "Trace", "example_inputs", "plain_shape", "trace_calls"]
 
@@ -50,7 +51,7 @@ class Trace:
     Attributes:
         calls: In order of the first call.
         unused: Names of convolutions that did not run.
-        notes: Sentences on shared modules and weights.
+        notes: Sentences on parts that are not seen, on shared modules and weights.
     """
 
     calls: list[Call]
@@ -75,6 +76,8 @@ def trace_calls(model: nn.Module, inputs: Sequence[Any]) -> Trace:
     try:
         with _evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
             model(*inputs)
+    except RecursionError:
+        raise
     except Exception as error:
         shapes = [tuple(x.shape) if isinstance(x, Tensor) else type(x) for x in inputs]
         raise UnreadableModel(
@@ -86,7 +89,7 @@ def trace_calls(model: nn.Module, inputs: Sequence[Any]) -> Trace:
             handle.remove()
     called = {module for module, *_ in found}
     unused = [first for module, (first, *_) in names.items() if module not in called]
-    return Trace(list(found.values()), unused, _sharing(names))
+    return Trace(list(found.values()), unused, opaque_parts(model) + _sharing(names))
 
 
 class _Recorder:
@@ -206,10 +209,18 @@ def _spatial_dimensions(module: nn.Module) -> int:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, each module's own mode restored behind."""
-    modes = [(module, module.training) for module in model.modules()]
+    """Evaluation mode, each module's own mode restored behind.
+
+    Exported parts and frozen ones keep the mode that they have.
+    """
+    modules = [m for m in model.modules() if "train" not in vars(m)]
+    modes = [(m, m.training) for m in modules if hasattr(m, "training")]
     try:
-        model.eval()
+        try:
+            model.eval()
+        except NotImplementedError:  # an exported part refuses, before others are reached
+            for module, _ in modes:
+                module.training = False
         yield
     finally:
         for module, mode in modes:
