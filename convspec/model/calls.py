@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
+from torch.utils.hooks import RemovableHandle
 
 from convspec.errors import UnreadableModel, UnsupportedLayer
+from convspec.model.opaque import opaque_parts
 from convspec.operators.arguments import is_integer, shown
 from convspec.operators.layers import is_convolution, is_lazy, layer_type
 
@@ -29,7 +31,8 @@ class Call:
         name: Its first qualified name in the model.
         module: The layer.
         input_size: Spatial size of the input it saw.
-        output_size: Spatial size of what it returned.
+        output_size: Spatial size of what its forward returned.
+        altered: Whether a forward hook made something else of that.
         count: How often it was called with these sizes.
     """
 
@@ -37,6 +40,7 @@ class Call:
     module: nn.Module
     input_size: tuple[int, ...]
     output_size: tuple[int, ...]
+    altered: bool = False
     count: int = 1
 
 
@@ -47,7 +51,7 @@ class Trace:
     Attributes:
         calls: In order of the first call.
         unused: Names of convolutions that did not run.
-        notes: Sentences on shared modules and weights.
+        notes: Sentences on parts that are not seen, on shared modules and weights.
     """
 
     calls: list[Call]
@@ -67,24 +71,13 @@ def trace_calls(model: nn.Module, inputs: Sequence[Any]) -> Trace:
     names = _convolutions(model)
     found: dict[Any, Call] = {}
 
-    def record(
-        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], y: Any
-    ) -> None:
-        images = [x for x in (*args, *kwargs.values(), y) if isinstance(x, Tensor)]
-        if len(images) < 2:  # a layer of its own kind, called on something else
-            return
-        dim = _spatial_dimensions(module)
-        sizes = tuple(images[0].shape[-dim:]), tuple(images[-1].shape[-dim:])
-        key = module, sizes
-        if key in found:
-            found[key].count += 1
-        else:
-            found[key] = Call(names[module][0], module, *sizes)
-
-    handles = [m.register_forward_hook(record, with_kwargs=True) for m in names]
+    record = _Recorder(names, found)
+    handles = [handle for module in names for handle in record.hooks(module)]
     try:
         with _evaluating(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
             model(*inputs)
+    except RecursionError:
+        raise
     except Exception as error:
         shapes = [tuple(x.shape) if isinstance(x, Tensor) else type(x) for x in inputs]
         raise UnreadableModel(
@@ -94,9 +87,52 @@ def trace_calls(model: nn.Module, inputs: Sequence[Any]) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
-    called = {module for module, _ in found}
+    called = {module for module, *_ in found}
     unused = [first for module, (first, *_) in names.items() if module not in called]
-    return Trace(list(found.values()), unused, _sharing(names))
+    return Trace(list(found.values()), unused, opaque_parts(model) + _sharing(names))
+
+
+class _Recorder:
+    """Hooks before and behind those of each layer: what forward gives, and what is left.
+
+    A layer may call itself again within its forward, so results wait on a stack.
+    """
+
+    def __init__(self, names: dict[nn.Module, list[str]], found: dict[Any, Call]) -> None:
+        self._names = names
+        self._found = found
+        self._waiting: list[tuple[Any, int]] = []
+
+    def hooks(self, module: nn.Module) -> list[RemovableHandle]:
+        """Register the first and the last forward hook of a layer."""
+        return [
+            module.register_forward_hook(self._first, prepend=True),
+            module.register_forward_hook(self._last, with_kwargs=True),
+        ]
+
+    def _first(self, module: nn.Module, args: tuple[Any, ...], y: Any) -> None:
+        self._waiting.append((y, _version(y)))
+
+    def _last(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], y: Any
+    ) -> None:
+        own, version = self._waiting.pop()
+        images = [x for x in (*args, *kwargs.values(), own) if isinstance(x, Tensor)]
+        if len(images) < 2:  # a layer of its own kind, called on something else
+            return
+        dim = _spatial_dimensions(module)
+        sizes = tuple(images[0].shape[-dim:]), tuple(images[-1].shape[-dim:])
+        altered = y is not own or _version(own) != version
+        key = module, sizes, altered
+        if key in self._found:
+            self._found[key].count += 1
+        else:
+            self._found[key] = Call(self._names[module][0], module, *sizes, altered)
+
+
+def _version(x: Any) -> int:
+    """How often a tensor was written to, where torch counts it."""
+    return x._version if isinstance(x, Tensor) and not x.is_inference() else 0
 
 
 def example_inputs(model: nn.Module, input_shape: Shape) -> tuple[Tensor, ...]:
@@ -177,10 +213,18 @@ def _spatial_dimensions(module: nn.Module) -> int:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, each module's own mode restored behind."""
-    modes = [(module, module.training) for module in model.modules()]
+    """Evaluation mode, each module's own mode restored behind.
+
+    Exported parts and frozen ones keep the mode that they have.
+    """
+    modules = [m for m in model.modules() if "train" not in vars(m)]
+    modes = [(m, m.training) for m in modules if hasattr(m, "training")]
     try:
-        model.eval()
+        try:
+            model.eval()
+        except NotImplementedError:  # an exported part refuses, before others are reached
+            for module, _ in modes:
+                module.training = False
         yield
     finally:
         for module, mode in modes:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from convspec.errors import NotFiniteError, UnsupportedLayer
+from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.model.calls import Call, example_inputs, plain_shape, trace_calls
+from convspec.model.opaque import refuse_opaque, within_recursion_limit
 from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
 from convspec.report.enclose import circular, enclosed, too_costly
@@ -74,12 +75,14 @@ def analyze(
     Raises:
         TypeError: If the model is no module, or not one of ``input_shape`` and ``inputs``
             is given.
-        UnreadableModel: If the model does not run on the input.
+        UnreadableModel: If the model does not run on the input, or hides its layers, as
+            TorchScript and exported graphs do.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
         ValueError: If phases is not an integer of at least 0, or a limit not a number
             of at least 0.
     """
+    refuse_opaque(model)
     if not isinstance(model, nn.Module):
         raise TypeError(
             f"analyze takes a torch.nn.Module; got {type(model).__name__}; wrap what is "
@@ -91,12 +94,14 @@ def analyze(
         inputs = (inputs,)
     if inputs is None:
         input_shape = plain_shape(input_shape)
-        inputs = example_inputs(model, input_shape)
+        with within_recursion_limit():
+            inputs = example_inputs(model, input_shape)
     limits = Limits(max_flops, max_bytes, phases, envelope_flops, worst_case_seconds)
     shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
     argument = "inputs=..." if input_shape is None else repr(input_shape)
     origin = provenance(model, argument, limits)
-    trace = trace_calls(model, inputs)
+    with within_recursion_limit():
+        trace = trace_calls(model, inputs)
     sizes = Counter(call.name for call in trace.calls)
     rows: list[LayerReport] = []
     norms: dict[nn.Module, KernelNorms] = {}
@@ -121,12 +126,18 @@ def _layer(
     """One row; the norms of its kernel are kept for its other input sizes."""
     start = time.perf_counter()
     try:
+        if call.altered:
+            raise UnsupportedLayer(
+                f"{layer_type(call.module)} must return what its convolution gives; a "
+                "forward hook changes its output; remove the hook, or take "
+                "ConvOperator.from_layer(layer, input_size) for the convolution alone"
+            )
         op = ConvOperator.from_layer(
             call.module, call.input_size, output_size=call.output_size
         )
     except NotFiniteError as error:
         raise NotFiniteError(f"layer {name!r}: {error}") from error
-    except UnsupportedLayer as error:
+    except (UnsupportedLayer, GeometryError) as error:
         kind, seconds = layer_type(call.module), time.perf_counter() - start
         return LayerReport(
             name, kind, call.count, None, reason=str(error), seconds=seconds

@@ -253,6 +253,63 @@ def test_user_hook_that_changes_the_input_is_seen() -> None:
     assert cs.analyze(conv, (1, 5))["Conv1d"].operator.input_shape == (1, 9)
 
 
+def _twice(_: nn.Module, args: Any, y: Tensor) -> None:
+    y.mul_(2)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda _, args, y: y[..., :6],
+        lambda _, args, y: nn.functional.interpolate(y, scale_factor=2),
+        lambda _, args, y: nn.functional.max_pool2d(y, 2),
+        lambda _, args, y: 2 * y,
+        lambda _, args, y: (y, y.mean()),
+        lambda _, args, y: {"image": y},
+        _twice,
+    ],
+    ids=["crops", "enlarges", "pools", "scales", "tuple", "dict", "in place"],
+)
+def test_hooks_that_change_an_output(hook: Any) -> None:
+    """Such a layer is no convolution alone: no values, a reason, and the rest goes on."""
+    model = nn.ModuleDict({"hooked": conv2d(2, 3), "plain": conv2d(2, 1)})
+    model["hooked"].register_forward_hook(hook)
+    model.forward = lambda x: (model["hooked"](x), model["plain"](x))
+    report = cs.analyze(model, (2, 8, 8))
+    assert [row.name for row in report] == ["hooked", "plain"]
+    assert report.unused == ()
+    hooked, plain = report
+    assert (hooked.operator, hooked.spectrum, hooked.norm) == (None, None, None)
+    assert "a forward hook changes its output; remove the hook" in hooked.reason
+    assert report.notes == (f"hooked: {hooked.reason}",)
+    assert plain.operator.output_shape == (1, 8, 8)
+    assert "hooked" in repr(report)
+
+
+def test_hooks_that_look_on_change_nothing() -> None:
+    layer, seen = conv2d(2, 3), []
+    layer.register_forward_hook(lambda _, args, y: seen.append(y.shape))
+    layer.register_forward_hook(lambda _, args, y: y)
+    (row,) = cs.analyze(layer, (2, 8, 8))
+    assert seen == [(1, 3, 8, 8)]
+    assert row.operator.output_shape == (3, 8, 8)
+
+
+def test_a_global_hook_that_crops_ends_nothing() -> None:
+    crop = nn.modules.module.register_module_forward_hook
+    handle = crop(lambda module, args, y: y[..., :6])
+    try:
+        report = cs.analyze(nn.Sequential(conv2d(2, 3)), (2, 8, 8))
+    finally:
+        handle.remove()
+    assert report.layers[0].operator is None
+    assert "output size" in report.notes[0]
+
+
+def conv2d(c_in: int, c_out: int) -> nn.Conv2d:
+    return nn.Conv2d(c_in, c_out, 3, padding=1)
+
+
 # -- inputs -----------------------------------------------------------------------------
 
 

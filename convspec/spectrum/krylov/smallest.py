@@ -17,6 +17,7 @@ from convspec.operators.scale import normalised, scaled_back
 from convspec.spectrum.krylov.groups import MOST_APART, by_kernel, each_once
 from convspec.spectrum.krylov.inverse import InverseGram
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
+from convspec.spectrum.krylov.triples import Triples
 
 __all__ = ["smallest_triples"]
 
@@ -31,6 +32,8 @@ MAX_STEPS = 200
 # of vectors that A shortens to less than this, relative to weights near 1, the rounding
 # of A v is felt in its direction
 SHORT = 1e-4
+# of vectors that are taken off the range of A; most take three
+MAX_SWEEPS = 40
 
 
 def smallest_triples(
@@ -148,7 +151,7 @@ def _by(
         rows = _deflated(inverse, found, ritz.rows[clear.to(ritz.rows.device)])
         rows = torch.nn.functional.normalize(rows, dim=1)
         found = torch.linalg.qr(torch.cat([found, rows]).mH)[0].mH
-    result = _polished(side, wide, inverse, found, count, products)
+    result = _polished(side, wide, inverse, found, count, products, generator)
     met = len(result.values) == count and bool(result.errors.max() <= goal)
     return replace(result, converged=met)
 
@@ -190,6 +193,33 @@ def _without(rows: Tensor, found: Tensor) -> Tensor:
     return rows
 
 
+def _off_range(
+    side: ConvOperator,
+    inverse: InverseGram,
+    others: Tensor,
+    count: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Left vectors of value 0: orthonormal u with A^H u = 0, beside others.
+
+    ``w - A (A^H A + shift)^-1 A^H w`` of random w shortens what belongs to sigma by
+    ``shift / (sigma^2 + shift)``: again, until it shortens nothing any more.
+    """
+    shape = (count, side.shape[0])
+    u = torch.randn(shape, generator=generator, dtype=torch.float64).to(others)
+    least = torch.inf
+    for _ in range(MAX_SWEEPS):
+        u = _without(torch.linalg.qr(_without(u, others).mH)[0].mH, others)
+        back = one_by_one(side.H, u)
+        reached = float(torch.linalg.vector_norm(back))
+        if reached > least / 2:
+            break
+        least = reached
+        u = u - inverse.left(back)
+    null: Tensor = torch.linalg.qr(u.mH)[0].mH
+    return null
+
+
 def _polished(
     side: ConvOperator,
     wide: bool,
@@ -197,6 +227,7 @@ def _polished(
     found: Tensor,
     count: int,
     products: int,
+    generator: torch.Generator,
 ) -> KrylovResult:
     """Singular values of A on the space found, and true residuals of both sides."""
     _, r = torch.linalg.qr(one_by_one(side, found).mH)
@@ -210,19 +241,19 @@ def _polished(
         short = torch.linalg.vector_norm(image, dim=1) < SHORT
         u = torch.where(short[:, None], u, image)
     u = torch.linalg.qr(torch.nn.functional.normalize(u, dim=1).mH)[0].mH
-    y, s, z = torch.linalg.svd(image @ u.mH)  # (v, u): rows of y^H v and z u
-    v, u, image = y.mH @ v, z @ u, y.mH @ image
-    ahead = image - s[:, None] * u
-    back = one_by_one(side.H, u) - s[:, None] * v
-    one, two = (torch.linalg.vector_norm(part, dim=1) for part in (ahead, back))
-    # an eigenvalue of [[0, A], [A^H, 0]] is within sqrt((one^2 + two^2) / 2), positive if
-    # that is less than s; and sigma_min <= ||A v|| <= s + one
-    residual = torch.minimum(torch.hypot(one, two) / 2**0.5, torch.maximum(s, one))
+    triples = Triples.of(side, v, u, image)
+    noise = convolution_error(side)
+    lost = triples.back > 2 * (triples.s + triples.ahead + noise)
+    if lost.any() and inverse.squared:  # A v is rounding alone, and so is its direction
+        u = _off_range(side, inverse, triples.u[~lost], int(lost.sum()), generator)
+        mended = Triples.of(side, triples.v, torch.cat([u, triples.u[~lost]]), None)
+        triples = min(triples, mended, key=lambda some: float(some.residuals.max()))
+    v, u, s = triples.v, triples.u, triples.s
     left, right = (v, u) if wide else (u, v)
     shapes = (side.input_shape, side.output_shape)
     return KrylovResult(
         values=s.cpu().numpy(),
-        errors=(residual + convolution_error(side)).cpu().numpy(),
+        errors=(triples.residuals + noise).cpu().numpy(),
         left=left.reshape(len(s), *shapes[0 if wide else 1]),
         right=right.reshape(len(s), *shapes[1 if wide else 0]),
         converged=True,
