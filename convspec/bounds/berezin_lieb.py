@@ -9,7 +9,6 @@ from torch import Tensor
 
 from convspec.bounds.gram_steps import GramSteps
 from convspec.frequency.grid import GRID_BYTES, MADE_OF_BLOCKS, Grid
-from convspec.frequency.waves import symbol_error
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import is_integer
@@ -19,6 +18,7 @@ from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.rounding import gamma, up
 from convspec.rounding.scaling import root
+from convspec.rounding.waves import symbol_error
 from convspec.tori.places import Setting, settings
 
 __all__ = ["schatten"]

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from convspec.bounds.gram_steps import GramSteps
 from convspec.frequency.grid import Grid, Samples
-from convspec.frequency.waves import symbol_error
 from convspec.isolation import full_precision, isolated
 from convspec.operators.arguments import integer
 from convspec.operators.kernel import ScaledKernel
@@ -17,6 +16,7 @@ from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.rounding import up
+from convspec.rounding.waves import symbol_error
 from convspec.tori.places import settings
 
 __all__ = ["gram_iteration"]

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from convspec.frequency.grid import Grid
-from convspec.frequency.waves import symbol_error
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import integer
@@ -19,6 +18,7 @@ from convspec.quantity.bound import Bound
 from convspec.rounding import gamma, up
 from convspec.rounding.products import product_error
 from convspec.rounding.scaling import root
+from convspec.rounding.waves import symbol_error
 from convspec.tori.places import Setting, unrepeated_settings
 
 __all__ = ["gram_iteration_zero"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
 from convspec.operators.arguments import shown
 from convspec.operators.kernel import ScaledKernel
+from convspec.operators.lags import lag_differences
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
@@ -98,10 +98,7 @@ def _autocorrelation(symbol: Symbol) -> tuple[IntArray, Tensor]:
     Returns:
         The lags q, (j, d), and the coefficients, (groups, rows, j).
     """
-    difference = symbol.lags[None, :, :] - symbol.lags[:, None, :]  # [t, u] = u - t
-    lags, place = np.unique(
-        difference.reshape(-1, symbol.dim), axis=0, return_inverse=True
-    )
+    lags, place = lag_differences(symbol.lags)
     folded = symbol.coefficients
     products = torch.einsum("grct,grcu->grtu", folded.conj(), folded).flatten(2)
     sums = products.new_zeros((*products.shape[:2], len(lags)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from convspec.frequency.grid import Grid, Samples
-from convspec.frequency.waves import symbol_error
 from convspec.isolation import isolated
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.rounding import up
 from convspec.rounding.largest import Largest, norm
+from convspec.rounding.waves import symbol_error
 from convspec.tori.places import settings
 
 __all__ = ["sampled_symbol"]

@@ -10,14 +10,20 @@ from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.frequency.gram import GramPolynomial, group_runs
-from convspec.frequency.rational_waves import WAVE, rational_waves
 from convspec.frequency.reduced import ReducedSymbol
-from convspec.frequency.waves import wave_error, wave_sums, waves
 from convspec.limits import require_bytes
-from convspec.rounding.directed import UNIT, gamma, up
+from convspec.rounding.directed import UNIT, up
 from convspec.rounding.norms import above
 from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW
+from convspec.rounding.waves import (
+    RATIONAL,
+    rational_waves,
+    sum_factor,
+    wave_error,
+    wave_sums,
+    waves,
+)
 from convspec.run.threads import available_cores
 
 __all__ = ["LEAST_CHUNK", "DirectGram", "Gram", "gram_of"]
@@ -39,10 +45,9 @@ class DirectGram:
         self.side = symbol.side
         self._symbol = symbol
         columns, count = symbol.coefficients.shape[2:]
-        terms = (2 if symbol.is_complex else 1) * count
-        # of F, see symbol_ball, and of the product: 2 ||F|| dF + dF^2 + g ||F||_F^2
-        wave = max(wave_error(symbol.lags), WAVE)
-        first = up(up(math.sqrt(2)) * gamma(terms + wave + 4))
+        # of F, and of the product: 2 ||F|| dF + dF^2 + g ||F||_F^2
+        wave = max(wave_error(symbol.lags), RATIONAL)
+        first = sum_factor(count, symbol.is_complex, wave)
         factor = up(2 * first + 2 * product_error(columns, True), 4)
         self.error = above(factor * above(symbol.spread**2), 8 * UNIT) + UNDERFLOW
 

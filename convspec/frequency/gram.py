@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.frequency.rational_waves import WAVE, rational_waves
 from convspec.frequency.reduced import ReducedSymbol
-from convspec.frequency.waves import wave_error, waves
+from convspec.operators.lags import lag_differences, leading_sign
 from convspec.rounding.directed import UNIT, gamma, up
 from convspec.rounding.norms import above, norm_above, sum_above
 from convspec.rounding.scaling import UNDERFLOW
+from convspec.rounding.waves import RATIONAL, rational_waves, wave_error, waves
 
 __all__ = ["GramPolynomial", "group_runs"]
 
@@ -53,9 +53,9 @@ class GramPolynomial:
         self._even = torch.stack(even, 1).reshape(shape)
         self._odd = torch.stack(odd, 1).reshape(shape)
         count = C.shape[-1]
-        # a real sum over pairs of lags and columns, then one over lags; see symbol_ball
+        # a real sum over pairs of lags and columns, then one over lags; see sum_factor
         inner = (1 if self.real else 2) * C.shape[2] * count
-        terms = inner + 2 * len(self.lags) + max(wave_error(self.lags), WAVE) + 8
+        terms = inner + 2 * len(self.lags) + max(wave_error(self.lags), RATIONAL) + 8
         factor = up(up(math.sqrt(2)) * gamma(terms))
         self.error = above(factor * above(symbol.spread**2), 4 * UNIT) + UNDERFLOW
 
@@ -172,14 +172,12 @@ def _product(C: Tensor, plus: IntArray, minus: IntArray) -> Tensor:
 
 def _half_lags(lags: IntArray) -> tuple[IntArray, list[tuple[IntArray, IntArray]]]:
     """One of each pair {q, -q} of differences, and the pairs of lags that make it."""
-    plus, minus = (index.reshape(-1) for index in np.indices((len(lags), len(lags))))
-    differences = lags[plus] - lags[minus]
-    leading = np.zeros(len(plus), dtype=np.int64)  # the first entry that is not 0
-    for column in differences.T[::-1]:
-        leading = np.where(column != 0, column, leading)
-    plus, minus = plus[leading > 0], minus[leading > 0]
-    keys, which = np.unique(differences[leading > 0], axis=0, return_inverse=True)
+    differences, which = lag_differences(lags)
+    minus, plus = (index.reshape(-1) for index in np.indices(which.shape))
     order = np.argsort(which.reshape(-1), kind="stable")
-    ends = np.cumsum(np.bincount(which.reshape(-1), minlength=len(keys)))[:-1]
+    ends = np.cumsum(np.bincount(which.reshape(-1)))[:-1]
     pairs = zip(np.split(plus[order], ends), np.split(minus[order], ends), strict=True)
-    return keys, list(pairs) if len(keys) else []
+    half = leading_sign(differences) > 0
+    return differences[half], [
+        pair for pair, kept in zip(pairs, half, strict=True) if kept
+    ]

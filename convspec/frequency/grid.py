@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.errors import GeometryError
+from convspec.frequency.conjugate import one_of_each_pair
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.arguments import per_axis, shown
 from convspec.operators.symbol import Symbol
@@ -123,11 +124,7 @@ class Grid:
         index = np.stack([part.reshape(-1) for part in grid], axis=-1).astype(np.int64)
         weights = np.ones(len(index), dtype=np.int64)
         if real:  # F(-w) is the conjugate of F(w): one of the two is enough
-            flat = np.ravel_multi_index(tuple(index.T), tuple(sizes))
-            mirrored = np.ravel_multi_index(tuple((-index % sizes).T), tuple(sizes))
-            keep = flat <= mirrored
-            weights = np.where(flat == mirrored, 1, 2)[keep]
-            index = index[keep]
+            index, weights = one_of_each_pair(index, index, -index % sizes, sizes)
         factors = map(sampling_factor, lags, samples)
         factor = reduce(lambda a, b: up(a * b) if b > 1 else a, factors, 1.0)
         return cls(index, tuple(sizes), weights, factor)

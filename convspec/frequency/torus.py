@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
+from convspec.operators.lags import leading_sign
 from convspec.operators.symbol import Symbol
+from convspec.rounding.waves import rational_waves
 
-__all__ = ["TorusBlocks", "roots_of_unity"]
+__all__ = ["TorusBlocks"]
 
 
 class TorusBlocks:
@@ -33,7 +35,7 @@ class TorusBlocks:
         self.block_shape = symbol.block_shape
         # twice the lags about the middle, integers; of q and -q one is kept
         twice = 2 * symbol.lags - symbol.lags.min(axis=0) - symbol.lags.max(axis=0)
-        self._sign = _leading_sign(twice)
+        self._sign = leading_sign(twice)
         self._kept, which = np.unique(
             twice * np.where(self._sign < 0, -1, 1)[:, None], axis=0, return_inverse=True
         )
@@ -57,8 +59,8 @@ class TorusBlocks:
     def _waves(self) -> list[npt.NDArray[np.complex128]]:
         """Per axis a table of the factors whose product is ``exp(i <q, w>)``."""
         return [
-            roots_of_unity(np.multiply.outer(np.arange(size), self._kept[:, j]), 2 * size)
-            for j, size in enumerate(self.shape)
+            rational_waves(kept[:, None], np.arange(size)[:, None], (2 * size,)).numpy()
+            for kept, size in zip(self._kept.T, self.shape, strict=True)
         ]
 
     @property
@@ -85,17 +87,3 @@ class TorusBlocks:
             even, odd = self._table[: len(self._kept)], self._table[len(self._kept) :]
             blocks = torch.complex(cosine @ even, sine @ odd)
         return blocks.reshape(len(index), self.groups, *self.block_shape).to(self.dtype)
-
-
-def roots_of_unity(turns: IntArray, order: int) -> npt.NDArray[np.complex128]:
-    """``exp(2 pi i turns / order)``, the turns reduced in integers first."""
-    roots: npt.NDArray[np.complex128] = np.exp(2j * np.pi * (turns % order) / order)
-    return roots
-
-
-def _leading_sign(rows: IntArray) -> IntArray:
-    """The sign of the first number of each row that is not 0; 0 for rows of zeros."""
-    sign = np.zeros(len(rows), dtype=np.int64)
-    for column in rows.T:
-        sign = np.where(sign == 0, np.sign(column), sign)
-    return sign

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.frequency.torus import roots_of_unity
+from convspec.operators.lags import lag_differences
 from convspec.operators.symbol import Symbol
 from convspec.rounding.blocks import root_values
+from convspec.rounding.waves import rational_waves
 
 __all__ = ["PAIRS", "TorusGram"]
 
@@ -51,7 +52,7 @@ class TorusGram:
         if rows < columns:
             coefficients = coefficients.transpose(1, 2)
         factors = coefficients.permute(0, 3, 2, 1)  # (groups, taps, small, large)
-        lags, pairs = _differences(symbol.lags)
+        lags, pairs = lag_differences(symbol.lags)
         gram, cut = _correlate(factors, pairs, len(lags))
         half = lags[:, -1] >= 0
         lags, gram = lags[half], gram[torch.as_tensor(half, device=gram.device)]
@@ -122,15 +123,14 @@ class TorusGram:
         device = self._table.device
         wave = np.ones((len(fronts), len(self._front)), dtype=np.complex128)
         for j, size in enumerate(self.shape[:-1]):
-            turns = np.multiply.outer(fronts[:, j], self._front[:, j])
-            wave *= roots_of_unity(turns, size)
+            wave *= rational_waves(self._front[:, [j]], fronts[:, [j]], (size,)).numpy()
         sums = torch.as_tensor(wave, device=device) @ self._table
         sums = sums.reshape(len(fronts), len(self._last), *self._block)
         # exp(i a) X + exp(-i a) X^H = cos(a) (X + X^H) + sin(a) i (X - X^H)
         mirrored = sums.mH
         pair = torch.cat((sums + mirrored, 1j * (sums - mirrored)), dim=1)
-        last = roots_of_unity(np.multiply.outer(ends, self._last), self.shape[-1])
-        waves = torch.as_tensor(np.hstack((last.real, last.imag)), device=device)
+        last = rational_waves(self._last[:, None], ends[:, None], self.shape[-1:])
+        waves = torch.cat((last.real, last.imag), dim=1).to(device)
         parts = waves @ torch.view_as_real(pair).flatten(2)
         shape = (len(fronts), len(ends), *self._block, 2)
         return torch.view_as_complex(parts.reshape(shape))
@@ -142,17 +142,6 @@ def _distinct(numbers: IntArray, size: int) -> tuple[IntArray, IntArray]:
     present[numbers] = True
     place = np.cumsum(present) - 1
     return np.flatnonzero(present), place[numbers]
-
-
-def _differences(lags: IntArray) -> tuple[IntArray, IntArray]:
-    """The differences of two lags, sorted, and which one ``lags[t] - lags[p]`` is."""
-    difference = lags[None, :, :] - lags[:, None, :]  # [p, t]
-    low, high = difference.min(axis=(0, 1)), difference.max(axis=(0, 1))
-    sizes = tuple(high - low + 1)
-    flat = np.ravel_multi_index(tuple((difference - low).reshape(-1, len(low)).T), sizes)
-    found, which = np.unique(flat, return_inverse=True)
-    each = np.stack(np.unravel_index(found, sizes), axis=1) + low
-    return each, which.reshape(len(lags), len(lags))
 
 
 def _correlate(

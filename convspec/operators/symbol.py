@@ -15,6 +15,8 @@ from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import per_axis
+from convspec.operators.lags import lag_differences
+from convspec.rounding.waves import rational_waves, wave_sums
 
 __all__ = ["Symbol"]
 
@@ -118,7 +120,7 @@ class Symbol:
         self._guard(len(points), max_bytes)
         lags = torch.as_tensor(self.lags.T, device=points.device).to(points)
         return self._in_chunks(
-            lambda some: self._combine(points[some] @ lags), len(points)
+            lambda some: self._sums(_waves(points[some] @ lags)), len(points)
         )
 
     def grid(
@@ -154,13 +156,8 @@ class Symbol:
         )
 
     def _at_places(self, index: IntArray, sizes: Sequence[int]) -> Tensor:
-        angle = np.zeros((len(index), len(self.lags)))
-        for j, size in enumerate(sizes):
-            turns = np.multiply.outer(index[:, j], self.lags[:, j]) % size
-            angle += turns / size
-        return self._combine(
-            2 * math.pi * torch.as_tensor(angle, device=self.coefficients.device)
-        )
+        wave = rational_waves(self.lags, index, sizes)
+        return self._sums(wave.to(self.coefficients.device))
 
     def _in_chunks(self, evaluate: Callable[[slice], Tensor], points: int) -> Tensor:
         """All values; so many at a time that their waves take a few megabytes."""
@@ -177,16 +174,11 @@ class Symbol:
             values[some] = evaluate(some)
         return values
 
-    def _combine(self, angle: Tensor) -> Tensor:
-        """sum_q C_q exp(i angle[:, q]): (j, lags) -> (j, groups, rows, columns)."""
-        coefficients = self.coefficients.flatten(0, 2).T  # (lags, groups*rows*columns)
-        shape = (len(angle), self.groups, *self.block_shape)
-        if coefficients.is_complex():
-            wave = torch.polar(torch.ones_like(angle), angle).to(coefficients)
-            return (wave @ coefficients).reshape(shape)
-        real = angle.cos().to(coefficients) @ coefficients
-        imaginary = angle.sin().to(coefficients) @ coefficients
-        return torch.complex(real, imaginary).reshape(shape)
+    def _sums(self, wave: Tensor) -> Tensor:
+        """``sum_q C_q wave[j, q]``: (j, lags) -> (j, groups, rows, columns)."""
+        flat = self.coefficients.flatten(0, 1)  # (groups * rows, columns, lags)
+        values = wave_sums(flat, wave.to(flat.dtype.to_complex()))
+        return values.reshape(len(wave), self.groups, *self.block_shape)
 
     def _guard(self, points: int, max_bytes: int) -> None:
         needed = 16 * points * self.groups * math.prod(self.block_shape)
@@ -214,11 +206,7 @@ class Symbol:
         Raises:
             TooLargeError: If its coefficients need more than ``max_bytes``.
         """
-        difference = self.lags[None, :, :] - self.lags[:, None, :]  # [p, q] = q - p
-        lags, which = np.unique(
-            difference.reshape(-1, self.dim), axis=0, return_inverse=True
-        )
-        which = which.reshape(len(self.lags), len(self.lags))
+        lags, which = lag_differences(self.lags)
         columns = self.block_shape[1]
         shape = (self.groups, columns, columns, len(lags))
         needed = math.prod(shape) * self.coefficients.element_size()
@@ -236,3 +224,7 @@ class Symbol:
         rows, columns = self.block_shape
         blocks = f"{self.groups} blocks of " if self.groups > 1 else ""
         return f"<Symbol in {self.dim} frequencies: {blocks}{rows} x {columns}>"
+
+
+def _waves(angle: Tensor) -> Tensor:
+    return torch.complex(angle.cos(), angle.sin())

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from convspec.arrays import FloatArray
+from convspec.frequency.conjugate import conjugate_half
 from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import per_axis
@@ -20,7 +21,6 @@ from convspec.rounding.blocks import (
     block_values,
     blocks_at_once,
 )
-from convspec.spectrum.fourier.frequencies import conjugate_half
 
 __all__ = ["FrequencyResponse", "frequency_response"]
 

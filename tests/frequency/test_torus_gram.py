@@ -10,14 +10,14 @@ from torch import Tensor
 
 import convspec as cs
 from convspec.frequency import torus_gram as gram
+from convspec.frequency.conjugate import conjugate_half
 from convspec.frequency.torus import TorusBlocks
 from convspec.frequency.torus_gram import TorusGram
-from convspec.frequency.waves import symbol_error
 from convspec.operators.reduce import Reduction
 from convspec.operators.symbol import Symbol
 from convspec.rounding import svd_error
+from convspec.rounding.waves import symbol_error
 from convspec.spectrum.fourier import values
-from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.spectrum.fourier.values import decomposed, fourier_values
 from tests.gaussian import gaussian
 

@@ -24,12 +24,12 @@ from torch import Tensor
 from convspec.arrays import IntArray
 from convspec.bounds.spectral_norm.banded import BandedGram
 from convspec.bounds.spectral_norm.layout import BandLayout
-from convspec.frequency.rational_waves import rational_waves, waves_error
 from convspec.rounding import gamma, up
 from convspec.rounding.definite import at_most
 from convspec.rounding.directed import UNIT
 from convspec.rounding.norms import above, below, frobenius_above
 from convspec.rounding.products import gram_matrix
+from convspec.rounding.waves import RATIONAL, rational_waves, sum_factor
 from convspec.spectrum.envelope.torus import Torus, torus_frequencies
 from convspec.tori.tables import Relation
 
@@ -248,7 +248,7 @@ class Parts:
         if not self.grid:
             return 0.0
         lags = self.coefficients.shape[-1]
-        factor = waves_error(lags, self.coefficients.is_complex())
+        factor = sum_factor(lags, self.coefficients.is_complex(), RATIONAL)
         return up(up(factor * self.size(group)) + self.merging(group))
 
     def merging(self, group: int) -> float:

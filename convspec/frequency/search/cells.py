@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convspec.frequency.waves import TURN, nearest_turns
 from convspec.rounding.directed import up
+from convspec.rounding.waves import TURN, nearest_turns
 
 __all__ = ["MANY_CELLS", "Cells"]
 

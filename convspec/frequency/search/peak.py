@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from convspec.frequency.reduced import ReducedSymbol
-from convspec.frequency.waves import nearest_turns, symbol_ball, symbol_values, waves
 from convspec.krylov.estimates import largest_pair
 from convspec.rounding.svd import length_above, length_below
+from convspec.rounding.waves import nearest_turns, symbol_ball, symbol_values, waves
 
 __all__ = ["FINE", "MAX_STEPS", "Peak", "climb"]
 

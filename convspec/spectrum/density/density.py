@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from convspec.arrays import FloatArray
+from convspec.frequency.conjugate import conjugate_half
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import integer, per_axis
@@ -28,7 +29,6 @@ from convspec.rounding.blocks import (
 from convspec.spectrum.density.boundary import boundary_fraction
 from convspec.spectrum.density.quadrature import lanczos_rules
 from convspec.spectrum.density.result import Density
-from convspec.spectrum.fourier.frequencies import conjugate_half
 
 __all__ = ["spectral_density", "symbol_density"]
 

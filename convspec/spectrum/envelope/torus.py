@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray, IntArray
+from convspec.frequency.conjugate import one_of_each_pair
 from convspec.frequency.torus import TorusBlocks
-from convspec.frequency.waves import symbol_error
 from convspec.operators.symbol import Symbol
 from convspec.rounding import svd_error
+from convspec.rounding.waves import symbol_error
 from convspec.spectrum.fourier.cost import blocks_bytes, blocks_flops
 from convspec.spectrum.fourier.values import decomposed
 
@@ -173,7 +174,5 @@ def torus_frequencies(
     if _all(turns, is_complex):
         return places, grid, np.full(cells, repeats, dtype=np.int64)
     mirrored = (-places % sizes - shifts) // parts
-    there = np.ravel_multi_index(tuple(mirrored.T), shape)
-    here = np.arange(cells)
-    keep = here <= there
-    return places[keep], grid, repeats * np.where(here == there, 1, 2)[keep]
+    kept, times = one_of_each_pair(places, index, mirrored, shape)
+    return kept, grid, repeats * times

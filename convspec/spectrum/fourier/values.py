@@ -18,9 +18,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from convspec.arrays import FloatArray, IntArray
+from convspec.frequency.conjugate import conjugate_half
 from convspec.frequency.torus import TorusBlocks
 from convspec.frequency.torus_gram import TorusGram
-from convspec.frequency.waves import symbol_error
 from convspec.operators.arguments import shown
 from convspec.operators.reduce import Reduction
 from convspec.rounding import svd_error
@@ -30,6 +30,7 @@ from convspec.rounding.blocks import (
     numpy_is_faster,
     thin_values,
 )
+from convspec.rounding.waves import symbol_error
 from convspec.run.threads import one_thread, parallel_map
 from convspec.spectrum.fourier.cost import (
     THIN,
@@ -37,7 +38,7 @@ from convspec.spectrum.fourier.cost import (
     frequencies_at_once,
     is_thin,
 )
-from convspec.spectrum.fourier.frequencies import conjugate_half, torus_shape
+from convspec.spectrum.fourier.frequencies import torus_shape
 
 __all__ = ["ACCURACIES", "decomposed", "fourier_values", "frequency_values"]
 
@@ -98,7 +99,7 @@ def decomposed(
     Returns:
         (j, groups * min(r, c)), descending in each group, and a bound on the error of
         each, but for what evaluating the blocks errs by
-        (:func:`convspec.frequency.waves.symbol_error`): together they bound the distance
+        (:func:`convspec.rounding.waves.symbol_error`): together they bound the distance
         from the exact values.
     """
     small, large = sorted(blocks.block_shape)

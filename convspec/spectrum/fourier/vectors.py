@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray, IntArray
+from convspec.frequency.conjugate import conjugate_half
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reduce import Reduction
 from convspec.spectrum.fourier.axis_basis import Atoms, AxisBasis
-from convspec.spectrum.fourier.frequencies import conjugate_half, torus_shape
+from convspec.spectrum.fourier.frequencies import torus_shape
 from convspec.spectrum.fourier.values import frequency_values
 
 __all__ = ["fourier_vectors"]

@@ -23,10 +23,10 @@ from convspec.bounds.spectral_norm.lower import _energy
 from convspec.bounds.spectral_norm.parts import Parts, Wrap
 from convspec.bounds.spectral_norm.prune import prune
 from convspec.bounds.spectral_norm.search import best_relation
-from convspec.frequency.waves import nearest_turns, symbol_ball
 from convspec.operators.product_error import convolution_error
 from convspec.operators.reduce import Reduction
 from convspec.rounding import svd_error, verified_singular_values
+from convspec.rounding.waves import nearest_turns, symbol_ball
 from convspec.tori.relations import relations
 from tests import geometries
 from tests.cases import Case

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.frequency.waves import symbol_error
+from convspec.frequency.conjugate import conjugate_half
 from convspec.operators.symbol import Symbol
-from convspec.spectrum.fourier.frequencies import conjugate_half
+from convspec.rounding.waves import symbol_error
 from tests import oracles
 from tests.gaussian import gaussian
 

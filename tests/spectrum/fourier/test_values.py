@@ -13,17 +13,18 @@ from hypothesis import given, settings
 from torch import Tensor
 
 import convspec as cs
+from convspec.frequency.conjugate import conjugate_half
 from convspec.frequency.torus import TorusBlocks
-from convspec.frequency.waves import symbol_error
 from convspec.operators.reduce import Reduction
 from convspec.operators.symbol import Symbol
 from convspec.rounding import blocks, svd_error
 from convspec.rounding.blocks import block_values, gram_values, thin_values
+from convspec.rounding.waves import symbol_error
 from convspec.run import threads as parallel
 from convspec.spectrum.fourier import cost
 from convspec.spectrum.fourier import values as fourier
 from convspec.spectrum.fourier.cost import fourier_bytes
-from convspec.spectrum.fourier.frequencies import conjugate_half, fourier_obstacle
+from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import fourier_values
 from tests import geometries, oracles
 from tests.cases import Case

@@ -10,7 +10,7 @@ import torch
 from convspec.frequency.direct import DirectGram
 from convspec.frequency.gram import GramPolynomial
 from convspec.frequency.reduced import ReducedSymbol, layer_symbol
-from convspec.frequency.waves import TURN, nearest_turns, symbol_ball, wave_error, waves
+from convspec.rounding.waves import TURN, nearest_turns, symbol_ball, wave_error, waves
 from tests import exact
 
 UNIT = 2.0**-53

@@ -1,13 +1,17 @@
-"""The symbol at given frequencies, as the centre and the radius of a ball.
+"""Waves ``exp(i <q, w>)``, sums ``F(w) = sum_q C_q exp(i <q, w>)``, and their errors.
 
-Frequencies are given in turns, ``w = 2 pi x``, with x a multiple of 2^-32: such x, their
-integer combinations ``<q, x>`` and the fractions of a turn left of these are exact in
-float64. What remains are cosines and sines of angles within [-pi, pi].
+What a wave is off by depends on how its phase is known. Of *dyadic* frequencies,
+``w = 2 pi x`` with x a multiple of 2^-32, integer combinations ``<q, x>`` and the
+fractions of a turn left of these are exact in float64; of *rational* ones,
+``w = 2 pi j / N``, phases are reduced in integers and rounded in one division. What
+remains are cosines and sines of angles within [-pi, pi], off by some units of 2^-53:
+:func:`wave_error` and :data:`RATIONAL`. All sums share one error, :func:`sum_factor`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,8 +23,11 @@ from convspec.rounding.norms import above, frobenius_above
 from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = [
+    "RATIONAL",
     "TURN",
     "nearest_turns",
+    "rational_waves",
+    "sum_factor",
     "symbol_ball",
     "symbol_error",
     "symbol_values",
@@ -37,6 +44,11 @@ TURN = 2.0**-32
 ONE_AXIS = 12
 # (a + ib)(c + id) of two such waves is off by 2 sqrt(2) times that and 2 u per part
 TWO_AXES, THREE_AXES = 40, 76
+# at rational frequencies one division more, and two products with 2 pi: the angle is off
+# by less than 10 u
+RATIONAL = 16
+# products of such waves, one for each of 1, 2, 3 axes, as TWO_AXES and THREE_AXES
+RATIONAL_AXES = (RATIONAL, 54, 104)
 # from so many lags on, the waves of each axis are multiplied
 MANY_LAGS = 64
 
@@ -98,6 +110,45 @@ def _factors(lags: IntArray) -> list[list[int]]:
     return [axes] if len(lags) < MANY_LAGS or not axes else [[axis] for axis in axes]
 
 
+def rational_waves(lags: IntArray, index: IntArray, grid: Sequence[int]) -> Tensor:
+    """``exp(i <q, 2 pi j / N>)`` for rows j of index; each part off by RATIONAL u.
+
+    Args:
+        lags: (lags, d).
+        index: (j, d).
+        grid: (N_1, ..., N_d), whose least common multiple is below 2^50.
+
+    Returns:
+        (j, lags), complex128.
+    """
+    turn = math.lcm(*grid)
+    phase = np.zeros((len(index), len(lags)), dtype=np.int64)
+    for j, size in enumerate(grid):
+        steps = np.multiply.outer(index[:, j] % size, lags[:, j] % size) % size
+        phase += steps * (turn // size)
+    phase %= turn
+    phase = np.where(2 * phase > turn, phase - turn, phase)
+    angle = torch.as_tensor(2 * math.pi * (phase / turn))
+    return torch.complex(angle.cos(), angle.sin())
+
+
+def sum_factor(count: int, is_complex: bool, wave: int) -> float:
+    """G with ``|fl(F) - F| <= g sum_q |C_q|`` entry by entry, for sums over so many lags.
+
+    Each part of an entry is a real sum of ``count`` products, or of twice as many for
+    complex C, one factor of each off by ``wave`` u. Of these, real C sees one of cosine
+    and sine in either part, complex C both: ``|a| + |b| <= sqrt(2) |a + ib|``. The two
+    parts together are off by at most sqrt(2) times one.
+
+    Args:
+        count: Number of lags.
+        is_complex: Whether C is.
+        wave: By how many u cosines and sines are off.
+    """
+    parts = 2 if is_complex else 1
+    return up(up(math.sqrt(2)) * gamma(parts * (count + wave) + 4), 2)
+
+
 def symbol_values(coefficients: Tensor, lags: IntArray, turns: Tensor) -> Tensor:
     """``F(2 pi x) = sum_q C_q exp(2 pi i <q, x>)``, (j, rows, columns).
 
@@ -122,9 +173,7 @@ def symbol_ball(
 ) -> tuple[Tensor, Tensor]:
     """``F(2 pi x) = sum_q C_q exp(2 pi i <q, x>)`` and a bound on its error.
 
-    Each part of an entry is a real sum over lags whose cosines are off by some w u, so
-    ``|fl(F) - F| <= sqrt(2) gamma_{lags + w + 4} sum_q |C_q|`` entrywise, twice as many
-    terms for complex C; its 2-norm is at most that times ``sum_q ||C_q||_F``.
+    The error has a 2-norm of at most :func:`sum_factor` times ``sum_q ||C_q||_F``.
 
     Args:
         coefficients: (rows, columns, lags), entries of size at most 1.
@@ -136,8 +185,7 @@ def symbol_ball(
         each.
     """
     count = coefficients.shape[-1]
-    terms = (2 if coefficients.is_complex() else 1) * count
-    factor = up(up(math.sqrt(2)) * gamma(terms + wave_error(lags) + 4))
+    factor = sum_factor(count, coefficients.is_complex(), wave_error(lags))
     spread = above(frobenius_above(coefficients.permute(2, 0, 1)).sum(), gamma(count))
     error = above(factor * spread, 4 * UNIT) + UNDERFLOW
     return symbol_values(coefficients, lags, turns), error
@@ -146,16 +194,19 @@ def symbol_ball(
 def symbol_error(weight: Tensor, eps: float = 2 * UNIT) -> float:
     """Bound on the norm error of ``F(w) = sum_t K_t exp(i <t, w>)`` evaluated on a grid.
 
-    Entrywise ``|fl(F) - F| <= (taps + phase) eps sum_t |K_t|``: the angle ``2 pi sum_j
-    turns_j / N_j`` carries at most (d + 2) roundings of a number below 2 pi d, its
-    sine and cosine one each, and the sum over taps (taps + 1). The norm of the error is
-    at most the Frobenius norm of ``sum_t |K_t|`` times that.
+    Entrywise :func:`sum_factor` times ``sum_t |K_t|``, with waves at rational frequencies
+    or products of one for each axis; the norm of the error is at most the Frobenius norm
+    of that.
+
+    Args:
+        weight: (rows, columns, *taps).
+        eps: Machine epsilon of the values, rounded from float64.
     """
-    dim = weight.ndim - 2
     taps = math.prod(weight.shape[2:])
     spread = weight.detach().abs().reshape(*weight.shape[:2], taps).sum(dim=2)
-    phase = 2 * math.pi * max(dim, 1) * (dim + 2) + 4
-    return (taps + phase) * eps * _length(spread)
+    wave = RATIONAL_AXES[max(weight.ndim - 3, 0)]
+    factor = sum_factor(taps, weight.is_complex(), wave) * max(1.0, eps / (2 * UNIT))
+    return factor * _length(spread)
 
 
 def _length(values: Tensor) -> float:
