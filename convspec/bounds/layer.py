@@ -11,7 +11,6 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from convspec.errors import GeometryError
-from convspec.frequency.reduced import layer_symbol
 from convspec.operators.arguments import is_integer, kernel_size, per_axis
 from convspec.operators.layers import read_layer
 from convspec.operators.operator import ConvOperator
@@ -57,12 +56,11 @@ def operator_of(layer: Layer, **given: Any) -> ConvOperator:
 
 def symbol_of(op: ConvOperator, with_stride: list[bool]) -> Symbol:
     """The symbol of fewest lags, with the stride of some of the axes."""
-    axes = op.geometry.axes
-    strides = [
-        axis.stride if keep else 1 for axis, keep in zip(axes, with_stride, strict=True)
+    phases = [
+        axis.phases if keep else 1
+        for axis, keep in zip(op.geometry.axes, with_stride, strict=True)
     ]
-    dilations = [axis.dilation for axis in axes]
-    return layer_symbol(op.weight, op.geometry.groups, strides, dilations)
+    return Symbol.of_kernel(op.weight, op.groups, phases)
 
 
 def own_frequency(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from convspec.bounds.layer import Layer, operator_of, own_frequency, symbol_of
@@ -14,11 +14,13 @@ from convspec.frequency.search.extremes import Extreme, enclose_largest, enclose
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.arguments import Padding, shown
-from convspec.operators.geometry import Axis
+from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
-from convspec.rounding.directed import down, up
-from convspec.tori.padding import Repeats, at_size, conditions, every_size
+from convspec.quantity.enclosure import Enclosure
+from convspec.rounding.directed import up
+from convspec.tori.every_size import conditions, every_size
+from convspec.tori.places import settings
 
 __all__ = [
     "supremum",
@@ -116,7 +118,7 @@ def worst_case_norm(
         transposed=transposed,
     )
     budget = _budget(rtol, max_evaluations, max_seconds, max_bytes)
-    return _bounded(op, every_size, rtol, budget)
+    return _every_size(op, rtol, budget)
 
 
 @isolated
@@ -133,8 +135,9 @@ def supremum(
     It is that of :func:`worst_case_norm`, over all real frequencies w, with the padding's
     factor at this input size. ``repeats`` is 1 with zero padding of any amount and with
     circular padding that keeps the size; reflect and replicate padding count how often a
-    pixel is shown at most, and more circular padding how often a row occurs. Where a
-    circular stride does not divide the size, F is the symbol without stride.
+    pixel is shown at most, and more circular padding how often a row or a pixel occurs.
+    Where a circular stride s does not divide the size n, F is the symbol with stride
+    gcd(s, n), or with s on an endless line, whichever bound is less.
     ``assumptions`` says which of these it is, and at which gap, if a budget ended the
     search: the bound holds all the same.
 
@@ -166,11 +169,20 @@ def supremum(
     4.0
     """
     budget = _budget(rtol, max_evaluations, max_seconds, max_bytes)
-    found = _bounded(op, at_size, rtol, budget)
-    words = found.assumptions
-    if not found.converged:
-        words += f"; ended by its budget at a gap of {found.supremum_gap:.1e}"
-    return Bound(0.0, found.upper, "supremum", words, REFERENCE, value=found.value)
+    kernel = ScaledKernel.of(op)
+    _require_symbol(op, max_bytes)
+    best, value, words = math.inf, kernel.weight.real.sum(), ""
+    for setting in settings(kernel.axes):
+        found = enclose_largest(kernel.symbol(setting.strides), rtol, budget)
+        upper = up(found.upper * setting.factor)
+        if upper < best:
+            best, value, words = upper, found.value * setting.factor, setting.words
+            gap = Enclosure(found.lower, found.upper).gap
+    if gap > rtol:
+        words += f"; ended by its budget at a gap of {gap:.1e}"
+    return kernel.bound(
+        "supremum", upper=best, value=value, assumptions=words, reference=REFERENCE
+    )
 
 
 @isolated
@@ -243,25 +255,15 @@ def worst_case_conditioning(
 
 def _ratio(largest: Bound, smallest: Bound, what: str) -> Bound:
     """The condition number; of zero weights it is anything from 1."""
-    lower, upper = 1.0, math.inf
-    if smallest.upper > 0:
-        lower = max(1.0, down(largest.lower / smallest.upper))
-    elif largest.lower > 0:
-        lower = math.inf
-    if smallest.lower > 0:
-        upper = max(1.0, up(largest.upper / smallest.lower))
+    lower, upper = (largest / smallest) & Enclosure(1.0, math.inf)
     return Bound(lower, upper, "supremum of the condition number", what, REFERENCE)
 
 
-def _bounded(
-    op: ConvOperator,
-    repeats_of: Callable[[Axis], Repeats],
-    rtol: float,
-    budget: Budget,
-) -> WorstCase:
+def _every_size(op: ConvOperator, rtol: float, budget: Budget) -> WorstCase:
     """The supremum of the symbol, times what the padding repeats."""
     _require_symbol(op, budget.max_bytes)
-    repeats = [repeats_of(axis) for axis in op.geometry.axes]
+    axes = op.geometry.axes
+    repeats = [every_size(axis) for axis in axes]
     factor = math.sqrt(math.prod(repeat.count for repeat in repeats))
     strided = [True] * len(repeats)
     exact = enclose_largest(symbol_of(op, strided), rtol, budget)
@@ -272,7 +274,7 @@ def _bounded(
     return _worst_case(
         replace(upper, frequency=own_frequency(op, strided, upper.frequency)),
         "worst_case_norm",
-        conditions(op.geometry.axes, repeats_of),
+        conditions(axes),
         rtol,
         budget,
         exact.lower,

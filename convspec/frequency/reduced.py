@@ -14,7 +14,6 @@ nothing depends is dropped.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,27 +25,7 @@ from convspec.operators.symbol import Symbol
 from convspec.rounding.norms import frobenius_above, sum_above
 from convspec.rounding.scaling import scaled
 
-__all__ = ["ReducedSymbol", "layer_symbol", "symbol_bytes"]
-
-
-def layer_symbol(
-    weight: Tensor, groups: int, strides: Sequence[int], dilations: Sequence[int]
-) -> Symbol:
-    """The polyphase symbol with the fewest lags; differentiable.
-
-    Args:
-        weight: (C_out, C_in / groups, *kernel).
-        groups: Number of groups.
-        strides: Stride per axis.
-        dilations: Dilation per axis.
-    """
-    kernel = weight.shape[2:]
-    # with a stride beyond the kernel every tap is a phase of its own
-    coprime = [
-        min(s // math.gcd(s, d), k)
-        for s, d, k in zip(strides, dilations, kernel, strict=True)
-    ]
-    return Symbol.of_taps(weight, groups, [np.arange(k) for k in kernel], coprime)
+__all__ = ["ReducedSymbol", "symbol_bytes"]
 
 
 def symbol_bytes(weight: Tensor) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ __all__ = ["PADDING_MODES", "Axis", "shared_reads"]
 
 
 # torch's padding mode -> NumPy's name for the same extension of a line of pixels
-PADDING_MODES = {
+PADDING_MODES: dict[str, Any] = {
     "zeros": "constant",
     "circular": "wrap",
     "reflect": "reflect",
@@ -50,6 +52,11 @@ class Axis:
         """Pixels spanned by the kernel, d (k - 1) + 1."""
         return self.dilation * (self.kernel - 1) + 1
 
+    @property
+    def phases(self) -> int:
+        """Pixels per output that taps can read: ``s / gcd(s, d)``."""
+        return self.stride // math.gcd(self.stride, self.dilation)
+
     @cached_property
     def padded(self) -> IntArray:
         """The pixel each padded position shows, -1 for a zero; (before + n + after,)."""
@@ -57,11 +64,8 @@ class Axis:
         width = (self.before, self.after)
         if self.mode == "zeros":
             return np.pad(pixels, width, constant_values=-1)
-        if self.mode == "circular":
-            return np.pad(pixels, width, mode="wrap")
-        if self.mode == "reflect":
-            return np.pad(pixels, width, mode="reflect")
-        return np.pad(pixels, width, mode="edge")
+        shown: IntArray = np.pad(pixels, width, mode=PADDING_MODES[self.mode])
+        return shown
 
     @cached_property
     def source(self) -> IntArray:

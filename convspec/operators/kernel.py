@@ -109,8 +109,7 @@ class ScaledKernel:
 
         Dilation is left out: it permutes frequencies.
         """
-        offsets = [np.arange(taps, dtype=np.int64) for taps in self.taps]
-        return Symbol.of_taps(self.weight, self.groups, offsets, strides)
+        return Symbol.of_kernel(self.weight, self.groups, strides)
 
     def bound(
         self,

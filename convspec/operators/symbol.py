@@ -75,6 +75,22 @@ class Symbol:
         shape = (groups, c_out // groups, c * phases, count)
         return cls(split.reshape(shape), lags.astype(np.int64))
 
+    @classmethod
+    def of_kernel(cls, weight: Tensor, groups: int, strides: Sequence[int]) -> Symbol:
+        """The symbol with the fewest lags, ``ceil(k / stride)``; differentiable.
+
+        Dilation is left out: it permutes frequencies, once strides share no factor with
+        it. With a stride beyond the kernel every tap is a phase of its own.
+
+        Args:
+            weight: (C_out, C_in / groups, *kernel).
+            groups: Number of groups.
+            strides: Phases per axis, coprime to the dilation.
+        """
+        taps = weight.shape[2:]
+        phases = [min(s, k) for s, k in zip(strides, taps, strict=True)]
+        return cls.of_taps(weight, groups, [np.arange(k) for k in taps], phases)
+
     @property
     def dim(self) -> int:
         """Number of frequency variables d."""

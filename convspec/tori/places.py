@@ -79,7 +79,7 @@ class Place:
         positions, pixels = read.positions[live], read.source[live]
         shown, first = np.unique(positions, return_index=True)
         most = _most_common(pixels[first])
-        stride = axis.stride // math.gcd(axis.stride, axis.dilation)
+        stride = axis.phases
         shows = "no pixel twice" if most == 1 else f"a pixel at up to {most} positions"
         zero = axis.mode == "zeros"
         return cls(

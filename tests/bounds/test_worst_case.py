@@ -13,7 +13,7 @@ from torch import Tensor
 
 import convspec as cs
 from convspec.bounds import supremum
-from convspec.frequency.reduced import layer_symbol
+from convspec.operators.symbol import Symbol
 from tests import oracles
 from tests.companion import companion_supremum
 from tests.gaussian import gaussian
@@ -128,13 +128,13 @@ def test_agrees_with_the_pencil_on_one_axis(seed: int) -> None:
     dtype = torch.complex128 if seed % 3 == 0 else torch.float64
     weight = gaussian(seed, groups * rows, columns, taps, dtype=dtype)
     bound = cs.worst_case_norm(weight, stride=stride, groups=groups, rtol=1e-11)
-    known = companion_supremum(layer_symbol(weight, groups, (stride,), (1,)))
+    known = companion_supremum(Symbol.of_kernel(weight, groups, (stride,)))
     assert bound.lower * (1 - 1e-12) <= known <= bound.upper * (1 + 1e-12)
     assert bound.gap <= 1e-10
 
 
 def test_the_pencil_is_for_one_axis() -> None:
-    symbol = layer_symbol(torch.ones(1, 1, 2, 2), 1, (1, 1), (1, 1))
+    symbol = Symbol.of_kernel(torch.ones(1, 1, 2, 2), 1, (1, 1))
     with pytest.raises(cs.NotApplicable, match="symbol in one frequency"):
         companion_supremum(symbol)
 
@@ -371,3 +371,14 @@ def test_weights_too_large_for_a_norm() -> None:
 def test_narrow_weights_are_taken_exactly(dtype: torch.dtype) -> None:
     weight = gaussian(0, 3, 2, 3).to(dtype)
     assert_same(cs.worst_case_norm(weight), cs.worst_case_norm(weight.double()))
+
+
+def test_a_stride_that_does_not_divide_may_keep_its_symbol() -> None:
+    """[1, 1] with stride 4 on 6 pixels: outputs that share no pixel have norm sqrt 2."""
+    op = cs.ConvOperator(
+        torch.ones(1, 1, 2), 6, stride=4, padding=((1, 0),), padding_mode="circular"
+    )
+    truth = np.linalg.norm(op.to_dense().numpy(), 2)
+    assert truth == pytest.approx(2**0.5, rel=1e-6)
+    assert supremum(op).upper == pytest.approx(2**0.5, rel=1e-12)
+    assert supremum(op).upper <= cs.bounds.sampled_symbol(op).upper * (1 + 1e-12)

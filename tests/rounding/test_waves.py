@@ -9,7 +9,8 @@ import torch
 
 from convspec.frequency.direct import DirectGram
 from convspec.frequency.gram import GramPolynomial
-from convspec.frequency.reduced import ReducedSymbol, layer_symbol
+from convspec.frequency.reduced import ReducedSymbol
+from convspec.operators.symbol import Symbol
 from convspec.rounding.waves import TURN, nearest_turns, symbol_ball, wave_error, waves
 from tests import exact
 
@@ -82,7 +83,7 @@ def test_symbol_and_gram_are_within_their_errors(
     generator = torch.Generator().manual_seed(len(name))
     weight = scale * torch.randn(shape, generator=generator, dtype=dtype)
     weight = weight * 10.0 ** -torch.randint(0, 12, shape, generator=generator)
-    symbol = ReducedSymbol.of(layer_symbol(weight, groups, strides, (1,) * len(strides)))
+    symbol = ReducedSymbol.of(Symbol.of_kernel(weight, groups, strides))
     turns = some_turns(symbol.dim, seed=0)[2:6]
     grams = [GramPolynomial(symbol), DirectGram(symbol)]
     for group in range(symbol.groups):
@@ -103,7 +104,7 @@ def test_symbol_and_gram_are_within_their_errors(
 def test_groups_of_a_mixed_batch() -> None:
     """Gathered, or group by group, the matrices are the same."""
     weight = torch.randn(24, 6, 3, generator=torch.Generator().manual_seed(0)).double()
-    symbol = ReducedSymbol.of(layer_symbol(weight, 4, (1,), (1,)))
+    symbol = ReducedSymbol.of(Symbol.of_kernel(weight, 4, (1,)))
     turns = some_turns(1, seed=3)
     groups = torch.tensor([0, 0, 0, 2, 2, 3, 3, 3])
     for kind in (GramPolynomial, DirectGram):
@@ -119,7 +120,7 @@ def test_bend_bounds_second_differences(seed: int) -> None:
     """``v^H G v`` at a step from an extreme differs by no more than ``bend``."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(3, 4, 3, 4, generator=generator, dtype=torch.float64)
-    symbol = ReducedSymbol.of(layer_symbol(weight, 1, (1, 1), (1, 1)))
+    symbol = ReducedSymbol.of(Symbol.of_kernel(weight, 1, (1, 1)))
     gram = GramPolynomial(symbol)
     spans = (0.03, 0.02)
     bound = float(gram.bend(spans)[0])

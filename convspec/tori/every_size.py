@@ -1,13 +1,12 @@
-"""What a padding mode does to the supremum of the symbol.
+"""What a padding mode does to the supremum of the symbol, whatever the input size.
 
-Zero padding makes A a submatrix of the operator on an endless input. The other modes
-repeat rows or pixels, and then the norm is at most the supremum times the square root
-of how often at most:
+By the theorem of :mod:`convspec.tori.places` the norm at one size is at most the supremum
+times the square root of how often rows or pixels are repeated there. Here is how often
+they are at most, over all sizes that torch accepts:
 
-* circular: the rows of A are rows ``s p mod n`` of the stride-1 circulant of size n,
-  which the stride-1 symbol bounds; with more padding than the kernel needs some rows
-  occur twice or three times. Where s divides n and the rows go once around, they are
-  those of the stride-s circulant, and the symbol with stride serves.
+* circular: with more padding than the kernel needs some rows of the circulant occur
+  twice or three times. Some sizes share no factor with the stride: only the symbol
+  without stride serves for all.
 * reflect, replicate: A is a convolution without padding after the padding map, a 0/1
   matrix with one 1 in each row, whose norm squared is how often it shows a pixel.
 """
@@ -15,14 +14,12 @@ of how often at most:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from convspec.operators.geometry import Axis
 
-__all__ = ["Repeats", "at_size", "conditions", "every_size"]
+__all__ = ["Repeats", "conditions", "every_size"]
 
 
 STRIDED = " and whose stride divides it"
@@ -57,6 +54,8 @@ def every_size(axis: Axis) -> Repeats:
         # one pixel is mirrored at both ends if n <= pad + 1, where torch accepts that
         both = min(axis.before, axis.after) > 0 and 2 * pad >= axis.extent - 1
         return Repeats(3 if both else 2)
+    if axis.mode != "replicate":
+        raise NotImplementedError(f"how often {axis.mode} padding repeats pixels")
     count = 1 + max(axis.before, axis.after)
     if 1 + pad >= axis.extent:  # a single pixel, shown to all outputs and taps
         outputs = (1 + pad - axis.extent) // axis.stride + 1
@@ -64,33 +63,15 @@ def every_size(axis: Axis) -> Repeats:
     return Repeats(count)
 
 
-def at_size(axis: Axis) -> Repeats:
-    """For the size that the axis has."""
-    if axis.mode == "zeros" or not axis.reads_padding:
-        return Repeats()
-    if axis.mode == "circular":
-        rows = axis.stride * np.arange(axis.output) % axis.size
-        count = int(np.bincount(rows).max())
-        closed = axis.size % axis.stride == 0
-        return Repeats(count, with_stride=axis.stride == 1 or closed)
-    taps = axis.dilation * np.arange(axis.kernel)
-    read = np.unique(np.add.outer(axis.stride * np.arange(axis.output), taps))
-    count = int(np.bincount(axis.padded[read]).max())
-    if axis.size == 1:
-        count = min(count, axis.output * _phases(axis))
-    return Repeats(count)
-
-
-def conditions(axes: Sequence[Axis], repeats_of: Callable[[Axis], Repeats]) -> str:
+def conditions(axes: Sequence[Axis]) -> str:
     """For which operators the bound holds, in words."""
-    sizes = "this input size" if repeats_of is at_size else "every input size"
-    repeats = [repeats_of(axis) for axis in axes]
+    repeats = [every_size(axis) for axis in axes]
     count = math.prod(repeat.count for repeat in repeats)
     if all(repeat == Repeats() for repeat in repeats):
         kinds = "zero padding of any amount, circular padding that keeps the size"
         strided = max(axis.stride for axis in axes) > 1
-        return f"{sizes}; {kinds}{STRIDED if strided else ''}"
-    words = [f"{sizes}; {axes[0].mode} padding of this amount"]
+        return f"every input size; {kinds}{STRIDED if strided else ''}"
+    words = [f"every input size; {axes[0].mode} padding of this amount"]
     if not all(repeat.with_stride for repeat in repeats):
         words.append(
             "upper end without stride, as sizes need that the stride does not divide"
@@ -103,4 +84,4 @@ def conditions(axes: Sequence[Axis], repeats_of: Callable[[Axis], Repeats]) -> s
 
 def _phases(axis: Axis) -> int:
     """Pixels per output of the symbol: its stride once common factors are gone."""
-    return min(axis.stride // math.gcd(axis.stride, axis.dilation), axis.kernel)
+    return min(axis.phases, axis.kernel)
