@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from convspec.decimals import rounded_down, rounded_up
-from convspec.plot.canvas import axes_or_new, finish, plain_log_ticks
+from convspec.plot.canvas import axes_or_new, finish, logarithmic, plain_log_ticks
 from convspec.plot.curves import Curve, Spectral, curve_of
 from convspec.plot.palette import CYCLE, ENCLOSED, ESTIMATED, EXACT
 from convspec.spectrum import Envelope, Spectrum
@@ -258,9 +258,8 @@ def _said(spec: Spectral) -> str:
 
 
 def _frame(ax: Axes, total: str) -> None:
-    if any(_positive(line) for line in ax.lines):
-        # a logarithmic axis has no place for zeros alone
-        ax.set_yscale("log")
+    # a logarithmic axis has no place for zeros alone
+    if any(_positive(line) for line in ax.lines) and not logarithmic(ax):
         low, high = ax.get_ylim()
         missing = LEAST_DECADES - np.log10(high / low)
         if missing > 0:  # more room, and the axis stays free to grow with other curves

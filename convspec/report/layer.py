@@ -97,7 +97,9 @@ class LayerReport:
     def quantities(self) -> dict[str, Known]:
         """What the spectrum says: numbers if it is exact, else (lower, upper) or None."""
         if self.spectrum is not None:
-            return {q.name: q.of(self.spectrum) for q in QUANTITIES}
+            exact = {q.name: q.of(self.spectrum) for q in QUANTITIES}
+            # beyond float64 some are not known
+            return {q: None if x != x else x for q, x in exact.items()}
         found: dict[str, Known] = dict.fromkeys(q.name for q in QUANTITIES)
         if self.envelope is not None:
             found = {q.name: q.enclosed(self.envelope) for q in QUANTITIES}

@@ -90,7 +90,8 @@ def statements(layer: LayerReport) -> list[Statement]:
 def _spectral(layer: LayerReport) -> Iterator[Statement]:
     for q in QUANTITIES:
         known = layer.quantities[q.name]
-        if layer.spectrum is not None and not isinstance(known, tuple):
+        exact = known is not None and not isinstance(known, tuple)
+        if layer.spectrum is not None and exact:
             value, how = _exact(layer.spectrum, q, known)
             yield Statement(q.title, value, EXACT, how, q.meaning)
             continue

@@ -15,6 +15,7 @@ from convspec.operator import ConvOperator, require_operator
 from convspec.spectrum.blocks import CHUNK_BYTES, block_values
 from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.spectrum.result import FloatArray
+from convspec.spectrum.scale import without_overflow
 from convspec.symbol import Symbol
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def frequency_response(
         array([4., 2., 0., 2.])
     """
     require_operator(op, "frequency_response")
-    symbol = op.with_weight(op.weight.detach()).symbol()
+    work, exponent = without_overflow(op)
+    symbol = work.symbol()
     if grid is None:
         grid = GRIDS[symbol.dim]
     sizes = per_axis("grid", grid, symbol.dim, least=1)
@@ -149,6 +151,8 @@ def frequency_response(
     flat = [bool(span == 0) for span in np.ptp(symbol.lags, axis=0)]
     used = tuple(1 if idle else n for idle, n in zip(flat, sizes, strict=True))
     values = np.broadcast_to(_centred_values(symbol, used), (*sizes, each))
+    with np.errstate(over="ignore"):  # beyond float64 a value is inf
+        values = np.ldexp(values, exponent)
     sign = -1 if op.transposed else 1
     periods = tuple(
         sign * (axis.dilation // math.gcd(axis.dilation, axis.stride))

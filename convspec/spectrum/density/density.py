@@ -22,7 +22,7 @@ from convspec.spectrum.density.quadrature import lanczos_rules
 from convspec.spectrum.density.result import Density
 from convspec.spectrum.fourier.frequencies import conjugate_half
 from convspec.spectrum.result import FloatArray
-from convspec.spectrum.scale import normalised
+from convspec.spectrum.scale import normalised, without_overflow
 from convspec.symbol import Symbol
 
 __all__ = ["spectral_density", "symbol_density"]
@@ -133,7 +133,8 @@ def symbol_density(
     matrices", Linear Algebra Appl. 272, 1998.
     """
     require_operator(op, "symbol_density")
-    symbol = op.with_weight(op.weight.detach()).symbol()
+    work, exponent = without_overflow(op)
+    symbol = work.symbol()
     sizes = _grid(op.geometry, symbol, grid)
     points, each = math.prod(sizes), symbol.groups * min(symbol.block_shape)
     require_bytes(
@@ -152,6 +153,7 @@ def symbol_density(
     weights = np.repeat(multiplicity / (points * each), each)
     order = np.argsort(-values.reshape(-1), kind="stable")
     nodes, weights = values.reshape(1, -1)[:, order], weights[None, order]
+    nodes = _ldexp(nodes, exponent)
     return Density(
         nodes=nodes,
         weights=weights,
