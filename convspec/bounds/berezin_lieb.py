@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from convspec.arguments import is_integer
+from convspec.arguments import is_integer, shown
 from convspec.bounds.gram_steps import GramSteps
 from convspec.bounds.kernel import ScaledKernel, root
 from convspec.bounds.result import Bound
-from convspec.bounds.sampling import Grid
+from convspec.bounds.sampling import GRID_BYTES, Grid
 from convspec.bounds.validity import Setting, settings
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
@@ -19,6 +19,8 @@ from convspec.rounding import gamma, symbol_error, up
 from convspec.symbol import Symbol
 
 __all__ = ["schatten"]
+
+LARGEST_P = 2**40
 
 
 def schatten(
@@ -40,14 +42,15 @@ def schatten(
     Args:
         op: The operator.
         p: A power of two, at least 2.
-        max_bytes: Limit of what autograd holds, for weights that require gradients.
+        max_bytes: Limit of the frequencies and, for weights that require gradients, of
+            what autograd holds.
 
     Source: Berezin, "Convex operator functions", Math. USSR Sbornik 17, 1972; Lieb, "The
     classical limit of quantum spin systems", Commun. Math. Phys. 31, 1973.
 
     Raises:
         ValueError: If p is not a power of two, at least 2.
-        TooLargeError: If differentiating needs more than ``max_bytes``.
+        TooLargeError: If the frequencies or differentiating need more than ``max_bytes``.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
@@ -55,7 +58,12 @@ def schatten(
     300.0
     """
     if not is_integer(p) or p < 2 or p & (p - 1):
-        raise ValueError(f"p must be a power of two, at least 2; got {p}")
+        raise ValueError(f"p must be a power of two, at least 2; got {shown(p)}")
+    if p > LARGEST_P:
+        raise ValueError(
+            f"p must be a power of two, at most 2**40; got 2**{p.bit_length() - 1}; "
+            "the bound is the supremum then, see bounds.supremum(op)"
+        )
     kernel = ScaledKernel.of(op)
     error = symbol_error(kernel.weight)
     found = [
@@ -79,6 +87,10 @@ def _setting_bound(
     symbol = kernel.symbol(setting.strides)
     sizes = [place.circle or p // 2 * (place.lags - 1) + 1 for place in setting.places]
     steps = [place.step for place in setting.places]
+    count = math.prod(sizes)
+    needed = GRID_BYTES * (len(sizes) + 1) * count
+    what = f"a grid of {count:,} frequencies"
+    require_bytes(what, needed, max_bytes, "take a smaller p")
     grid = Grid.full(sizes, steps, not symbol.coefficients.is_complex())
     halvings = p.bit_length() - 2
     if symbol.coefficients.requires_grad:

@@ -60,10 +60,14 @@ def power_iteration(
     >>> 3.9 < bound.lower < 3.99621 < bound.upper < 5  # 4 cos^2(pi / 102)
     True
     """
+    seed = integer("seed", seed, 0, "any other fixes the starts as well")
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
     side = small_side(kernel.detached().operator)
     noise = convolution_error(side)
+    needed = 6 * starts * max(side.shape) * kernel.weight.element_size()
+    what = f"{starts:,} iterates"
+    require_bytes(what, needed, DEFAULT_MAX_BYTES, "take fewer starts", False)
     rows = _random_rows(side, starts, seed)
     logarithms = torch.zeros(starts, dtype=torch.float64)  # of ||B^j x||
     summed = 0.0  # the largest sum on the way
@@ -136,6 +140,7 @@ def krylov(
     >>> 3.996 < bound.lower < 3.99621 < bound.upper < 4.2  # 4 cos^2(pi / 102)
     True
     """
+    seed = integer("seed", seed, 0, "any other fixes the starts as well")
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
     side = small_side(kernel.detached().operator)

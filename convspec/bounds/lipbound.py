@@ -14,6 +14,7 @@ from convspec.bounds.result import Bound
 from convspec.bounds.sampling import Grid, Samples
 from convspec.bounds.validity import Setting, settings
 from convspec.geometry import IntArray
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operator import ConvOperator
 from convspec.rounding import gamma, up
 from convspec.symbol import Symbol
@@ -78,6 +79,10 @@ def _setting_bound(
     grid = Grid.sampled(setting.lags, samples, not kernel.weight.is_complex())
     symbol = kernel.symbol(setting.strides)
     lags, rows = _autocorrelation(symbol)
+    each = 16 * (len(lags) + 2 * rows.shape[0] * rows.shape[1])
+    what = f"the rows of the symbol at {len(grid.index):,} frequencies"
+    needed = each * len(grid.index)
+    require_bytes(what, needed, DEFAULT_MAX_BYTES, "ask for fewer samples", False)
     parts = rows if version == 1 else rows.sum(dim=1, keepdim=True)
     largest = _on_grid(parts, lags, grid).amax(dim=0).sum(dim=-1).max()
     # |error| <= gamma sum_tu |K_t| |K_u|, of sums over channels and lags and of the waves

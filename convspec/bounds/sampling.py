@@ -14,16 +14,19 @@ from convspec.arguments import per_axis, shown
 from convspec.bounds.validity import Setting
 from convspec.errors import GeometryError
 from convspec.geometry import IntArray
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.rounding import down, up
 from convspec.symbol import Symbol
 
-__all__ = ["Grid", "Samples", "sampling_factor"]
+__all__ = ["GRID_BYTES", "Grid", "Samples", "sampling_factor"]
 
 Samples = int | Sequence[int] | None
 
 # samples per interval between lags, by number of axes: within 0.5, 4 and 27 percent
 SAMPLES_PER_LAG = {1: 16, 2: 8, 3: 4}
 CHUNK_BYTES = 2**26
+# of a frequency, for each axis and one more, while a grid is made
+GRID_BYTES = 48
 
 
 def sampling_factor(lags: int, samples: int) -> float:
@@ -77,6 +80,10 @@ class Grid:
     def sampled(cls, lags: Sequence[int], samples: Samples, real: bool) -> Grid:
         """Equidistant samples of all frequencies."""
         sizes = _sizes(lags, samples)
+        count = math.prod(sizes)
+        needed = GRID_BYTES * (len(sizes) + 1) * count
+        what = f"a grid of {count:,} frequencies"
+        require_bytes(what, needed, DEFAULT_MAX_BYTES, "ask for fewer samples", False)
         return cls._of([np.arange(size) for size in sizes], sizes, lags, sizes, real)
 
     @classmethod

@@ -62,7 +62,8 @@ def spectral_density(
         max_bytes: Byte limit of what is held at a time.
 
     Raises:
-        TooLargeError: If a single probe needs more than ``max_bytes``.
+        TooLargeError: If a single probe, or the nodes of all, need more than
+            ``max_bytes``.
         ValueError: For fewer than 2 probes or 1 step, a bad seed or dtype.
 
     Sources: Golub and Meurant, "Matrices, Moments and Quadrature with Applications",
@@ -84,8 +85,15 @@ def spectral_density(
     seed = integer("seed", seed, 0, "any other fixes the probes as well")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
+    kept = min(steps, *op.shape)
+    require_bytes(
+        f"the nodes of {probes:,} probes",
+        64 * probes * kept,
+        max_bytes,
+        "take fewer probes",
+    )
     work, exponent = normalised(op, dtype)
-    gauss, radau = lanczos_rules(work, probes, min(steps, *op.shape), seed, max_bytes)
+    gauss, radau = lanczos_rules(work, probes, kept, seed, max_bytes)
     return Density(
         nodes=_ldexp(gauss.nodes, exponent),
         weights=gauss.weights,
