@@ -93,7 +93,7 @@ class ConvGeometry:
         kernel = kernel_size(weight_shape)
         dim = len(kernel)
         groups = group_count(groups, weight_shape[0], "output channels")
-        if padding_mode not in PADDING_MODES:
+        if not isinstance(padding_mode, str) or padding_mode not in PADDING_MODES:
             raise GeometryError(
                 f"padding_mode must be one of {', '.join(PADDING_MODES)}; "
                 f"got {shown(padding_mode)}"
@@ -177,7 +177,7 @@ class ConvGeometry:
         kernel = kernel_size(weight_shape)
         dim = len(kernel)
         groups = group_count(groups, weight_shape[0], "input channels")
-        if padding_mode != "zeros":
+        if not isinstance(padding_mode, str) or padding_mode != "zeros":
             raise GeometryError(
                 "a transposed convolution has padding_mode='zeros' only, as in torch; "
                 f"got {shown(padding_mode)}; for the adjoint of a {padding_mode} "

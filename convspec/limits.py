@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from convspec.arguments import shown
 from convspec.errors import TooLargeError
 
-__all__ = ["DEFAULT_MAX_BYTES", "readable_bytes", "require_bytes"]
+__all__ = ["DEFAULT_MAX_BYTES", "byte_limit", "readable_bytes", "require_bytes"]
 
 DEFAULT_MAX_BYTES = 2**31
 
@@ -23,6 +26,7 @@ def require_bytes(
         instead: What to do.
         adjustable: Whether the caller has an argument ``max_bytes``.
     """
+    byte_limit(max_bytes)
     if needed > max_bytes and not adjustable:
         raise TooLargeError(
             f"{what} must fit {readable_bytes(max_bytes)}; it needs "
@@ -32,6 +36,20 @@ def require_bytes(
         raise TooLargeError(
             f"{what} must fit max_bytes = {readable_bytes(max_bytes)}; it needs "
             f"{readable_bytes(needed)}; {instead}, or raise max_bytes"
+        )
+
+
+def byte_limit(max_bytes: object) -> None:
+    """Refuse what is no number of bytes.
+
+    Raises:
+        TypeError: If it is no real number, or NaN.
+    """
+    number = isinstance(max_bytes, int | float | np.integer | np.floating)
+    if not number or isinstance(max_bytes, bool) or max_bytes != max_bytes:
+        raise TypeError(
+            "max_bytes must be a number of bytes, such as 2**31 or 2e9; got "
+            f"{shown(max_bytes)}"
         )
 
 

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
 from convspec import matrix
-from convspec.arguments import Padding, per_axis, shown
+from convspec.arguments import Padding, per_axis, shown, single
 from convspec.errors import GeometryError, NotFiniteError
 from convspec.geometry import ConvGeometry
 from convspec.layers import read_layer
@@ -85,6 +85,7 @@ class ConvOperator(MatrixFree):
         output_padding: int | Sequence[int] = 0,
     ) -> None:
         self.weight = finite_tensor("weight", weight)
+        single("transposed", transposed, "truth value")
         self.transposed = bool(transposed)
         if self.transposed:
             self.geometry = ConvGeometry.of_transposed(

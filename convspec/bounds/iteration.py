@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from convspec.arguments import integer
+from convspec.arguments import integer, single
 from convspec.bounds.kernel import ScaledKernel
 from convspec.bounds.lanczos import Lanczos
 from convspec.bounds.random_start import lanczos_excess, power_excess
@@ -205,6 +205,7 @@ def _perturbations(kernel: ScaledKernel, found: Lanczos, noise: float) -> Tensor
 def _check(steps: int, starts: int, failure: float) -> None:
     integer("steps", steps, 1)
     integer("starts", starts, 1)
+    single("failure", failure)
     if not 0 < failure < 1:
         raise ValueError(f"failure must be a probability in (0, 1); got {failure}")
 

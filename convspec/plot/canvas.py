@@ -52,6 +52,11 @@ def axes_or_new(
         width: Least width in inches.
         height: Height in inches, if the data ask for one.
     """
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be matplotlib Axes; got {type(ax).__name__}; take one of "
+            "figure.subplots(), or leave ax out"
+        )
     if ax is not None:
         return ax
     wide, high = mpl.rcParams["figure.figsize"]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from convspec.cells import Cells, Reduction, matrix_cells
-from convspec.operator import ConvOperator
+from convspec.operator import ConvOperator, require_operator
 from convspec.plot.canvas import LARGE, axes_or_new
 from convspec.plot.palette import DIVERGING, SEQUENTIAL
 
@@ -60,6 +60,7 @@ def operator(
             limit.
         ValueError: For a complex operator, no pixels, or an unknown reduction.
     """
+    require_operator(op, "plot.operator")
     cells = matrix_cells(op, pixels, reduction=reduction)
     ax = axes_or_new(ax)
     m, n = op.shape

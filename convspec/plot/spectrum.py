@@ -141,6 +141,11 @@ def compare(
         ValueError: Without any spectrum.
         TypeError: For data of any other type.
     """
+    if not isinstance(spectra, Mapping):
+        raise TypeError(
+            "compare draws a mapping from labels to spectra; got "
+            f"{type(spectra).__name__}; pass {{'name': spectrum(op), ...}}"
+        )
     if not spectra:
         raise ValueError("compare needs at least one spectrum; got none")
     curves = {label: curve_of(found, errors) for label, found in spectra.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from convspec.arguments import Padding, shown
+from convspec.arguments import Padding, shown, single
 from convspec.bounds.result import Bound
 from convspec.bounds.worst_case.enclosure import (
     Extreme,
@@ -17,7 +17,7 @@ from convspec.bounds.worst_case.padding import Repeats, at_size, conditions, eve
 from convspec.bounds.worst_case.result import Conditioning, WorstCase
 from convspec.bounds.worst_case.search import Budget
 from convspec.geometry import Axis
-from convspec.operator import ConvOperator
+from convspec.operator import ConvOperator, require_operator
 from convspec.rounding.directed import down, up
 
 __all__ = [
@@ -151,6 +151,7 @@ def supremum(
     >>> round(cs.bounds.supremum(op).upper, 12)
     4.0
     """
+    require_operator(op, "a bound")
     found = _bounded(op, at_size, rtol, max_evaluations, max_seconds)
     words = found.assumptions
     if not found.converged:
@@ -278,6 +279,7 @@ def _worst_case(
 
 
 def _budget(rtol: float, max_evaluations: int, max_seconds: float) -> Budget:
+    single("rtol", rtol)
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
     for name, value in (

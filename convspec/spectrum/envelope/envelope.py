@@ -132,6 +132,11 @@ def spectral_envelope(
 
 def _vectors(leading: Spectrum, op: ConvOperator) -> torch.Tensor:
     """The right singular vectors of a spectrum of the operator, as images."""
+    if not isinstance(leading, Spectrum):
+        raise TypeError(
+            f"leading must be a Spectrum; got {type(leading).__name__}; take "
+            "spectrum(op, k, vectors=True)"
+        )
     right = leading.right
     if right is None or leading.shape != op.shape or right.shape[1:] != op.input_shape:
         got = "no vectors" if right is None else f"vectors {tuple(right.shape[1:])}"

@@ -216,7 +216,8 @@ def _off_range(
             break
         least = reached
         u = u - inverse.left(back)
-    return torch.linalg.qr(u.mH)[0].mH
+    orthonormal: Tensor = torch.linalg.qr(u.mH)[0].mH
+    return orthonormal
 
 
 def _polished(
