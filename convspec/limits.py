@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
+from convspec.arguments import shown
 from convspec.errors import TooLargeError
 
-__all__ = ["DEFAULT_MAX_BYTES", "readable_bytes", "require_bytes"]
+__all__ = ["DEFAULT_MAX_BYTES", "byte_limit", "readable_bytes", "require_bytes"]
 
 DEFAULT_MAX_BYTES = 2**31
 
 
-def require_bytes(what: str, needed: int, max_bytes: int, instead: str) -> None:
-    """Raise TooLargeError if ``what`` needs more than ``max_bytes``."""
+def require_bytes(
+    what: str, needed: float, max_bytes: float, instead: str, adjustable: bool = True
+) -> None:
+    """Raise TooLargeError if ``what`` needs more than ``max_bytes``.
+
+    Args:
+        what: What is to be held, with its number.
+        needed: The bytes of it.
+        max_bytes: The limit.
+        instead: What to do.
+        adjustable: Whether the caller has an argument ``max_bytes``.
+    """
+    byte_limit(max_bytes)
+    if needed > max_bytes and not adjustable:
+        raise TooLargeError(
+            f"{what} must fit {readable_bytes(max_bytes)}; it needs "
+            f"{readable_bytes(needed)}; {instead}"
+        )
     if needed > max_bytes:
         raise TooLargeError(
             f"{what} must fit max_bytes = {readable_bytes(max_bytes)}; it needs "
@@ -18,8 +39,34 @@ def require_bytes(what: str, needed: int, max_bytes: int, instead: str) -> None:
         )
 
 
-def readable_bytes(count: int) -> str:
-    """A byte count with a unit, ``2 GiB``."""
+def byte_limit(max_bytes: object) -> None:
+    """Refuse what is no number of bytes.
+
+    Raises:
+        TypeError: If it is no real number, or NaN.
+    """
+    number = isinstance(max_bytes, int | float | np.integer | np.floating)
+    if not number or isinstance(max_bytes, bool) or max_bytes != max_bytes:
+        raise TypeError(
+            "max_bytes must be a number of bytes, such as 2**31 or 2e9; got "
+            f"{shown(max_bytes)}"
+        )
+
+
+def readable_bytes(count: float) -> str:
+    """A byte count with a unit, any number, ``2 GiB``.
+
+    >>> readable_bytes(2**31), readable_bytes(1e2), readable_bytes(2**5000)
+    ('2 GiB', '100 bytes', 'over 1e+300 bytes')
+    """
+    try:
+        size = float(count)
+    except OverflowError:
+        size = math.inf
+    if size > 1e300:  # than any machine holds
+        return "over 1e+300 bytes"
     units = ("bytes", "KiB", "MiB", "GiB", "TiB")
-    power = min(max(count.bit_length() - 1, 0) // 10, len(units) - 1)
-    return f"{count / 1024**power:.4g} {units[power]}"
+    power = 0
+    while size >= 1024 and power < len(units) - 1:
+        size, power = size / 1024, power + 1
+    return f"{size:.4g} {units[power]}"

@@ -21,6 +21,7 @@ ROOMS = (
     "errors",
     "extras",
     "isolation",
+    "arguments",
     "limits",
     "run",
     "rounding",

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import is_integer, shown
 from convspec.bounds.gram_steps import GramSteps
 from convspec.frequency.grid import GRID_BYTES, MADE_OF_BLOCKS, Grid
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.arguments import is_integer
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
@@ -22,6 +22,8 @@ from convspec.rounding.waves import symbol_error
 from convspec.tori.places import Setting, settings
 
 __all__ = ["schatten"]
+
+LARGEST_P = 2**40
 
 
 @isolated
@@ -60,7 +62,12 @@ def schatten(
     300.0
     """
     if not is_integer(p) or p < 2 or p & (p - 1):
-        raise ValueError(f"p must be a power of two, at least 2; got {p}")
+        raise ValueError(f"p must be a power of two, at least 2; got {shown(p)}")
+    if p > LARGEST_P:
+        raise ValueError(
+            f"p must be a power of two, at most 2**40; got 2**{p.bit_length() - 1}; "
+            "the bound is the supremum then, see bounds.supremum(op)"
+        )
     kernel = ScaledKernel.of(op)
     error = symbol_error(kernel.weight)
     found = [

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.bounds.gram_steps import GramSteps
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import full_precision, isolated
-from convspec.operators.arguments import integer
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
@@ -70,8 +70,8 @@ def gram_iteration(
     iterations = integer("iterations", iterations, 0)
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
-    dtype = full_precision(dtype, op.device)
     kernel = ScaledKernel.of(op)
+    dtype = full_precision(dtype, op.device)
     flat = kernel.detached()
     best, value, words = math.inf, kernel.weight.real.sum(), ""
     for setting in settings(kernel.axes):

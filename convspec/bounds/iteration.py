@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer, single
 from convspec.bounds.schur import absolute_norm
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.isolation import isolated
 from convspec.krylov.independent import Lanczos
 from convspec.krylov.random_start import lanczos_excess, power_excess
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.arguments import integer
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
@@ -63,10 +63,14 @@ def power_iteration(
     >>> 3.9 < bound.lower < 3.99621 < bound.upper < 5  # 4 cos^2(pi / 102)
     True
     """
+    seed = integer("seed", seed, 0, "any other fixes the starts as well")
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
     side = small_side(kernel.detached().operator)
     noise = convolution_error(side)
+    needed = 6 * starts * max(side.shape) * kernel.weight.element_size()
+    what = f"{starts:,} iterates"
+    require_bytes(what, needed, DEFAULT_MAX_BYTES, "take fewer starts", False)
     rows = _random_rows(side, starts, seed)
     logarithms = torch.zeros(starts, dtype=torch.float64)  # of ||B^j x||
     summed = 0.0  # the largest sum on the way
@@ -140,6 +144,7 @@ def krylov(
     >>> 3.996 < bound.lower < 3.99621 < bound.upper < 4.2  # 4 cos^2(pi / 102)
     True
     """
+    seed = integer("seed", seed, 0, "any other fixes the starts as well")
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
     side = small_side(kernel.detached().operator)
@@ -204,6 +209,7 @@ def _perturbations(kernel: ScaledKernel, found: Lanczos, noise: float) -> Tensor
 def _check(steps: int, starts: int, failure: float) -> None:
     integer("steps", steps, 1)
     integer("starts", starts, 1)
+    single("failure", failure)
     if not 0 < failure < 1:
         raise ValueError(f"failure must be a probability in (0, 1); got {failure}")
 

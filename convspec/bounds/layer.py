@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from convspec.arguments import is_integer, kernel_size, per_axis
 from convspec.errors import GeometryError
-from convspec.operators.arguments import is_integer, kernel_size, per_axis
 from convspec.operators.layers import read_layer
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol

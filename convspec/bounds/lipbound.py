@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from convspec.arguments import shown
 from convspec.arrays import IntArray
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
-from convspec.operators.arguments import shown
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.lags import lag_differences
 from convspec.operators.operator import ConvOperator
@@ -81,6 +82,10 @@ def _setting_bound(
     grid = Grid.sampled(setting.lags, samples, not kernel.weight.is_complex())
     symbol = kernel.symbol(setting.strides)
     lags, rows = _autocorrelation(symbol)
+    each = 16 * (len(lags) + 2 * rows.shape[0] * rows.shape[1])
+    what = f"the rows of the symbol at {len(grid.index):,} frequencies"
+    needed = each * len(grid.index)
+    require_bytes(what, needed, DEFAULT_MAX_BYTES, "ask for fewer samples", False)
     parts = rows if version == 1 else rows.sum(dim=1, keepdim=True)
     largest = _on_grid(parts, lags, grid).amax(dim=0).sum(dim=-1).max()
     # |error| <= gamma sum_tu |K_t| |K_u|, of sums over channels and lags and of the waves

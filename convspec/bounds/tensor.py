@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convspec.arguments import integer
 from convspec.frequency.grid import Grid
 from convspec.isolation import isolated
-from convspec.operators.arguments import integer
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
@@ -56,6 +57,7 @@ def tensor_norm(op: ConvOperator, restarts: int = 8, seed: int = 0) -> Bound:
     (4.242640687, 'estimate')
     """
     restarts = integer("restarts", restarts, 0)
+    seed = integer("seed", seed, 0, "any other fixes the starts as well")
     kernel = ScaledKernel.of(op)
     generator = torch.Generator().manual_seed(seed)
     found = []
@@ -102,6 +104,10 @@ def _norm(
 ) -> Tensor:
     """The largest ``|f|`` found, differentiable at the vectors found."""
     folded = kernel.symbol(setting.strides).coefficients  # (groups, rows, columns, lags)
+    groups, rows, columns, taps = folded.shape
+    needed = 16 * groups * (restarts + 1) * (rows * columns + (columns + 2) * taps)
+    what = f"{restarts:,} restarts"
+    require_bytes(what, needed, DEFAULT_MAX_BYTES, "take fewer restarts", False)
     tensor = folded.detach().to(torch.complex128)
     factors = _starts(kernel, setting, restarts, generator)
     reached = torch.zeros((), dtype=torch.float64)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from convspec.arguments import Padding, shown, single
 from convspec.bounds.layer import Layer, operator_of, own_frequency, symbol_of
 from convspec.bounds.result import Conditioning, WorstCase
 from convspec.frequency.reduced import symbol_bytes
@@ -13,7 +14,6 @@ from convspec.frequency.search.branch_and_bound import Budget
 from convspec.frequency.search.extremes import Extreme, enclose_largest, enclose_smallest
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.arguments import Padding, shown
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
@@ -317,6 +317,7 @@ def _require_symbol(op: ConvOperator, max_bytes: int) -> None:
 def _budget(
     rtol: float, max_evaluations: int, max_seconds: float, max_bytes: int
 ) -> Budget:
+    single("rtol", rtol)
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
     for name, value in (

@@ -10,11 +10,11 @@ from functools import reduce
 import numpy as np
 from torch import Tensor
 
+from convspec.arguments import per_axis, shown
 from convspec.arrays import IntArray
 from convspec.errors import GeometryError
 from convspec.frequency.conjugate import one_of_each_pair
-from convspec.limits import DEFAULT_MAX_BYTES
-from convspec.operators.arguments import per_axis, shown
+from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.symbol import Symbol
 from convspec.rounding import down, up
 from convspec.tori.places import Setting
@@ -83,6 +83,10 @@ class Grid:
     def sampled(cls, lags: Sequence[int], samples: Samples, real: bool) -> Grid:
         """Equidistant samples of all frequencies."""
         sizes = _sizes(lags, samples)
+        count = math.prod(sizes)
+        needed = GRID_BYTES * (len(sizes) + 1) * count
+        what = f"a grid of {count:,} frequencies"
+        require_bytes(what, needed, DEFAULT_MAX_BYTES, "ask for fewer samples", False)
         return cls._of([np.arange(size) for size in sizes], sizes, lags, sizes, real)
 
     @classmethod

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.utils.hooks import RemovableHandle
 
+from convspec.arguments import is_integer, shown
 from convspec.errors import UnreadableModel, UnsupportedLayer
 from convspec.model.opaque import opaque_parts
-from convspec.operators.arguments import is_integer, shown
 from convspec.operators.layers import is_convolution, is_lazy, layer_type
 
 __all__ = ["Call", "Trace", "example_inputs", "plain_shape", "trace_calls"]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.operator import ConvOperator
+from convspec.operators.operator import ConvOperator, require_operator
 
 __all__ = ["from_toeplitz", "im2col", "to_matrix"]
 
@@ -165,6 +165,7 @@ def im2col(x: Tensor, op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -
     Source: Chellapilla, Puri, Simard, "High Performance Convolutional Neural Networks
     for Document Processing", 2006.
     """
+    require_operator(op, "im2col")
     if op.transposed:
         raise NotApplicable(
             "im2col gathers patches; a transposed convolution scatters them; "

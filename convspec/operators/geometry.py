@@ -16,8 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from convspec.errors import GeometryError
-from convspec.operators.arguments import (
+from convspec.arguments import (
     Padding,
     group_count,
     kernel_size,
@@ -25,6 +24,7 @@ from convspec.operators.arguments import (
     per_axis,
     shown,
 )
+from convspec.errors import GeometryError
 from convspec.operators.axis import PADDING_MODES, Axis, shared_reads
 
 __all__ = ["PADDING_MODES", "Axis", "ConvGeometry", "shared_reads"]
@@ -93,7 +93,7 @@ class ConvGeometry:
         kernel = kernel_size(weight_shape)
         dim = len(kernel)
         groups = group_count(groups, weight_shape[0], "output channels")
-        if padding_mode not in PADDING_MODES:
+        if not isinstance(padding_mode, str) or padding_mode not in PADDING_MODES:
             raise GeometryError(
                 f"padding_mode must be one of {', '.join(PADDING_MODES)}; "
                 f"got {shown(padding_mode)}"
@@ -177,7 +177,7 @@ class ConvGeometry:
         kernel = kernel_size(weight_shape)
         dim = len(kernel)
         groups = group_count(groups, weight_shape[0], "input channels")
-        if padding_mode != "zeros":
+        if not isinstance(padding_mode, str) or padding_mode != "zeros":
             raise GeometryError(
                 "a transposed convolution has padding_mode='zeros' only, as in torch; "
                 f"got {shown(padding_mode)}; for the adjoint of a {padding_mode} "

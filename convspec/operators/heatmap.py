@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 import torch
 
+from convspec.arguments import shown
 from convspec.arrays import FloatArray, IntArray
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.arguments import shown
 from convspec.operators.matrix import Pattern
 from convspec.operators.operator import ConvOperator
 

@@ -14,8 +14,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from convspec.arguments import Padding
 from convspec.errors import UnsupportedLayer
-from convspec.operators.arguments import Padding
 
 __all__ = ["LayerArguments", "is_convolution", "is_lazy", "layer_type", "read_layer"]
 

@@ -14,11 +14,11 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
+from convspec.arguments import Padding, per_axis, shown, single
 from convspec.errors import GeometryError, NotFiniteError
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators import matrix
-from convspec.operators.arguments import Padding, per_axis, shown
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.layers import read_layer
 from convspec.operators.matrix_free import MatrixFree
@@ -87,6 +87,7 @@ class ConvOperator(MatrixFree):
         output_padding: int | Sequence[int] = 0,
     ) -> None:
         self.weight = finite_tensor("weight", weight)
+        single("transposed", transposed, "truth value")
         self.transposed = bool(transposed)
         if self.transposed:
             self.geometry = ConvGeometry.of_transposed(

@@ -13,7 +13,7 @@ from convspec.operators.operator import ConvOperator
 from convspec.operators.reduce import ReadAxis
 from convspec.rounding.scaling import ldexp, real_parts
 
-__all__ = ["normalised", "scaled_back"]
+__all__ = ["normalised", "scaled_back", "without_overflow"]
 
 
 def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]:
@@ -40,6 +40,20 @@ def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]
     weight = ldexp(weight, -exponent)
     work = weight.to(dtype.to_complex() if op.dtype.is_complex else dtype)
     return op.with_weight(work), exponent
+
+
+def without_overflow(op: ConvOperator) -> tuple[ConvOperator, int]:
+    """The operator ``2^-e A`` and e: 0 unless sums of its weights may overflow.
+
+    Every tap is scaled, those that are only read in padding too.
+    """
+    weight = op.weight.detach()
+    largest = float(real_parts(weight).abs().max())
+    limit = float(torch.finfo(weight.dtype).max) ** 0.5
+    if largest <= limit:
+        return op.with_weight(weight), 0
+    exponent = math.frexp(largest)[1]
+    return op.with_weight(ldexp(weight, -exponent)), exponent
 
 
 def scaled_back(

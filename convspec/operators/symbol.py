@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from convspec.arguments import per_axis
 from convspec.arrays import IntArray
 from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.arguments import per_axis
 from convspec.operators.lags import lag_differences
 from convspec.rounding.waves import rational_waves, wave_sums
 

@@ -41,6 +41,11 @@ def finite_tensor(name: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
         raise UnsupportedLayer(
             f"the {name} must have values; it is on the meta device; load the weights"
         )
+    if tensor.is_nested:
+        raise UnsupportedLayer(
+            f"the {name} must be one dense tensor; got a nested one; call "
+            ".to_padded_tensor(0.0), or take one of .unbind()"
+        )
     if tensor.is_quantized:
         raise UnsupportedLayer(
             f"the {name} must not be quantized; got {tensor.dtype}; call .dequantize()"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from convspec.arguments import shown
 from convspec.extras import import_extra
 from convspec.pages.figures import Picture, of_layer, of_report
 from convspec.report.columns import TABLE
@@ -93,6 +94,10 @@ def page(report: ModelReport, title: str | None = None) -> str:
     environment.filters["printable"] = printable
     environment.filters["math"] = _math
     origin = report.provenance
+    if not isinstance(title, str | None):
+        raise TypeError(
+            f"title must be a string, or None for the model's class; got {shown(title)}"
+        )
     if title is None:
         title = "convolutions" if origin is None else origin.model
     layers = [_layer(*item) for item in enumerate(report, 1)]

@@ -6,17 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from convspec.arguments import shown
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated
-from convspec.operators.arguments import shown
 from convspec.operators.operator import ConvOperator
 from convspec.plot.canvas import (
     DIGITS,
+    HIGHEST,
     axes_or_new,
     finish,
     inches,
@@ -32,6 +34,7 @@ __all__ = ["bounds"]
 
 ROW_INCHES = 0.19
 REASON_LETTERS = 46
+LEAST = 1e-307  # of an axis
 NARROW = 3.0  # inches of axes that have room for one column of words
 # colour, markers of upper and lower ends, and words, by guarantee
 LOOKS: dict[str, tuple[str, str, str]] = {
@@ -93,9 +96,11 @@ def bounds(
     finite = [x for b in known for x in (b.lower, b.upper) if 0 < x < math.inf]
     finite += [x for x in ends if 0 < x < math.inf]
     low, high = min(finite, default=0.5), max(finite, default=2.0)
-    span = max(high / low, 1.05)
+    with np.errstate(over="ignore", under="ignore"):
+        room = max(float(np.exp(0.08 * (math.log(high) - math.log(low)))), 1.05**0.08)
+        left, right = max(low / room, LEAST), min(high * room, HIGHEST)
     ax.set_xscale("log")
-    ax.set_xlim(low / span**0.08, high * span**0.08)
+    ax.set_xlim(min(left, low), max(right, high))
     for place, row in enumerate(rows):
         _row(ax, place, row, None if truth is None else ends, reasons, kwargs)
     _band(ax, ends)

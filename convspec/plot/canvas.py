@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 __all__ = [
     "DIGITS",
+    "EXTREME",
+    "HIGHEST",
+    "LARGE",
     "axes_or_new",
     "finish",
     "inches",
     "legend_below",
+    "logarithmic",
     "plain_log_ticks",
     "points",
     "sigma",
@@ -29,6 +35,11 @@ SUBSCRIPT = str.maketrans(
 DIGITS = 5
 # the largest ratio of a logarithmic axis's ends that has plain numbers
 PLAIN_SPAN = 500
+# beyond it, or one over it, matplotlib's search for ticks leaves float64
+EXTREME = 1e280
+# colours of values above this are those of a larger unit
+LARGE = 1e300
+HIGHEST = 1e308  # of an axis
 
 
 def axes_or_new(
@@ -41,6 +52,11 @@ def axes_or_new(
         width: Least width in inches.
         height: Height in inches, if the data ask for one.
     """
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be matplotlib Axes; got {type(ax).__name__}; take one of "
+            "figure.subplots(), or leave ax out"
+        )
     if ax is not None:
         return ax
     wide, high = mpl.rcParams["figure.figsize"]
@@ -65,6 +81,9 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
     more than one.
     """
     axis.set_minor_formatter(NullFormatter())
+    if low < 1 / EXTREME or high > EXTREME:
+        _few_ticks(axis, low, high)
+        return
     if not 0 < low < high or high / low > PLAIN_SPAN:
         return
     if (low < 1e-3 or high > 1e4) and high / low >= 100:
@@ -74,6 +93,31 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
         subs = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 12 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_major_formatter("{x:g}")
+
+
+def logarithmic(ax: Axes) -> bool:
+    """Make the vertical axis logarithmic; whether its ends are fixed.
+
+    Where data come near the end of float64, matplotlib's margins would overflow: there
+    the ends are those of the data.
+    """
+    data = [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines]
+    live = np.concatenate([y[np.isfinite(y) & (y > 0)] for y in data])
+    fixed = bool(len(live)) and float(live.max()) > EXTREME
+    if fixed:
+        ax.set_ylim(0.5 * float(live.min()), float(live.max()))
+    ax.set_yscale("log")
+    if fixed:
+        plain_log_ticks(ax.yaxis, *ax.get_ylim())
+    return fixed
+
+
+def _few_ticks(axis: Axis, low: float, high: float) -> None:
+    """Powers of ten within the ends, few enough."""
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    step = max(1, (last - first) // 5)
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_locator(FixedLocator([10.0**k for k in range(first, last + 1, step)]))
 
 
 def legend_below(ax: Axes, **look: Any) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 
+from convspec.arguments import shown
 from convspec.isolation import isolated
-from convspec.operators.arguments import shown
-from convspec.plot.canvas import axes_or_new, finish
+from convspec.plot.canvas import LARGE, axes_or_new, finish
 from convspec.plot.palette import ESTIMATED
 from convspec.spectrum import Density, Spectrum
 
@@ -97,6 +97,13 @@ def _require(found: Any, symbol: Any, truth: Any, kind: str) -> None:
             raise TypeError(
                 f"{name} must be a {wanted.__name__}; got {type(given).__name__}; "
                 "call spectral_density(op), symbol_density(op) or spectrum(op)"
+            )
+    for given in (found, symbol):
+        if given is not None and not given.largest_node < LARGE:
+            raise ValueError(
+                "the density must be of values within float64, with room; some are "
+                f"above {LARGE:g}; draw that of op.with_weight(op.weight / 2**100), "
+                "whose values are 2**100 times smaller"
             )
     if truth is not None and not truth.complete:
         raise ValueError(

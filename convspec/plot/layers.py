@@ -15,6 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from convspec.isolation import isolated
 from convspec.plot.canvas import (
+    HIGHEST,
     axes_or_new,
     finish,
     inches,
@@ -121,7 +122,7 @@ def layers(
 def _bands(layer: LayerReport) -> Bands | None:
     """Quantiles of a row that has any and is not zero."""
     if layer.spectrum is not None:
-        if layer.spectrum.norm == 0:
+        if not 0 < layer.spectrum.norm < math.inf:
             return None
         found, rank = layer.spectrum.values, layer.spectrum.rank()
         values = tuple(np.quantile(found, LEVELS).tolist())
@@ -133,8 +134,11 @@ def _bands(layer: LayerReport) -> Bands | None:
             np.quantile(ends, LEVELS)
             for ends in (layer.envelope.lower, layer.envelope.upper)
         )
-    least = min((x for x in low.tolist() if x > 0), default=math.inf)
-    return Bands(False, tuple(low.tolist()), tuple(high.tolist()), least)
+    lows, highs = (np.nan_to_num(x, nan=np.inf, posinf=np.inf) for x in (low, high))
+    if lows[-1] == math.inf or highs[0] == math.inf:
+        return None  # nothing of it has a place on the axis
+    least = min((x for x in lows.tolist() if x > 0), default=math.inf)
+    return Bands(False, tuple(lows.tolist()), tuple(highs.tolist()), least)
 
 
 def _zeros(ax: Axes, known: Bands | None) -> list[str]:
@@ -147,7 +151,8 @@ def _zeros(ax: Axes, known: Bands | None) -> list[str]:
 
 def _norm_ends(layer: LayerReport) -> tuple[float, float] | None:
     if layer.spectrum is not None:
-        return layer.spectrum.norm, layer.spectrum.norm
+        norm = layer.spectrum.norm
+        return (norm, norm) if norm < math.inf else None
     if layer.norm is not None and math.isfinite(layer.norm.upper):
         return layer.norm.lower, layer.norm.upper
     return None
@@ -163,7 +168,12 @@ def _limits(
     top = max(tops, default=1.0)
     lows = [known.least for known in bands if known]
     lows += [ends[0] for layer in rows if (ends := _norm_ends(layer)) and ends[0] > 0]
-    return max(top / 10**DECADES, 0.5 * min(lows, default=0.1 * top)), 2.5 * top
+    finite = [x for x in lows if x < math.inf]
+    # bands without a finite norm have their own ends
+    highs = [x for known in bands if known for x in known.high if x < math.inf]
+    top = top if tops else max(highs, default=1.0)
+    low = max(top / 10**DECADES, 0.5 * min(finite, default=0.1 * top))
+    return min(low, 0.5 * top), min(2.5 * top, HIGHEST)
 
 
 def _room(
@@ -177,7 +187,8 @@ def _room(
     words = GAP_POINTS + CHARACTER * size * len(_written(*ends))
     right = max(ends[1], _worst(layer) if worst_case else 0)
     part = max(0.6, 1 - words / width)  # of the width, before the number
-    return float(low * (right / low) ** (1 / part))
+    log = math.log(low) + math.log(right / low) / part
+    return math.exp(log) if log < math.log(HIGHEST) else HIGHEST
 
 
 def _cut(bands: list[Bands | None], floor: float) -> bool:
@@ -226,8 +237,9 @@ def _row(
         _beside(ax, 0.5, place, _nothing(layer), size)
         return
     color = EXACT if known.exact else ENCLOSED
-    outer = max(known.low[0], floor), known.high[-1]
-    inner = max(known.low[1], floor), known.high[3]
+    end = ax.get_xlim()[1]
+    outer = max(known.low[0], floor), min(known.high[-1], end)
+    inner = max(known.low[1], floor), min(known.high[3], end)
     hatch = None if known.exact else "//////"
     look: dict[str, Any] = {"edgecolor": color, "hatch": hatch, "linewidth": 0.0}
     for (left, right), shade in ((outer, 0.3), (inner, 1.0)):
@@ -239,13 +251,17 @@ def _row(
             )  # fmt: skip
     if known.exact and known.low[2] >= floor:
         ax.plot([known.low[2]], [place], color="white", marker="|", markersize=size)
-    if known.low[0] < floor:
-        inch = ax.figure.dpi_scale_trans
-        beside = ScaledTranslation(-0.4 * size / POINTS_PER_INCH, 0, inch)
-        ax.plot(
-            [floor], [place], color=color, marker="<", markersize=0.6 * size,
-            clip_on=False, transform=ax.transData + beside,
-        )  # fmt: skip
+    inch = ax.figure.dpi_scale_trans
+    for goes_on, x, marker, side in (
+        (known.low[0] < floor, floor, "<", -1),
+        (known.high[-1] > end, end, ">", 1),
+    ):
+        if goes_on:
+            beside = ScaledTranslation(side * 0.4 * size / POINTS_PER_INCH, 0, inch)
+            ax.plot(
+                [x], [place], color=color, marker=marker, markersize=0.6 * size,
+                clip_on=False, transform=ax.transData + beside,
+            )  # fmt: skip
 
 
 def _norm(
@@ -295,8 +311,12 @@ def _written(low: float, high: float) -> str:
 
 
 def _nothing(layer: LayerReport) -> str:
-    if layer.spectrum is not None or layer.envelope is not None:
+    if layer.spectrum is not None:
+        return "zero operator" if layer.spectrum.norm == 0 else "beyond float64"
+    if layer.envelope is not None and layer.envelope.norm[1] == 0:
         return "zero operator"
+    if layer.norm is not None and layer.norm.upper == math.inf:
+        return f"norm at least {rounded_down(layer.norm.lower, 3)}"
     return "norm only" if layer.norm is not None else "nothing known"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from convspec.isolation import isolated
 from convspec.operators.heatmap import Cells, Reduction, matrix_cells
-from convspec.operators.operator import ConvOperator
-from convspec.plot.canvas import axes_or_new
+from convspec.operators.operator import ConvOperator, require_operator
+from convspec.plot.canvas import LARGE, axes_or_new
 from convspec.plot.palette import DIVERGING, SEQUENTIAL
 
 __all__ = ["operator"]
@@ -61,10 +62,14 @@ def operator(
             limit.
         ValueError: For a complex operator, no pixels, or an unknown reduction.
     """
+    require_operator(op, "plot.operator")
     cells = matrix_cells(op, pixels, reduction=reduction)
     ax = axes_or_new(ax)
     m, n = op.shape
     top = float(np.abs(cells.values).max()) or 1.0
+    # colour bars subtract their ends, which must not overflow
+    unit = 10.0 ** math.floor(math.log10(top)) if top > LARGE else 1.0
+    values, top = cells.values / unit, top / unit
     signed = reduction == "signed"
     look: dict[str, Any] = {
         "cmap": DIVERGING if signed else SEQUENTIAL,
@@ -75,7 +80,7 @@ def operator(
     }
     if "norm" not in look:
         look = {"vmin": -top if signed else 0.0, "vmax": top, **look}
-    image = ax.imshow(cells.values, **look)
+    image = ax.imshow(values, **look)
     ax.set_xlim(0, n)
     ax.set_ylim(m, 0)
     if blocks:
@@ -88,9 +93,9 @@ def operator(
     ax.set_xlabel(f"input, {_shape(op.input_shape)}")
     ax.set_ylabel(f"output, {_shape(op.output_shape)}")
     if colorbar and ax.figure is not None:
-        ax.figure.colorbar(
-            image, ax=ax, shrink=0.8, label=WORDS[reduction][_gathered(cells)]
-        )
+        words = WORDS[reduction][_gathered(cells)]
+        label = words if unit == 1 else f"{words}, in {unit:g}"
+        ax.figure.colorbar(image, ax=ax, shrink=0.8, label=label)
     return ax
 
 

@@ -12,7 +12,15 @@ from matplotlib.axes import Axes
 from convspec.bounds import WorstCase
 from convspec.isolation import isolated
 from convspec.operators.operator import ConvOperator
-from convspec.plot.canvas import DIGITS, axes_or_new, finish, legend_below, points, sigma
+from convspec.plot.canvas import (
+    DIGITS,
+    LARGE,
+    axes_or_new,
+    finish,
+    legend_below,
+    points,
+    sigma,
+)
 from convspec.plot.palette import EXACT, SEQUENTIAL
 from convspec.quantity.decimals import rounded_down, rounded_up
 from convspec.spectrum import FrequencyResponse
@@ -89,6 +97,11 @@ def _require(response: Any, index: int, worst: WorstCase | None, at: Any) -> Non
         raise ValueError(
             f"the worst case is one of sigma_1, index 0; got index {index}; "
             "leave worst_case out"
+        )
+    if not np.isfinite(response.values).all():
+        raise ValueError(
+            "the response must be within float64; some values are beyond; draw that of "
+            "op.with_weight(op.weight / 2**100), which is 2**100 times smaller"
         )
     if at is not None and response.dim != 3:
         raise ValueError(
@@ -190,9 +203,12 @@ def _map(
         "extent": extent,
         **look,
     }
+    # colour bars add up their ends, which must not overflow
+    unit = 10.0 ** math.floor(math.log10(top)) if top > LARGE else 1.0
+    values = values / unit
     image = ax.imshow(values, **look)
-    if min(values.shape) > 1 and np.ptp(values) > 1e-9 * top:
-        levels = np.linspace(float(values.min()), top, CONTOURS + 2)[1:-1]
+    if min(values.shape) > 1 and np.ptp(values) > 1e-9 * top / unit:
+        levels = np.linspace(float(values.min()), top / unit, CONTOURS + 2)[1:-1]
         ax.contour(
             second,
             first,
@@ -211,9 +227,9 @@ def _map(
     ax.set_ylabel("$\\omega_1$, down")
     legend_below(ax, frameon=True, fontsize=points(0.85), handletextpad=0.3)
     if colorbar and ax.figure is not None:
-        ax.figure.colorbar(
-            image, ax=ax, shrink=0.85, label=f"{sigma(index + 1)} of the symbol"
-        )
+        label = f"{sigma(index + 1)} of the symbol"
+        label += "" if unit == 1 else f", in {unit:g}"
+        ax.figure.colorbar(image, ax=ax, shrink=0.85, label=label)
 
 
 def _marks(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from convspec.isolation import isolated
-from convspec.plot.canvas import axes_or_new, finish, plain_log_ticks
+from convspec.plot.canvas import axes_or_new, finish, logarithmic, plain_log_ticks
 from convspec.plot.curves import Curve, Spectral, curve_of
 from convspec.plot.palette import CYCLE, ENCLOSED, ESTIMATED, EXACT
 from convspec.quantity.decimals import rounded_down, rounded_up
@@ -145,6 +145,11 @@ def compare(
         ValueError: Without any spectrum.
         TypeError: For data of any other type.
     """
+    if not isinstance(spectra, Mapping):
+        raise TypeError(
+            "compare draws a mapping from labels to spectra; got "
+            f"{type(spectra).__name__}; pass {{'name': spectrum(op), ...}}"
+        )
     if not spectra:
         raise ValueError("compare needs at least one spectrum; got none")
     curves = {label: curve_of(found, errors) for label, found in spectra.items()}
@@ -262,9 +267,8 @@ def _said(spec: Spectral) -> str:
 
 
 def _frame(ax: Axes, total: str) -> None:
-    if any(_positive(line) for line in ax.lines):
-        # a logarithmic axis has no place for zeros alone
-        ax.set_yscale("log")
+    # a logarithmic axis has no place for zeros alone
+    if any(_positive(line) for line in ax.lines) and not logarithmic(ax):
         low, high = ax.get_ylim()
         missing = LEAST_DECADES - np.log10(high / low)
         if missing > 0:  # more room, and the axis stays free to grow with other curves

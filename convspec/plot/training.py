@@ -12,9 +12,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from convspec.arguments import shown
 from convspec.isolation import isolated
-from convspec.operators.arguments import shown
-from convspec.plot.canvas import axes_or_new, finish, points
+from convspec.plot.canvas import axes_or_new, finish, logarithmic, points
 from convspec.plot.palette import CYCLE, ENCLOSED, EXACT
 from convspec.quantity.enclosure import Enclosure
 from convspec.report import LayerReport, ModelReport
@@ -89,7 +89,7 @@ def training(
             _line(ax, at, rows[name], quantity, name, place, kwargs)
         ax.set_ylabel(quantity.replace("_", " "))
     if quantity in {*LOGARITHMIC, DISTRIBUTION} and _has_positive(ax):
-        ax.set_yscale("log")
+        logarithmic(ax)
     ax.set_xlabel("checkpoint" if steps is None else "step")
     finish(ax)
     if legend:
@@ -186,8 +186,8 @@ def _distribution(
         share = f"{last - first:.0%}".replace("%", " %")
         ax.fill_between(
             at,
-            [max(_quantile(row, first, False), floor) for row in rows],
-            [max(_quantile(row, last, True), floor) for row in rows],
+            [_at_least(_quantile(row, first, False), floor) for row in rows],
+            [_at_least(_quantile(row, last, True), floor) for row in rows],
             facecolor=(color, shade),
             edgecolor=color,
             hatch=None if exact or first else "//////",
@@ -217,14 +217,22 @@ def _quantile(row: LayerReport, level: float, upper: bool) -> float:
     else:
         assert row.envelope is not None
         values = row.envelope.upper if upper else row.envelope.lower
-    return float(np.quantile(values, level))
+    with np.errstate(invalid="ignore", over="ignore"):  # between infinities
+        found = float(np.quantile(values, level))
+    return found if math.isfinite(found) else math.nan  # has no place on an axis
+
+
+def _at_least(value: float, floor: float) -> float:
+    return value if math.isnan(value) else max(value, floor)
 
 
 def _floor(rows: list[LayerReport]) -> float:
     """What is below is cut: numerical zeros, lower ends of 0."""
-    top = max(_quantile(row, 1.0, True) for row in rows) or 1.0
-    lows = [_quantile(row, 0.0, False) for row in rows]
-    return float(max(top / 10**DECADES, 0.7 * min(lows)))
+    ends = [(_quantile(row, 0.0, False), _quantile(row, 1.0, True)) for row in rows]
+    top = max((high for _, high in ends if high > 0), default=0.0)
+    top = top or max((low for low, _ in ends if low > 0), default=1.0)
+    least = min((low for low, _ in ends if low >= 0), default=0.0)
+    return float(max(top / 10**DECADES, 0.7 * least))
 
 
 def _has_positive(ax: Axes) -> bool:

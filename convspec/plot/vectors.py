@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from convspec.arguments import shown
 from convspec.arrays import FloatArray
 from convspec.isolation import isolated
-from convspec.operators.arguments import shown
 from convspec.plot.canvas import axes_or_new, finish, points, sigma
 from convspec.plot.palette import CYCLE, DIVERGING
 from convspec.spectrum import Spectrum

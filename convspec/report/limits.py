@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convspec.operators.arguments import integer, shown
+from convspec.arguments import integer, shown
 
 __all__ = ["Limits"]
 

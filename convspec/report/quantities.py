@@ -61,6 +61,8 @@ class Quantity:
     def of_spectrum(self, spec: Spectrum) -> Reading:
         """The number, or bounds where the values are not known well enough for it."""
         number = self.exact(spec)
+        if math.isnan(number):  # beyond float64
+            return self.unknown(spec.shape)
         if self.within is None:
             return Reading.exact(number)
         ends = self.within(spec, float(np.max(spec.error)))

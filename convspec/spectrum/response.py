@@ -9,12 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
+from convspec.arguments import per_axis
 from convspec.arrays import FloatArray
 from convspec.frequency.conjugate import conjugate_half
 from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.arguments import per_axis
 from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.scale import without_overflow
 from convspec.operators.symbol import Symbol
 from convspec.rounding.blocks import (
     block_bytes,
@@ -139,7 +140,8 @@ def frequency_response(
         array([4., 2., 0., 2.])
     """
     require_operator(op, "frequency_response")
-    symbol = op.with_weight(op.weight.detach()).symbol()
+    work, exponent = without_overflow(op)
+    symbol = work.symbol()
     if grid is None:
         grid = GRIDS[symbol.dim]
     sizes = per_axis("grid", grid, symbol.dim, least=1)
@@ -158,6 +160,8 @@ def frequency_response(
     values = np.broadcast_to(
         _centred_values(symbol, used, max_bytes - needed), (*sizes, each)
     )
+    with np.errstate(over="ignore"):  # beyond float64 a value is inf
+        values = np.ldexp(values, exponent)
     symmetric = not symbol.coefficients.is_complex()
     return FrequencyResponse(np.ascontiguousarray(values), symmetric)
 

@@ -97,13 +97,16 @@ class Spectrum:
     def frobenius_norm(self) -> float:
         """``sqrt(sum sigma_i^2)``."""
         self._require_complete("frobenius_norm")
+        if self.norm == math.inf:
+            return math.inf
         return self.norm * math.sqrt(float((self._relative() ** 2).sum()))
 
     @property
     def nuclear_norm(self) -> float:
         """``sum sigma_i``."""
         self._require_complete("nuclear_norm")
-        return float(self.values.sum())
+        with np.errstate(over="ignore"):  # beyond float64 it is inf
+            return float(self.values.sum())
 
     def schatten(self, p: float) -> float:
         """The Schatten norm ``(sum sigma_i^p)^(1/p)``, p > 0; the norm for p = inf.
@@ -161,6 +164,8 @@ class Spectrum:
     def _relative(self) -> FloatArray:
         """``sigma_i / sigma_1``: no square or power of these overflows."""
         top = self.values[0]
+        if not top < math.inf:  # beyond float64 nothing is known of them
+            return np.full_like(self.values, math.nan)
         return self.values / top if top > 0 else self.values
 
     def _require_complete(self, quantity: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from convspec.arguments import integer, is_integer, shown, single
 from convspec.arrays import FloatArray
 from convspec.errors import NotConverged, TooLargeError
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
-from convspec.operators.arguments import is_integer, shown
+from convspec.limits import DEFAULT_MAX_BYTES, byte_limit, readable_bytes
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.reduce import Reduction
 from convspec.operators.scale import normalised, scaled_back
@@ -53,7 +53,8 @@ def explain(
         >>> cs.explain(op).method, cs.explain(op.circular()).method
         ('dense', 'fourier')
     """
-    _check(op, k, which, method, dtype)
+    _check(op, k, which, method, vectors, dtype)
+    byte_limit(max_bytes)
     work, _ = normalised(op, dtype)
     return make_plan(op, _reduce(work), k, which, method, vectors, max_bytes)
 
@@ -117,8 +118,10 @@ def spectrum(
         ValueError: For an unknown method, which, k, dtype or accuracy, or an rtol not in
             (0, 1).
     """
-    _check(op, k, which, method, dtype)
+    _check(op, k, which, method, vectors, dtype)
     _check_accuracy(accuracy, rtol)
+    byte_limit(max_bytes)
+    seed = integer("seed", seed, 0, "any other fixes the start as well")
     work, exponent = normalised(op.to(device=device), dtype)
     reduced = _reduce(work)
     plan = make_plan(op, reduced, k, which, method, vectors, max_bytes)
@@ -219,14 +222,21 @@ def _check_accuracy(accuracy: str, rtol: float) -> None:
     if accuracy not in ACCURACIES:
         names = " or ".join(map(repr, ACCURACIES))
         raise ValueError(f"accuracy must be {names}; got {shown(accuracy)}")
+    single("rtol", rtol)
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {rtol}")
 
 
 def _check(
-    op: ConvOperator, k: int | None, which: str, method: str, dtype: torch.dtype
+    op: ConvOperator,
+    k: int | None,
+    which: str,
+    method: str,
+    vectors: bool,
+    dtype: torch.dtype,
 ) -> None:
     require_operator(op, "spectrum")
+    single("vectors", vectors, "truth value")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
     if method not in METHODS:

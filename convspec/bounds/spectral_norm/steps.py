@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from convspec.arguments import shown
 from convspec.bounds.schur import schur_norm
 from convspec.bounds.spectral_norm.lower import Leading, group_lower, leading
 from convspec.bounds.spectral_norm.pieces import bound_in_pieces
@@ -17,7 +18,6 @@ from convspec.bounds.worst_case import MAX_EVALUATIONS, supremum
 from convspec.errors import TooLargeError
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
-from convspec.operators.arguments import shown
 from convspec.operators.geometry import Axis
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator

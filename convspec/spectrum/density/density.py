@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from convspec.arguments import integer, per_axis
 from convspec.arrays import FloatArray
 from convspec.frequency.conjugate import conjugate_half
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.arguments import integer, per_axis
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.operator import ConvOperator, require_operator
-from convspec.operators.scale import normalised
+from convspec.operators.scale import normalised, without_overflow
 from convspec.operators.symbol import Symbol
 from convspec.rounding.blocks import (
     block_bytes,
@@ -68,7 +68,8 @@ def spectral_density(
         max_bytes: Byte limit of what is held at a time.
 
     Raises:
-        TooLargeError: If a single probe needs more than ``max_bytes``.
+        TooLargeError: If a single probe, or the nodes of all, need more than
+            ``max_bytes``.
         ValueError: For fewer than 2 probes or 1 step, a bad seed or dtype.
 
     Sources: Golub and Meurant, "Matrices, Moments and Quadrature with Applications",
@@ -90,8 +91,15 @@ def spectral_density(
     seed = integer("seed", seed, 0, "any other fixes the probes as well")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
+    kept = min(steps, *op.shape)
+    require_bytes(
+        f"the nodes of {probes:,} probes",
+        64 * probes * kept,
+        max_bytes,
+        "take fewer probes",
+    )
     work, exponent = normalised(op, dtype)
-    gauss, radau = lanczos_rules(work, probes, min(steps, *op.shape), seed, max_bytes)
+    gauss, radau = lanczos_rules(work, probes, kept, seed, max_bytes)
     return Density(
         nodes=_ldexp(gauss.nodes, exponent),
         weights=gauss.weights,
@@ -140,7 +148,8 @@ def symbol_density(
     matrices", Linear Algebra Appl. 272, 1998.
     """
     require_operator(op, "symbol_density")
-    symbol = op.with_weight(op.weight.detach()).symbol()
+    work, exponent = without_overflow(op)
+    symbol = work.symbol()
     sizes = _grid(op.geometry, symbol, grid)
     points, each = math.prod(sizes), symbol.groups * min(symbol.block_shape)
     needed = (32 * each + 32 * symbol.dim) * points
@@ -161,6 +170,7 @@ def symbol_density(
     weights = np.repeat(multiplicity / (points * each), each)
     order = np.argsort(-values.reshape(-1), kind="stable")
     nodes, weights = values.reshape(1, -1)[:, order], weights[None, order]
+    nodes = _ldexp(nodes, exponent)
     return Density(
         nodes=nodes,
         weights=weights,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from convspec.arguments import shown
 from convspec.arrays import FloatArray
 from convspec.isolation import isolated_class
-from convspec.operators.arguments import shown
 from convspec.quantity.estimate import Estimate, standard_error
 from convspec.spectrum.density.rules import blurred
 from convspec.spectrum.density.sample import Sample

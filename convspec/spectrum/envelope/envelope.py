@@ -7,9 +7,9 @@ import math
 import numpy as np
 import torch
 
+from convspec.arguments import integer
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.arguments import integer
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.reduce import Reduction
 from convspec.operators.scale import normalised
@@ -129,6 +129,11 @@ def spectral_envelope(
 
 def _vectors(leading: Spectrum, op: ConvOperator) -> torch.Tensor:
     """The right singular vectors of a spectrum of the operator, as images."""
+    if not isinstance(leading, Spectrum):
+        raise TypeError(
+            f"leading must be a Spectrum; got {type(leading).__name__}; take "
+            "spectrum(op, k, vectors=True)"
+        )
     right = leading.right
     if right is None or leading.shape != op.shape or right.shape[1:] != op.input_shape:
         got = "no vectors" if right is None else f"vectors {tuple(right.shape[1:])}"

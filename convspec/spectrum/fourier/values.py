@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from convspec.arguments import shown
 from convspec.arrays import FloatArray, IntArray
 from convspec.frequency.conjugate import conjugate_half
 from convspec.frequency.torus import TorusBlocks
 from convspec.frequency.torus_gram import TorusGram
-from convspec.operators.arguments import shown
 from convspec.operators.reduce import Reduction
 from convspec.rounding import svd_error
 from convspec.rounding.blocks import (

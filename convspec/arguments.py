@@ -19,6 +19,7 @@ __all__ = [
     "pad_pairs",
     "per_axis",
     "shown",
+    "single",
 ]
 
 Padding = int | str | Sequence[int | Sequence[int]]
@@ -98,6 +99,18 @@ def integer(name: str, value: int, least: int, hint: str = "") -> int:
             f"{name} must be an integer of at least {least}; got {shown(value)}{more}"
         )
     return int(value)
+
+
+def single(name: str, value: object, what: str = "number") -> None:
+    """Refuse tensors and arrays of several entries where one is meant.
+
+    Raises:
+        TypeError: For those.
+    """
+    if isinstance(value, torch.Tensor | np.ndarray) and np.prod(value.shape) != 1:
+        raise TypeError(
+            f"{name} must be one {what}; got {shown(value)}; take one of its entries"
+        )
 
 
 def _entries(value: object) -> Sequence[object]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.operators.arguments import shown
+from convspec.arguments import shown
 
 SMALL = cs.ConvOperator(torch.ones(1, 1, 3), 5, padding=1)
 BAD = [
