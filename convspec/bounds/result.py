@@ -21,12 +21,15 @@ class WorstCase(Bound):
         rtol: The relative gap that was asked for.
         evaluations: Frequencies at which the symbol was tested.
         supremum_gap: The relative gap that was reached, without the padding's factor.
+        short_of: What the search ran out of, if it did: ``"operations"``,
+            ``"evaluations"``, ``"seconds"`` or ``"memory"``.
     """
 
     frequency: tuple[float, ...] = field(default=(), compare=False)
     rtol: float = field(default=0.0, compare=False)
     evaluations: int = field(default=0, compare=False)
     supremum_gap: float = field(default=0.0, compare=False)
+    short_of: str = field(default="", compare=False)
 
     @property
     def converged(self) -> bool:

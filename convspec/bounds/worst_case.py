@@ -10,7 +10,7 @@ from convspec.arguments import Padding, shown, single
 from convspec.bounds.layer import Layer, operator_of, own_frequency, symbol_of
 from convspec.bounds.result import Conditioning, WorstCase
 from convspec.frequency.reduced import symbol_bytes
-from convspec.frequency.search.branch_and_bound import Budget
+from convspec.frequency.search.branch_and_bound import SearchBudget
 from convspec.frequency.search.extremes import Extreme, enclose_largest, enclose_smallest
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
@@ -29,7 +29,8 @@ __all__ = [
 ]
 
 MAX_EVALUATIONS = 2_000_000
-MAX_SECONDS = 60.0
+# about a minute on two cores
+MAX_FLOPS = 3e12
 REFERENCE = (
     "branch and bound with Bernstein's inequality (Duffin and Schaeffer 1938) and "
     "Cholesky tests (Rump 2006)"
@@ -48,8 +49,9 @@ def worst_case_norm(
     transposed: bool | None = None,
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
-    max_seconds: float = MAX_SECONDS,
+    max_seconds: float = math.inf,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    max_flops: float = MAX_FLOPS,
 ) -> WorstCase:
     """The supremum of sigma_1 over every input size, enclosed: ``sup_w sigma_1(F(w))``.
 
@@ -90,10 +92,12 @@ def worst_case_norm(
         transposed: Whether the weight is that of a transposed convolution.
         rtol: Relative gap to stop at.
         max_evaluations: Frequencies to test at most.
-        max_seconds: Wall time to stop at, about.
+        max_seconds: Wall time to stop at, about; what is found by then depends on the
+            machine. No limit unless told.
         max_bytes: Byte limit of what is held at a time. Where the products of all taps
             do not fit, the symbol is evaluated anew at every frequency; a search whose
             cells do not ends early.
+        max_flops: Operations to spend, about; 3e12 are a minute or so on two cores.
 
     Raises:
         GeometryError: If the arguments do not go together.
@@ -117,7 +121,7 @@ def worst_case_norm(
         padding_mode=padding_mode,
         transposed=transposed,
     )
-    budget = _budget(rtol, max_evaluations, max_seconds, max_bytes)
+    budget = _budget(rtol, max_flops, max_evaluations, max_seconds, max_bytes)
     return _every_size(op, rtol, budget)
 
 
@@ -126,9 +130,10 @@ def supremum(
     op: ConvOperator,
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
-    max_seconds: float = MAX_SECONDS,
+    max_seconds: float = math.inf,
     *,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    max_flops: float = MAX_FLOPS,
 ) -> Bound:
     """``sigma_1 <= sqrt(repeats) sup_w sigma_1(F(w))``, the supremum of the symbol F.
 
@@ -149,10 +154,12 @@ def supremum(
         op: The operator.
         rtol: Relative gap of the supremum to stop at.
         max_evaluations: Frequencies to test at most.
-        max_seconds: Wall time to stop at, about.
+        max_seconds: Wall time to stop at, about; what is found by then depends on the
+            machine. No limit unless told.
         max_bytes: Byte limit of what is held at a time. Where the products of all taps
             do not fit, the symbol is evaluated anew at every frequency; a search whose
             cells do not ends early.
+        max_flops: Operations to spend, about; 3e12 are a minute or so on two cores.
 
     Source: branch and bound by Bernstein's inequality for trigonometric polynomials,
     Duffin and Schaeffer, "Some inequalities concerning functions of exponential type",
@@ -168,7 +175,7 @@ def supremum(
     >>> round(cs.bounds.supremum(op).upper, 12)
     4.0
     """
-    budget = _budget(rtol, max_evaluations, max_seconds, max_bytes)
+    budget = _budget(rtol, max_flops, max_evaluations, max_seconds, max_bytes)
     kernel = ScaledKernel.of(op)
     _require_symbol(op, max_bytes)
     best, value, words = math.inf, kernel.weight.real.sum(), ""
@@ -195,8 +202,9 @@ def worst_case_conditioning(
     transposed: bool | None = None,
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
-    max_seconds: float = MAX_SECONDS,
+    max_seconds: float = math.inf,
     max_bytes: int = DEFAULT_MAX_BYTES,
+    max_flops: float = MAX_FLOPS,
 ) -> Conditioning:
     """The extremes of the symbol's singular values: ``sup sigma_1`` and ``inf sigma_n``.
 
@@ -230,7 +238,7 @@ def worst_case_conditioning(
     op = operator_of(
         layer, stride=stride, dilation=dilation, groups=groups, transposed=transposed
     )
-    budget = _budget(rtol, max_evaluations, max_seconds, max_bytes)
+    budget = _budget(rtol, max_flops, max_evaluations, max_seconds, max_bytes)
     _require_symbol(op, max_bytes)
     strided = [True] * len(op.geometry.axes)
     ends = enclose_smallest(symbol_of(op, strided), rtol, budget)
@@ -259,9 +267,9 @@ def _ratio(largest: Bound, smallest: Bound, what: str) -> Bound:
     return Bound(lower, upper, "supremum of the condition number", what, REFERENCE)
 
 
-def _every_size(op: ConvOperator, rtol: float, budget: Budget) -> WorstCase:
+def _every_size(op: ConvOperator, rtol: float, budget: SearchBudget) -> WorstCase:
     """The supremum of the symbol, times what the padding repeats."""
-    _require_symbol(op, budget.max_bytes)
+    _require_symbol(op, budget.bytes)
     axes = op.geometry.axes
     repeats = [every_size(axis) for axis in axes]
     factor = math.sqrt(math.prod(repeat.count for repeat in repeats))
@@ -288,7 +296,7 @@ def _worst_case(
     name: str,
     assumptions: str,
     rtol: float,
-    budget: Budget,
+    budget: SearchBudget,
     lower: float,
     upper: float,
     factor: float = 1.0,
@@ -303,7 +311,8 @@ def _worst_case(
         frequency=extreme.frequency,
         rtol=rtol,
         evaluations=budget.evaluations,
-        supremum_gap=Bound(extreme.lower, extreme.upper, name, "", "").gap,
+        supremum_gap=Enclosure(extreme.lower, extreme.upper).gap,
+        short_of=budget.short_of,
     )
 
 
@@ -315,18 +324,22 @@ def _require_symbol(op: ConvOperator, max_bytes: int) -> None:
 
 
 def _budget(
-    rtol: float, max_evaluations: int, max_seconds: float, max_bytes: int
-) -> Budget:
+    rtol: float,
+    max_flops: float,
+    max_evaluations: float,
+    max_seconds: float,
+    max_bytes: int,
+) -> SearchBudget:
     single("rtol", rtol)
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
     for name, value in (
+        ("max_flops", max_flops),
         ("max_evaluations", max_evaluations),
         ("max_seconds", max_seconds),
-        ("max_bytes", max_bytes),
     ):
         if not value > 0:
             raise ValueError(
                 f"{name} must be positive; got {shown(value)}; inf is no limit"
             )
-    return Budget(max_evaluations, max_seconds, max_bytes)
+    return SearchBudget(max_flops, max_bytes, max_seconds, most=max_evaluations)

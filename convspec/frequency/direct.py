@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.frequency.gram import GramPolynomial, group_runs
+from convspec.frequency.gram import CALL, GramPolynomial, group_runs
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.limits import require_bytes
 from convspec.rounding.directed import UNIT, up
@@ -60,6 +60,13 @@ class DirectGram:
         """What one evaluation takes, about."""
         rows, columns, count = symbol.coefficients.shape[1:]
         return 16 * (2 * rows * columns + 2 * count + rows**2)
+
+    @property
+    def flops_each(self) -> float:
+        """Operations of one evaluation and one Cholesky test, about."""
+        rows, columns, count = self._symbol.coefficients.shape[1:]
+        sums = (8.0 if self._symbol.is_complex else 4.0) * count * rows * columns
+        return CALL + sums + 8.0 * rows**2 * columns + 4 / 3 * rows**3
 
     @property
     def bytes_each(self) -> int:

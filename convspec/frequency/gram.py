@@ -22,7 +22,10 @@ from convspec.rounding.norms import above, norm_above, sum_above
 from convspec.rounding.scaling import UNDERFLOW
 from convspec.rounding.waves import RATIONAL, rational_waves, wave_error, waves
 
-__all__ = ["GramPolynomial", "group_runs"]
+__all__ = ["CALL", "GramPolynomial", "group_runs"]
+
+# what a matrix takes besides its own operations, in operations
+CALL = 5000.0
 
 # a product per group beats one product per matrix from this side on, and from so many
 # matrices per group
@@ -88,6 +91,12 @@ class GramPolynomial:
         pairs = 2 * len(symbol.lags) * symbol.coefficients.shape[2]
         lags = 64 * len(symbol.lags) ** 2 * (1 + symbol.dim)
         return each * (2 * (1 + 2 * half) * symbol.side + pairs) + lags
+
+    @property
+    def flops_each(self) -> float:
+        """Operations of one evaluation and one Cholesky test, about."""
+        lags = (1 + 2 * len(self.lags)) * (1 if self.real else 2)
+        return CALL + 2.0 * lags * self.side**2 + 4 / 3 * self.side**3
 
     @property
     def bytes_each(self) -> int:

@@ -40,7 +40,8 @@ def analyze(
     max_bytes: int = DEFAULT_MAX_BYTES,
     phases: int = 4,
     envelope_flops: float = 5e10,
-    worst_case_seconds: float = 5.0,
+    worst_case_flops: float = 2.5e11,
+    worst_case_seconds: float | None = None,
     progress: Progress | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
@@ -63,9 +64,12 @@ def analyze(
             spectrum, see :func:`convspec.spectral_envelope`; 0 for no torus.
         envelope_flops: Tori of an envelope that together are estimated beyond this are
             left out, the least telling first; ``left_out`` of the row says so.
-        worst_case_seconds: About when the search for a layer's worst case over input
-            sizes ends, however close its ends are by then; ``left_out`` says so. It can
-            take longer where a first look at a wide kernel does. 0 for no search.
+        worst_case_flops: Operations on the search for a layer's worst case over input
+            sizes, which ends there however close its ends are; ``left_out`` says so.
+            0 for no search.
+        worst_case_seconds: About when that search ends in any case; what is found by
+            then depends on the machine, and ``left_out`` says so. No limit unless told.
+            It can take longer where a first look at a wide kernel does.
         progress: Called with (layers done, layers, name) before each layer and behind
             the last.
 
@@ -96,7 +100,9 @@ def analyze(
         input_shape = plain_shape(input_shape)
         with within_recursion_limit():
             inputs = example_inputs(model, input_shape)
-    limits = Limits(max_flops, max_bytes, phases, envelope_flops, worst_case_seconds)
+    limits = Limits(
+        max_flops, max_bytes, phases, envelope_flops, worst_case_flops, worst_case_seconds
+    )
     shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
     argument = "inputs=..." if input_shape is None else repr(input_shape)
     origin = provenance(model, argument, limits)

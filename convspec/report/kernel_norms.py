@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,22 +35,37 @@ class KernelNorms:
 def kernel_norms(op: ConvOperator, limits: Limits) -> KernelNorms:
     """The worst case over input sizes, and what ``spectral_norm`` takes for the norm."""
     reshaped = reshaped_norm(op)
-    if limits.worst_case_seconds == 0:
+    seconds = limits.worst_case_seconds
+    if 0 in (limits.worst_case_flops, seconds):
         return KernelNorms(None, reshaped)
     try:
         with torch.no_grad():
             found = worst_case_norm(
-                op, max_seconds=limits.worst_case_seconds, max_bytes=limits.max_bytes
+                op,
+                max_flops=limits.worst_case_flops,
+                max_seconds=math.inf if seconds is None else seconds,
+                max_bytes=limits.max_bytes,
             )
     except TooLargeError as error:
         return KernelNorms(None, reshaped, (f"no worst case: {error}",))
     if found.converged:
         return KernelNorms(found, reshaped)
     words = (
-        f"worst case to a relative gap of {found.supremum_gap:.1e} only, the search was "
-        f"ended by worst_case_seconds={limits.worst_case_seconds:g}"
+        f"worst case to a relative gap of {found.supremum_gap:.1e} only"
+        f"{_ended(found.short_of, limits)}"
     )
     return KernelNorms(found, reshaped, (words,))
+
+
+def _ended(short_of: str, limits: Limits) -> str:
+    """What ended a search, and how much of it there was; nothing if rounding did."""
+    names = {
+        "operations": f"worst_case_flops={limits.worst_case_flops:g}",
+        "seconds": f"worst_case_seconds={limits.worst_case_seconds or 0:g}",
+        "memory": f"max_bytes={limits.max_bytes:g}",
+    }
+    words = names.get(short_of, short_of)
+    return f", the search was ended by {words}" if words else ""
 
 
 def reshaped_norm(op: ConvOperator) -> Enclosure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -62,5 +63,9 @@ def provenance(model: nn.Module, inputs: str, limits: Limits) -> Provenance:
 
 def _short(value: Any) -> str:
     """As Python reads it, ``1e+11`` rather than its twelve digits."""
+    if value is None:
+        return "None"
+    if math.isinf(value):
+        return 'float("inf")'
     short = f"{value:g}"
     return short if float(short) == value else repr(value)

@@ -213,7 +213,7 @@ def test_the_supremum_has_a_budget(
 ) -> None:
     """The table passes one on; a bound that it stopped holds, and says so."""
     (limited,) = [bound for name, bound in ladder.BOUNDS if name == "supremum"]
-    assert limited.keywords == {"max_seconds": ladder.SUPREMUM_SECONDS}
+    assert limited.keywords == {"max_flops": ladder.SUPREMUM_FLOPS}
     done, stopped = bounds.supremum(op), bounds.supremum(op, max_evaluations=1)
     assert "ended by its budget" not in done.assumptions
     assert "; ended by its budget at a gap of " in stopped.assumptions

@@ -154,7 +154,13 @@ def test_padding_that_keeps_the_size_unless_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "budget", [{"max_evaluations": 1}, {"max_evaluations": 200}, {"max_seconds": 1e-9}]
+    "budget",
+    [
+        {"max_evaluations": 1},
+        {"max_evaluations": 200},
+        {"max_seconds": 1e-9},
+        {"max_flops": 1.0},
+    ],
 )
 def test_a_small_budget_gives_a_wider_enclosure(budget: dict[str, float]) -> None:
     weight = gaussian(0, 12, 12, 3, 3)

@@ -126,7 +126,7 @@ def _tested(search: Search, group: int, found: Leading, pieces: list[Piece]) -> 
     parts = search.parts(axes)
     if not search.affords(parts):
         return math.inf
-    search.flops -= parts.flops()
+    search.budget.spend(parts.flops())
     caps = torch.full((len(parts.index),), math.inf, dtype=torch.float64)
     norm = up(float(parts.norms(group, search.target, caps).max()) * parts.factor)
     return up(norm * norm)
@@ -212,7 +212,7 @@ def _tap_norms(
             axes = [_wrapped(piece) for piece in others]
             parts = Parts.of(weight, reduced.groups, axes)
         caps = torch.full((len(parts.index),), math.inf, dtype=torch.float64)
-        search.flops -= parts.flops()
+        search.budget.spend(parts.flops())
         yield up(float(parts.norms(group, 0.0, caps).max()) * parts.factor)
 
 
@@ -237,7 +237,7 @@ def _width(search: Search, pieces: Sequence[Piece], j: int) -> int:
         across = math.prod(sides) / max(sides) if len(sides) > 1 else 1
         band = channels * reach * (across + 1)
         side = channels * math.prod(sides)
-        cheap = side * band**2 <= CORNER_SHARE * search.flops
-        if cheap and 32 * side * band <= search.max_bytes:
+        cheap = side * band**2 <= search.budget.part(CORNER_SHARE)
+        if cheap and 32 * side * band <= search.budget.bytes:
             best = width
     return best

@@ -15,6 +15,7 @@ from convspec.bounds.spectral_norm.lower import Leading
 from convspec.bounds.spectral_norm.parts import Exact, Parts, Wrap
 from convspec.operators.reduce import Reduction
 from convspec.rounding import down, up
+from convspec.run.budget import Budget
 from convspec.tori.tables import Relation
 
 __all__ = ["Search", "best_relation"]
@@ -27,16 +28,14 @@ class Search:
     Attributes:
         reduced: The operator; B is what is left of it without the axes that factor out.
         target: What to prove.
-        flops: Operations left.
-        max_bytes: Byte limit of what is held at a time.
+        budget: What it may spend.
         upper: Bounds, (groups,).
         used: What each comes from, in words.
     """
 
     reduced: Reduction
     target: float
-    flops: float
-    max_bytes: int
+    budget: Budget
     upper: Tensor
     used: list[str]
 
@@ -57,8 +56,10 @@ class Search:
 
     def affords(self, parts: Parts, share: float = 1.0) -> bool:
         """Whether testing this for the open groups is within what is left."""
-        fits = not parts.exact or parts.layout.bytes(parts.is_complex) <= self.max_bytes
-        return fits and parts.flops(len(self.open)) <= share * self.flops
+        fits = (
+            not parts.exact or parts.layout.bytes(parts.is_complex) <= self.budget.bytes
+        )
+        return fits and parts.flops(len(self.open)) <= self.budget.part(share)
 
     def exact(self) -> Parts:
         """No axis wrapped: A itself."""
@@ -87,7 +88,7 @@ class Search:
         for group in self.open:
             found[group] = parts.norms(group, goal, caps[group])
             tested = int((caps[group] > goal).sum())
-            self.flops -= parts.flops() * tested / len(parts.index)
+            self.budget.spend(parts.flops() * tested / len(parts.index))
             largest = float(found[group].max())
             upper = largest if parts.square == 1 else up(largest * parts.factor)
             self.include(group, upper, words)
@@ -126,8 +127,8 @@ class Search:
                 caps = _caps(full, known, parts, exact, left_out)
                 choices.append((self.cost(parts, caps), parts, caps))
         for cost, parts, caps in sorted(choices, key=lambda choice: choice[0]):
-            fits = parts.layout.bytes(parts.is_complex) <= self.max_bytes
-            if self.done or not fits or cost > self.flops:
+            fits = parts.layout.bytes(parts.is_complex) <= self.budget.bytes
+            if self.done or not fits or cost > self.budget.left:
                 continue
             self.run(parts, "some axes on a phase-shifted torus", caps)
 

@@ -14,7 +14,7 @@ from convspec.bounds.spectral_norm.pieces import bound_in_pieces
 from convspec.bounds.spectral_norm.search import Search, best_relation
 from convspec.bounds.spectral_norm.tori import Tori
 from convspec.bounds.unfolding import unfolding_norm
-from convspec.bounds.worst_case import MAX_EVALUATIONS, supremum
+from convspec.bounds.worst_case import supremum
 from convspec.errors import TooLargeError
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
@@ -24,6 +24,7 @@ from convspec.operators.operator import ConvOperator
 from convspec.operators.reduce import Reduction
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, up
+from convspec.run.budget import Budget
 from convspec.spectrum.krylov.groups import unlike
 from convspec.tori.relations import relations
 from convspec.tori.tables import AxisTables
@@ -33,6 +34,8 @@ __all__ = ["spectral_norm"]
 MAX_FLOPS = 1e12
 # a test of this many operations is done at once
 SMALL_FLOPS = 3e9
+# of what is left, for the supremum of the symbol where the torus costs more than that
+SUPREMUM_SHARE = 0.9
 REFERENCE = (
     "lower end by Lanczos; upper end by Cholesky tests (Rump 2006) of the operator or of "
     "tori that it is a compression of (Thompson 1972), or from Krylov vectors and a count"
@@ -110,8 +113,7 @@ def spectral_norm(
     search = Search(
         reduced,
         found.lower * (1 + rtol) * (1 - 2.0**-48),
-        max_flops,
-        max_bytes,
+        Budget(max_flops, max_bytes),
         torch.full((reduced.groups,), math.inf, dtype=torch.float64),
         [""] * reduced.groups,
     )
@@ -141,7 +143,7 @@ def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> N
     if search.done:
         return
     exact = search.exact()
-    if exact.exact and search.affords(exact, min(1.0, SMALL_FLOPS / search.flops)):
+    if exact.exact and search.affords(exact, min(1.0, SMALL_FLOPS / search.budget.left)):
         search.run(exact, "the operator itself")
         return
     axes = [
@@ -155,14 +157,10 @@ def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> N
         return
     known = None
     caps = tori.caps()
-    if search.cost(tori.full, caps) <= search.flops:
+    if search.cost(tori.full, caps) <= search.budget.left:
         known = search.run(tori.full, "a phase-shifted torus", caps)
     else:
-        rows, columns = search.reduced.block_channels
-        each = 40.0 * search.reduced.groups * rows * columns * min(rows, columns)
-        evaluations = max(1, min(MAX_EVALUATIONS, int(search.flops / each)))
-        upper = _supremum(op, max(rtol, 1e-6), evaluations, search.max_bytes)
-        search.flops -= each * evaluations
+        upper = _supremum(op, max(rtol, 1e-6), search.budget)
         for group in search.open:
             search.include(group, upper, "the supremum of the symbol")
     if search.done or not exact.exact:
@@ -183,10 +181,15 @@ def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> N
         bound_in_pieces(search, found, tables)
 
 
-def _supremum(op: ConvOperator, rtol: float, evaluations: int, max_bytes: int) -> float:
-    """At least the norm, by the supremum of the symbol; inf where that is too large."""
+def _supremum(op: ConvOperator, rtol: float, budget: Budget) -> float:
+    """At least the norm, by the supremum of the symbol; inf where that is too large.
+
+    It may take all that is left but a share, which is spent.
+    """
+    flops = max(1.0, budget.part(SUPREMUM_SHARE))  # a first look costs little
+    budget.spend(flops)
     try:
-        return supremum(op, rtol, evaluations, max_bytes=max_bytes).upper
+        return supremum(op, rtol, max_flops=flops, max_bytes=budget.bytes).upper
     except TooLargeError:
         return math.inf
 

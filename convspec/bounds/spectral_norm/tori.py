@@ -75,9 +75,9 @@ class Tori:
         self._fewest = 0  # values of a torus above those of A, where that was counted
         self._field: Field | None = None
         setup = Field.setup_flops(self.full)
-        if setup <= 0.1 * self.search.flops:
-            self.search.flops -= setup
-            self._field = Field.of(self.full, self.search.max_bytes)
+        if setup <= self.search.budget.part(0.1):
+            self.search.budget.spend(setup)
+            self._field = Field.of(self.full, self.search.budget.bytes)
 
     def counted(self) -> bool:
         """Whether Lehmann's bound, or the supremum of the symbol, proves the target."""
@@ -113,8 +113,8 @@ class Tori:
         if self._region is not None:
             open_ = ~self._region.outside(grid.turns)
         groups, places = open_.nonzero(as_tuple=True)
-        if len(groups) * field.flops <= search.flops:
-            search.flops -= len(groups) * field.flops
+        if len(groups) * field.flops <= search.budget.left:
+            search.budget.spend(len(groups) * field.flops)
             passed = field.below(groups, grid, places.numpy(), level)
             open_[groups[passed], places[passed]] = False
         caps[~open_] = goal
@@ -151,12 +151,12 @@ class Tori:
             grid = field.grid(parts)
             above = singular_values_above(field, grid, self._region, level, 2 * MOST)
             tests = above.tests if above else len(grid.index)
-            self.search.flops -= tests * field.flops
+            self.search.budget.spend(tests * field.flops)
             if above is not None:
                 fewest = min(fewest, len(above.values))
                 self._include(field, ritz, above)
             enough = tests > FEW and len(values) == 1
-            if self.search.done or enough or self.search.flops < 0:
+            if self.search.done or enough or self.search.budget.left < 0:
                 break
         return fewest
 
@@ -198,7 +198,7 @@ class Tori:
         count = math.prod(self._shape[axis] for axis in field.symbol.axes)
         region = prune(field, level, self._estimate(field), count)
         if region is not None:
-            self.search.flops -= region.tests * field.flops
+            self.search.budget.spend(region.tests * field.flops)
         return region
 
     def _estimate(self, field: Field) -> float:

@@ -8,7 +8,6 @@ that a level could prove, ``1 / cos(rho) - 1``, falls to a quarter.
 from __future__ import annotations
 
 import math
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -21,9 +20,10 @@ from convspec.frequency.search.cells import Cells
 from convspec.frequency.search.cover import first_cover, sample
 from convspec.frequency.search.peak import MAX_STEPS, Peak, climb
 from convspec.frequency.search.rule import Rule
+from convspec.run.budget import Budget
 from convspec.run.threads import available_cores, one_thread, parallel_map
 
-__all__ = ["Budget", "Found", "search"]
+__all__ = ["Found", "SearchBudget", "search"]
 
 CHUNK_BYTES = 2**23
 # less than this is not worth a thread: bytes of matrices times their side
@@ -50,29 +50,28 @@ FIRST_TESTS = 2.0
 
 
 @dataclass
-class Budget:
-    """What a search may take; it counts what it took."""
+class SearchBudget(Budget):
+    """What a search may take; it counts the frequencies that it tested.
 
-    max_evaluations: int
-    max_seconds: float
-    max_bytes: int
+    Attributes:
+        most: Frequencies to test, at most.
+        evaluations: Frequencies tested so far.
+    """
+
+    most: float = math.inf
     evaluations: int = 0
 
-    def __post_init__(self) -> None:
-        self._start = time.perf_counter()
+    def affords(self, cells: int, flops_each: float, seconds_each: float) -> bool:
+        """Whether so many more frequencies can be tested."""
+        if self.evaluations + cells > self.most:
+            self.short_of = self.short_of or "evaluations"
+            return False
+        return self.allows(cells * flops_each, cells * CELL_BYTES, cells * seconds_each)
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the beginning."""
-        return time.perf_counter() - self._start
-
-    def allows(self, cells: int, seconds_each: float) -> bool:
-        """Whether so many more evaluations fit."""
-        return (
-            self.evaluations + cells <= self.max_evaluations
-            and self.seconds + cells * seconds_each <= self.max_seconds
-            and cells * CELL_BYTES <= self.max_bytes
-        )
+    def tested(self, cells: int, flops_each: float) -> None:
+        """Count frequencies."""
+        self.evaluations += cells
+        self.spend(cells * flops_each)
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Found:
     target: float
 
 
-def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: Budget) -> Found:
+def search(symbol: ReducedSymbol, gram: Gram, rule: Rule, budget: SearchBudget) -> Found:
     """Enclose the extreme singular value over all frequencies and groups.
 
     Args:
@@ -112,16 +111,16 @@ class _Search:
     symbol: ReducedSymbol
     gram: Gram
     rule: Rule
-    budget: Budget
+    budget: SearchBudget
     alone: ExitStack
     peaks: list[Peak] = field(default_factory=list)
 
     def enclose(self, some: Cells) -> Found:
         """Level by level, from a sample."""
-        begun = self.budget.seconds
+        begun, flops = self.budget.elapsed, self.gram.flops_each
         squares = _examine(self.gram, self.rule, some, test=False)[1]
-        each = (self.budget.seconds - begun) / len(some)
-        self.budget.evaluations += len(some)
+        each = (self.budget.elapsed - begun) / len(some)
+        self.budget.tested(len(some), flops)
         self.look(some, squares)
         cells = first_cover(
             some,
@@ -130,20 +129,20 @@ class _Search:
             self.rule,
             self.peaks[0].value ** 2,
             float(self.gram.bend(some.spans).max()),
-            lambda tests: self.budget.allows(tests, FIRST_TESTS * each),
+            lambda tests: self.budget.affords(tests, flops, FIRST_TESTS * each),
         )
         left, seen = some.take(slice(0)), len(cells) <= len(some)
         # a first level that is no larger than the sample takes no longer
-        while seen or self.budget.allows(len(cells) + len(left), each):
+        while seen or self.budget.affords(len(cells) + len(left), flops, each):
             if self.rule.target <= 0:
                 break
-            begun, seen = self.budget.seconds, False
+            begun, seen = self.budget.elapsed, False
             if not _is_little(cells, self.symbol.side):
                 self.alone.close()
             left = self.level(cells, len(some))
             if not len(left):
                 return Found(self.refined(), self.rule.target)
-            each = (self.budget.seconds - begun) / len(cells)
+            each = (self.budget.elapsed - begun) / len(cells)
             if not left.divisible:
                 break
             cells = left.split()
@@ -158,7 +157,7 @@ class _Search:
         lefts = [cells.take(slice(0))]
         for part in _parts(cells, PART * few):
             passed, squares = _examine(self.gram, self.rule, part)
-            self.budget.evaluations += len(part)
+            self.budget.tested(len(part), self.gram.flops_each)
             if not passed.all():
                 lefts.append(part.take(~passed))
                 self.look(lefts[-1], squares[~passed])

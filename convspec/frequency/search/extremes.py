@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convspec.frequency.direct import gram_of
 from convspec.frequency.reduced import ReducedSymbol
-from convspec.frequency.search.branch_and_bound import Budget, search
+from convspec.frequency.search.branch_and_bound import SearchBudget, search
 from convspec.frequency.search.peak import Peak
 from convspec.frequency.search.rule import Largest, Smallest
 from convspec.operators.symbol import Symbol
@@ -43,7 +43,7 @@ class Extreme:
     value: Tensor
 
 
-def enclose_largest(symbol: Symbol, rtol: float, budget: Budget) -> Extreme:
+def enclose_largest(symbol: Symbol, rtol: float, budget: SearchBudget) -> Extreme:
     """Enclose ``sup_w sigma_1(F(w))`` over all groups."""
     reduced = ReducedSymbol.of(symbol)
     if reduced.dim == 0:
@@ -53,7 +53,7 @@ def enclose_largest(symbol: Symbol, rtol: float, budget: Budget) -> Extreme:
 
 
 def enclose_smallest(
-    symbol: Symbol, rtol: float, budget: Budget
+    symbol: Symbol, rtol: float, budget: SearchBudget
 ) -> tuple[Extreme, Extreme]:
     """Enclose ``sup sigma_1(F(w))`` and ``inf sigma_n(F(w))``, n the smaller side."""
     reduced = ReducedSymbol.of(symbol)
@@ -61,22 +61,25 @@ def enclose_smallest(
         return _constant(symbol, reduced, True), _constant(symbol, reduced, False)
     peak, target = _largest(reduced, rtol, budget)
     largest = _extreme(symbol, reduced, peak, peak.value, target)
-    gram = gram_of(reduced, budget.max_bytes)
+    gram = gram_of(reduced, budget.bytes)
     found = search(reduced, gram, Smallest.of(gram, rtol, target), budget)
     least = found.peak
     return largest, _extreme(symbol, reduced, least, found.target, least.value)
 
 
-def _largest(reduced: ReducedSymbol, rtol: float, budget: Budget) -> tuple[Peak, float]:
+def _largest(
+    reduced: ReducedSymbol, rtol: float, budget: SearchBudget
+) -> tuple[Peak, float]:
     """The best frequency and an upper bound, both of the scaled symbol."""
-    gram = gram_of(reduced, budget.max_bytes)
+    gram = gram_of(reduced, budget.bytes)
     trivial = float(reduced.spread.max())
     if reduced.side == 1:
         # scalars are cheap: to rounding, unless the maximum is attained along a line
-        patience = min(SCALAR_EVALUATIONS, budget.max_evaluations)
-        first = Budget(patience, budget.max_seconds / 2, budget.max_bytes)
+        patience = min(SCALAR_EVALUATIONS, budget.most)
+        half = budget.part(0.5)
+        first = SearchBudget(half, budget.bytes, budget.seconds / 2, most=patience)
         found = search(reduced, gram, Largest.of(gram, SCALAR_RTOL), first)
-        budget.evaluations += first.evaluations
+        budget.tested(first.evaluations, gram.flops_each)
         target = min(found.target, trivial)
         if target <= found.peak.value * (1 + rtol):
             return found.peak, target

@@ -1,0 +1,69 @@
+"""What a computation may spend: operations, bytes, and if the user wishes seconds."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+__all__ = ["Budget"]
+
+
+@dataclass
+class Budget:
+    """Operations, bytes and seconds of one call, passed down and counted where spent.
+
+    Operations are estimated before they are spent, so that what a call computes is the
+    same on every machine, busy or not. Seconds are for those who cannot wait: what they
+    cut depends on the machine, and a result says so.
+
+    Attributes:
+        flops: Operations, about.
+        bytes: Held at a time.
+        seconds: Wall time, about; inf for none.
+        spent: Operations so far.
+        short_of: What was not enough at first: ``"operations"``, ``"seconds"``,
+            ``"memory"``; empty as long as all was allowed.
+
+    >>> budget = Budget(1000.0, 2**20)
+    >>> budget.spend(400)
+    >>> budget.left, budget.allows(700), budget.short_of
+    (600.0, False, 'operations')
+    """
+
+    flops: float
+    bytes: int
+    seconds: float = math.inf
+    spent: float = 0.0
+    short_of: str = ""
+    _start: float = field(default_factory=time.perf_counter, repr=False)
+
+    @property
+    def left(self) -> float:
+        """Operations not yet spent."""
+        return self.flops - self.spent
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._start
+
+    def spend(self, flops: float) -> None:
+        """Count operations."""
+        self.spent += flops
+
+    def part(self, share: float) -> float:
+        """A share of the operations that are left."""
+        return share * self.left
+
+    def allows(self, flops: float = 0.0, held: float = 0.0, seconds: float = 0.0) -> bool:
+        """Whether so many operations more, bytes and seconds are within it."""
+        short = ""
+        if held > self.bytes:
+            short = "memory"
+        elif flops > self.left:
+            short = "operations"
+        elif self.seconds < math.inf and self.elapsed + seconds > self.seconds:
+            short = "seconds"
+        self.short_of = self.short_of or short
+        return not short
