@@ -23,7 +23,6 @@ from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.estimate import Estimate
-from convspec.report import LayerReport, ModelReport, analyze
 from convspec.spectrum import (
     Density,
     Envelope,
@@ -79,14 +78,20 @@ __all__ = [
 
 if TYPE_CHECKING:
     from convspec import plot
+    from convspec.report import LayerReport, ModelReport
+    from convspec.report.analyze import analyze
+
+# what is imported on first use: Matplotlib alone takes half a second
+LATER = {"analyze", "LayerReport", "ModelReport"}
 
 
 def __getattr__(name: str) -> Any:
-    """``convspec.plot`` on first use: Matplotlib takes half a second to import."""
     if name == "plot":
         return import_module("convspec.plot")
+    if name in LATER:
+        return getattr(import_module("convspec.report"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(globals().keys() | {"plot"})
+    return sorted(globals().keys() | LATER | {"plot"})

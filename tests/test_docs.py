@@ -82,7 +82,7 @@ def documented() -> set[str]:
 def test_every_public_name_is_in_the_reference(
     module: ModuleType, documented: set[str]
 ) -> None:
-    public = [vars(module)[name] for name in module.__all__]
+    public = [getattr(module, name) for name in module.__all__]
     for found in public:
         if not inspect.ismodule(found):
             assert f"{found.__module__}.{found.__qualname__}" in documented

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -112,3 +114,22 @@ def test_no_circle_of_files() -> None:
         free = {name for name, needs in graph.items() if needs - {name} <= done} - done
         assert free, f"in a circle: {sorted(set(graph) - done)}"
         done |= free
+
+
+def test_importing_the_package_loads_no_more_than_it_must() -> None:
+    """Neither a plotting library nor anything optional, nor what few calls need."""
+    code = "import sys, convspec; print(*sorted(sys.modules))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(ran.stdout.split())
+    assert "torch" in loaded
+    unwanted = {"matplotlib", "pandas", "rich", "jinja2", "safetensors", "sklearn"}
+    assert not loaded & (unwanted | {"scipy.linalg", "scipy.fft", "scipy.sparse.linalg"})
+
+
+def test_plot_is_loaded_on_first_use() -> None:
+    assert "plot" in dir(convspec)
+    assert convspec.plot.spectrum.__module__ == "convspec.plot.spectrum"
+    with pytest.raises(AttributeError, match="no attribute 'plots'"):
+        convspec.plots  # noqa: B018

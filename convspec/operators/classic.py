@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy.linalg import toeplitz
 from torch import Tensor, nn
 
 from convspec.errors import NotApplicable
@@ -131,7 +131,9 @@ def _nested_toeplitz(
     else:
         blocks = kernel[:, None, None]  # (k, 1, 1): a tap is a 1 x 1 block
     # which tap stands at [o, q]: q - o + before, an index matrix that is Toeplitz itself
-    tap = toeplitz(before - np.arange(output), before + np.arange(size))  # (m, n)
+    tap = scipy.linalg.toeplitz(
+        before - np.arange(output), before + np.arange(size)
+    )  # (m, n)
     inside = (tap >= 0) & (tap < len(kernel))
     nested: npt.NDArray[Any] = np.where(
         inside[..., None, None], blocks[tap * inside], 0

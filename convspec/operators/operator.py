@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
 from convspec.arguments import Padding, per_axis, shown, single
@@ -25,6 +24,9 @@ from convspec.operators.matrix_free import MatrixFree
 from convspec.operators.scipy_bridge import linear_operator
 from convspec.operators.symbol import Symbol
 from convspec.operators.weight import finite_tensor
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 __all__ = ["ConvOperator", "require_operator"]
 

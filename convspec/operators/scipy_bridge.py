@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 import torch
-from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 __all__ = ["linear_operator"]
 
@@ -35,7 +38,7 @@ def linear_operator(
 
         return multiply
 
-    return LinearOperator(
+    return scipy.sparse.linalg.LinearOperator(
         shape,
         matvec=on_arrays(forward),
         rmatvec=on_arrays(backward),

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import scipy
 import torch
-from scipy.linalg import svd
 from torch import Tensor
 
 from convspec.arrays import FloatArray
@@ -176,4 +176,6 @@ def _processor() -> str:
 
 def _qr_values(block: Tensor) -> Tensor:
     array = block.cpu().numpy()
-    return torch.from_numpy(svd(array, compute_uv=False, lapack_driver="gesvd"))
+    return torch.from_numpy(
+        scipy.linalg.svd(array, compute_uv=False, lapack_driver="gesvd")
+    )

@@ -16,8 +16,8 @@ Nothing is assumed of the computed decomposition. Source: an elementary form of 
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import torch
-from scipy.linalg import svd
 from torch import Tensor
 
 from convspec.errors import NotFiniteError
@@ -194,7 +194,9 @@ def _decomposed(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _qr_svd(matrix: Tensor) -> tuple[Tensor, ...]:
-    parts = svd(np.asarray(matrix), full_matrices=False, lapack_driver="gesvd")
+    parts = scipy.linalg.svd(
+        np.asarray(matrix), full_matrices=False, lapack_driver="gesvd"
+    )
     return tuple(torch.from_numpy(part) for part in parts)
 
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from convspec.arrays import IntArray
 from convspec.operators.geometry import Axis
@@ -191,7 +191,9 @@ def _codimension(first: IntArray, second: IntArray, twisted: bool) -> int:
         return 0
     tail, head = place.reshape(2, -1)
     graph = coo_array((np.ones(len(tail)), (tail, head)), shape=(count, count))
-    components = connected_components(graph, directed=False, return_labels=False)
+    components = scipy.sparse.csgraph.connected_components(
+        graph, directed=False, return_labels=False
+    )
     # a component without "zero" leaves its constants; that of "zero" leaves nothing, but
     # then "zero" is one of the vertices and no dimension of its own
     return count - int(components)

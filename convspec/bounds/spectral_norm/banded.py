@@ -24,8 +24,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import blas, lapack
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+import scipy
 from torch import Tensor
 
 from convspec.bounds.spectral_norm.fill import negative_band
@@ -92,6 +91,7 @@ class BandedGram:
         work[:, 0] += level
         if not (work[:, 0].real > 0).all():
             return math.inf
+        lapack = scipy.linalg.lapack
         factorise = lapack.zpbtrf if self._is_complex else lapack.dpbtrf
         factor, info = factorise(work.T, lower=1, overwrite_ab=1)
         if info != 0 or not np.isfinite(factor[0]).all():
@@ -115,6 +115,7 @@ class BandedGram:
         side, width = self._layout.side, self._layout.width
         if side <= 32:
             return float(np.linalg.eigvalsh(self._dense())[-1])
+        blas, iterative = scipy.linalg.blas, scipy.sparse.linalg
         multiply = blas.zhbmv if self._is_complex else blas.dsbmv
         band = self._band.T
 
@@ -122,15 +123,17 @@ class BandedGram:
             found: npt.NDArray[Any] = multiply(width, -1.0, band, x.ravel(), lower=1)
             return found
 
-        gram = LinearOperator((side, side), matvec=product, dtype=self._band.dtype)
+        gram = iterative.LinearOperator(
+            (side, side), matvec=product, dtype=self._band.dtype
+        )
         start = np.random.default_rng(0).standard_normal(side).astype(self._band.dtype)
         try:
             return float(
-                eigsh(gram, 1, which="LA", v0=start, tol=1e-8, return_eigenvectors=False)[
-                    0
-                ].real
+                iterative.eigsh(
+                    gram, 1, which="LA", v0=start, tol=1e-8, return_eigenvectors=False
+                )[0].real
             )
-        except ArpackError as error:
+        except iterative.ArpackError as error:
             found = getattr(error, "eigenvalues", np.zeros(0))
             return float(found[0].real) if len(found) else math.inf
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy.linalg import eigh
 from torch import Tensor
 
 from convspec.arrays import IntArray
@@ -139,7 +139,7 @@ def _block(field: Field, grid: Grid, group: int, place: int, level: float) -> Bl
     groups = torch.tensor([group], dtype=torch.int64)
     gram = field.gram.at_grid(groups, grid.index[[place]], grid.sizes)[0]
     least = level * level * (1 - 64 * field.slack) - float(field.gram.error[group])
-    squares, vectors = eigh(gram.numpy(), subset_by_value=(least, np.inf))
+    squares, vectors = scipy.linalg.eigh(gram.numpy(), subset_by_value=(least, np.inf))
     return Block(
         gram,
         field.gram.error[group],

@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import math
 
+import scipy
 import torch
-from scipy.linalg import eigh
 from torch import Tensor
 
 from convspec.operators.operator import ConvOperator
@@ -98,7 +98,11 @@ class Ritz:
         off_above = up(off_above + up(inner * up(size * size)) + UNDERFLOW, 3)
         if not _above_zero(denominator, off_below):
             return math.inf
-        t = float(eigh(numerator.numpy(), denominator.numpy(), eigvals_only=True)[-1])
+        t = float(
+            scipy.linalg.eigh(numerator.numpy(), denominator.numpy(), eigvals_only=True)[
+                -1
+            ]
+        )
         for margin in MARGINS:
             trial = up(t * (1 + margin))
             difference = trial * denominator - numerator

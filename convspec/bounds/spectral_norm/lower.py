@@ -8,8 +8,8 @@ from fractions import Fraction
 from itertools import product
 
 import numpy as np
+import scipy
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 from convspec.bounds.iteration import rayleigh, small_side
@@ -128,7 +128,7 @@ def _energy(pixels: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) ->
     goes to the grid, where lags that coincide modulo its size have the same waves.
     """
     axes = tuple(range(1, pixels.ndim))
-    lengths = [next_fast_len(2 * n - 1) for n in pixels.shape[1:]]
+    lengths = [scipy.fft.next_fast_len(2 * n - 1) for n in pixels.shape[1:]]
     power = torch.fft.fftn(pixels, s=lengths, dim=axes).abs().square().sum(dim=0)
     lags: Tensor = torch.fft.ifftn(power)
     for j, (n, length, size, stride) in enumerate(

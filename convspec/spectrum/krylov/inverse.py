@@ -7,9 +7,9 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from scipy import sparse
-from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from convspec.arrays import IntArray
@@ -90,7 +90,9 @@ def _shifted(matrix: sparse.csc_array) -> Any:
     size = matrix.shape[0]
     shifts = np.random.default_rng(0).uniform(1, 2, size)
     shifts *= SHIFT * (float(abs(matrix).max()) or 1.0)
-    return splu((matrix + sparse.diags_array(shifts)).tocsc(), permc_spec="COLAMD")
+    return scipy.sparse.linalg.splu(
+        (matrix + sparse.diags_array(shifts)).tocsc(), permc_spec="COLAMD"
+    )
 
 
 def _norm_of_square(factor: Any) -> float:
@@ -106,7 +108,7 @@ def _shifted_gram(matrix: sparse.csc_array) -> Any:
     gram = (matrix.conj().T @ matrix).tocsc()
     norm = float(abs(gram).sum(axis=0).max())
     gram = gram + GRAM_SHIFT * (norm or 1.0) * sparse.eye_array(gram.shape[0])
-    return splu(
+    return scipy.sparse.linalg.splu(
         gram.tocsc(),
         permc_spec="MMD_AT_PLUS_A",
         diag_pivot_thresh=0.0,
