@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from convspec.arrays import IntArray
 
@@ -80,6 +81,11 @@ class Axis:
         outputs = self.stride * np.arange(self.output, dtype=np.int64)
         positions: IntArray = np.add.outer(taps, outputs)
         return positions
+
+    @cached_property
+    def live(self) -> npt.NDArray[np.bool_]:
+        """Which taps read a pixel for some output; (k,)."""
+        return np.asarray((self.source >= 0).any(axis=1))
 
     @property
     def reads_padding(self) -> bool:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.operators.geometry import Axis
+from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, up
-from convspec.rounding.scaling import ldexp, real_parts
+from convspec.rounding.scaling import ldexp
 
 __all__ = ["ReadTaps", "ScaledKernel"]
 
@@ -38,7 +39,7 @@ class ReadTaps:
     @classmethod
     def of(cls, axis: Axis) -> ReadTaps:
         """Trim an axis; one that reads nothing keeps one tap."""
-        live = np.flatnonzero((axis.source >= 0).any(axis=1))
+        live = np.flatnonzero(axis.live)
         first, last = (int(live[0]), int(live[-1])) if len(live) else (0, 0)
         return cls(axis, first, axis.source[first : last + 1])
 
@@ -83,7 +84,8 @@ class ScaledKernel:
         """The kernel of an operator; a TypeError for anything else."""
         require_operator(op, "a bound")
         axes = tuple(ReadTaps.of(axis) for axis in op.geometry.axes)
-        operator, exponent = _scaled(op)
+        near = op.to(device="cpu")
+        operator, exponent = normalised(near, torch.float64, differentiable=True)
         weight = operator.weight
         for j, axis in enumerate(axes):
             weight = weight.narrow(2 + j, axis.first, axis.taps)
@@ -161,17 +163,3 @@ def scaled_down(lower: float, exponent: int) -> float:
         return max(0.0, down(math.ldexp(down(lower), exponent)))
     except OverflowError:
         return float(np.finfo(np.float64).max)
-
-
-def _scaled(op: ConvOperator) -> tuple[ConvOperator, int]:
-    """``2^-e A`` with a largest weight near 1, differentiable, and e.
-
-    In float64 or complex128 on the CPU; taps that only ever read padding are set to 0.
-    """
-    wide = torch.complex128 if op.dtype.is_complex else torch.float64
-    weight = op.weight.to("cpu", wide)
-    for j, axis in enumerate(op.geometry.axes):
-        live = torch.as_tensor((axis.source >= 0).any(axis=1))
-        weight = torch.where(live.reshape(-1, *[1] * (weight.ndim - 3 - j)), weight, 0)
-    exponent = math.frexp(float(real_parts(weight.detach()).abs().max()))[1]
-    return op.with_weight(ldexp(weight, -exponent)), exponent

@@ -38,7 +38,7 @@ def convolution_error(op: ConvOperator) -> float:
     """
     size = op.weight.detach().abs()
     for j, axis in enumerate(op.geometry.axes):
-        live = np.flatnonzero((axis.source >= 0).any(axis=1))
+        live = np.flatnonzero(axis.live)
         if len(live) == axis.kernel:
             continue
         size = size.index_select(2 + j, torch.as_tensor(live, device=size.device))

@@ -40,7 +40,7 @@ class ReadAxis:
     @classmethod
     def of(cls, axis: Axis) -> ReadAxis:
         """Drop dead taps and unread pixels; an axis that reads nothing keeps one each."""
-        taps = np.flatnonzero((axis.source >= 0).any(axis=1))
+        taps = np.flatnonzero(axis.live)
         if not len(taps):
             dead = np.zeros(1, dtype=np.int64)
             return cls(dead, dead, np.full((1, axis.output), -1))

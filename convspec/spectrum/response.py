@@ -14,8 +14,8 @@ from convspec.arrays import FloatArray
 from convspec.frequency.conjugate import conjugate_half
 from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.operators.normal import without_overflow
 from convspec.operators.operator import ConvOperator, require_operator
-from convspec.operators.scale import without_overflow
 from convspec.operators.symbol import Symbol
 from convspec.rounding.blocks import (
     block_bytes,

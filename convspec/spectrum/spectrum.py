@@ -10,9 +10,9 @@ from convspec.arrays import FloatArray
 from convspec.errors import NotConverged, TooLargeError
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, byte_limit, readable_bytes
+from convspec.operators.normal import normalised, scaled_back
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.reduce import Reduction
-from convspec.operators.scale import normalised, scaled_back
 from convspec.spectrum.dense import dense_values
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import ACCURACIES, fourier_values

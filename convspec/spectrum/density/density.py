@@ -18,8 +18,8 @@ from convspec.frequency.conjugate import conjugate_half
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.geometry import ConvGeometry
+from convspec.operators.normal import normalised, without_overflow
 from convspec.operators.operator import ConvOperator, require_operator
-from convspec.operators.scale import normalised, without_overflow
 from convspec.operators.symbol import Symbol
 from convspec.rounding.blocks import (
     block_bytes,

@@ -10,9 +10,9 @@ import torch
 from convspec.arguments import integer
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.reduce import Reduction
-from convspec.operators.scale import normalised
 from convspec.quantity.outward import scaled, scaled_ends
 from convspec.spectrum.envelope.bands import Band, Shift
 from convspec.spectrum.envelope.frobenius import frobenius_norm

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray
+from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
-from convspec.operators.scale import normalised
 from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.outward import EPS, scaled_ends
 from convspec.rounding import down, down_nonnegative, gamma, svd_error, up

@@ -1,4 +1,7 @@
-"""Scaling by powers of two, which is exact, so that no square overflows or vanishes."""
+"""The normal form of an operator: weights near 1, and none that only reads padding.
+
+Scaling by powers of two is exact, and no square of what is left overflows or vanishes.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ import torch
 from convspec.arrays import FloatArray
 from convspec.isolation import full_precision
 from convspec.operators.operator import ConvOperator
-from convspec.operators.reduce import ReadAxis
 from convspec.rounding.scaling import ldexp, real_parts
 
 __all__ = ["normalised", "scaled_back", "without_overflow"]
 
 
-def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]:
+def normalised(
+    op: ConvOperator, dtype: torch.dtype, *, differentiable: bool = False
+) -> tuple[ConvOperator, int]:
     """The operator ``2^-e A`` with live weights near 1, and e.
 
     Taps that are only ever read in padding are set to zero: they are no part of A.
@@ -25,18 +29,17 @@ def normalised(op: ConvOperator, dtype: torch.dtype) -> tuple[ConvOperator, int]
         op: The operator.
         dtype: ``torch.float32`` or ``torch.float64``, its arithmetic; see
             :func:`convspec.isolation.full_precision`.
+        differentiable: Whether gradients reach the operator's weight.
     """
     dtype = full_precision(dtype, op.device)
     wide = torch.complex128 if op.dtype.is_complex else torch.float64
-    weight = op.weight.detach().to(wide)
+    weight = (op.weight if differentiable else op.weight.detach()).to(wide)
     for j, axis in enumerate(op.geometry.axes):
-        taps = ReadAxis.of(axis).taps
-        if len(taps) == axis.kernel:
-            continue
-        live = torch.zeros(axis.kernel, dtype=torch.bool, device=weight.device)
-        live[torch.as_tensor(taps, device=weight.device)] = True
-        weight = torch.where(live.reshape(-1, *[1] * (weight.ndim - 3 - j)), weight, 0)
-    exponent = math.frexp(float(real_parts(weight).abs().max()))[1]
+        if not axis.live.all():
+            live = torch.as_tensor(axis.live, device=weight.device)
+            live = live.reshape(-1, *[1] * (weight.ndim - 3 - j))
+            weight = torch.where(live, weight, 0)
+    exponent = math.frexp(float(real_parts(weight.detach()).abs().max()))[1]
     weight = ldexp(weight, -exponent)
     work = weight.to(dtype.to_complex() if op.dtype.is_complex else dtype)
     return op.with_weight(work), exponent
