@@ -26,6 +26,10 @@ QUICK = [
     Job("symbol_density", "1x1", 2**26),
     Job("schatten", "3x3 circular", 2**26),
     Job("spectral_density", "3x3 stride 2", 2**26),
+    Job("spectral_density", "3x3 wide", 2**26),
+    Job("spectrum krylov", "sincnet", 2**26),
+    Job("spectrum vectors", "15x15", 2**26),
+    Job("gram_iteration_zero", "sincnet", 2**26),
 ]
 
 

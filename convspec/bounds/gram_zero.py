@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -24,8 +25,12 @@ from convspec.tori.places import Setting, unrepeated_settings
 __all__ = ["gram_iteration_zero"]
 
 # by default as many iterations as fit this
-COMFORTABLE_BYTES = 2**29
+COMFORTABLE_BYTES = 5 * 2**28
 MOST_ITERATIONS = 4
+# of the waves of a Fourier transform, some of its rows at a time
+WAVE_BYTES = 2**22
+# of a frequency's place on the grid while that is made
+PLACE_BYTES = 96
 
 
 @isolated
@@ -53,8 +58,10 @@ def gram_iteration_zero(
 
     Args:
         op: The operator.
-        iterations: Gram steps t, at least 1; by default up to 4, as fit in 0.5 GiB.
-        max_bytes: Limit of the values held.
+        iterations: Gram steps t, at least 1; by default up to 4, as fit in 1.25 GiB and
+            ``max_bytes``.
+        max_bytes: Byte limit of what is held at a time, by autograd too for weights that
+            require gradients.
 
     Source: Delattre, Barthélemy and Allauzen, "Spectral norm of convolutional layers with
     circular and zero paddings", arXiv:2402.00240, 2024.
@@ -76,7 +83,7 @@ def gram_iteration_zero(
     found = []
     for setting in unrepeated_settings(kernel.axes, "gram_iteration_zero"):
         symbol = kernel.symbol(setting.strides)
-        steps = iterations or _most_iterations(symbol, setting)
+        steps = iterations or _most_iterations(symbol, setting, max_bytes)
         needed = _bytes(symbol, setting, steps)
         what = f"the symbol at the frequencies of {steps} Gram iterations"
         require_bytes(what, needed, max_bytes, "take fewer iterations")
@@ -98,18 +105,24 @@ def _sizes(setting: Setting, iterations: int) -> list[int]:
 
 
 def _bytes(symbol: Symbol, setting: Setting, iterations: int) -> int:
-    """Of the values of F and of two of its Gram matrices."""
+    """Of the values of F, scaled and conjugated, and then of as many Gram matrices.
+
+    Autograd keeps those of all iterations.
+    """
     rows, columns = symbol.block_shape
-    side = min(rows, columns)
-    count = math.prod(_sizes(setting, iterations)) * symbol.groups
-    return 16 * count * (rows * columns + 2 * side**2)
+    square = min(rows, columns) ** 2
+    held = max(3 * rows * columns + square, 4 * square)
+    if symbol.coefficients.requires_grad:
+        held = 3 * rows * columns + (3 * iterations + 4) * square
+    count = math.prod(_sizes(setting, iterations))
+    return count * (16 * symbol.groups * held + PLACE_BYTES) + WAVE_BYTES
 
 
-def _most_iterations(symbol: Symbol, setting: Setting) -> int:
+def _most_iterations(symbol: Symbol, setting: Setting, max_bytes: int) -> int:
     fitting = [
         steps
         for steps in range(2, MOST_ITERATIONS + 1)
-        if _bytes(symbol, setting, steps) <= COMFORTABLE_BYTES
+        if _bytes(symbol, setting, steps) <= min(COMFORTABLE_BYTES, max_bytes)
     ]
     return max(fitting, default=1)
 
@@ -161,14 +174,19 @@ def _coefficients(values: Tensor) -> Tensor:
     """Fourier coefficients of a polynomial from its values; over the leading axes."""
     dim = values.ndim - 3
     for _ in range(dim):
-        size = values.shape[0]
-        turns = torch.outer(torch.arange(size), torch.arange(size)) % size
-        angle = -2 * math.pi / size * turns.double()
-        wave = torch.polar(torch.ones_like(angle), angle) / size
         # contracts the first axis; moved behind the other ones, d turns restore them
-        summed = torch.tensordot(wave, values, dims=1)
+        summed = torch.cat([torch.tensordot(w, values, dims=1) for w in _waves(values)])
         values = torch.movedim(summed, 0, dim - 1)
     return values
+
+
+def _waves(values: Tensor) -> Iterator[Tensor]:
+    """``exp(-2 pi i j k / size) / size`` for the first axis, some rows j at a time."""
+    size = len(values)
+    angle = -2 * math.pi / size * torch.arange(size).double()
+    wave = torch.polar(torch.ones_like(angle), angle) / size
+    for rows in torch.split(torch.arange(size), max(1, WAVE_BYTES // (32 * size))):
+        yield wave[torch.outer(rows, torch.arange(size)) % size]
 
 
 def _length_above(x: Tensor) -> float:
