@@ -30,6 +30,7 @@ QUICK = [
     Job("spectrum krylov", "sincnet", 2**26),
     Job("spectrum vectors", "15x15", 2**26),
     Job("gram_iteration_zero", "sincnet", 2**26),
+    Job("spectral_envelope", "sincnet", 2**26),
 ]
 
 
