@@ -17,6 +17,8 @@ ENDS = ("done", "TooLargeError", "NotApplicable", "NotConverged", "Ended")
 # cheap or once at fault: the norm took 22 GiB for 9x9 taps on 256 x 256 pixels
 QUICK = [
     Job("spectral_norm", "15x15", 2**28),
+    Job("spectral_norm", "15x15", 2**26),
+    Job("spectral_norm", "3x3", 2**26),
     Job("spectral_norm", "sincnet", 2**28),
     Job("analyze", "15x15", 2**28),
     Job("analyze", "sincnet", 2**28),
@@ -51,6 +53,7 @@ def test_what_is_too_large_is_refused_before_it_is_built() -> None:
         Job("to_sparse", "9x9", 2**26),
         Job("to_dense", "3x3", 2**26),
         Job("spectrum dense", "3x3", 2**28),
+        Job("spectral_norm", "3x3 circular", 2**26),
     ]
     for each in measure(jobs, 20):
         assert each.outcome == "TooLargeError", each

@@ -80,7 +80,8 @@ class TorusBlocks:
         if table is not None:
             return table[places]
         turns = np.multiply.outer(places, self._kept[:, j]) % (2 * self.shape[j])
-        return self._roots[j][turns]
+        found: npt.NDArray[np.complex128] = self._roots[j][turns]
+        return found
 
     @property
     def on_gpu(self) -> bool:

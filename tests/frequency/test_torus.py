@@ -1,4 +1,4 @@
-"""Blocks of a torus from tables of waves, and from roots of unity where those are large."""
+"""Blocks of a torus from tables of waves, and from roots of unity."""
 
 from __future__ import annotations
 
