@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 import convspec as cs
+from convspec.operators.heatmap import matrix_cells
 
 # what a limit does not count: stacks and caches of BLAS and its threads, code that is
 # loaded on first use, and what the allocator keeps
@@ -174,9 +175,15 @@ VERBS: dict[str, Callable[[str, int], None]] = {
         for name in (
             "schatten",
             "gram_iteration_zero",
+            "gram_iteration",
+            "sampled_symbol",
+            "lip_bound",
+            "tensor_norm",
+            "power_iteration",
             "krylov",
         )
     },
+    "matrix_cells": _of_operator(matrix_cells),
 }
 
 

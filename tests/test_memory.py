@@ -33,6 +33,11 @@ QUICK = [
     Job("spectrum vectors", "15x15", 2**26),
     Job("gram_iteration_zero", "sincnet", 2**26),
     Job("spectral_envelope", "sincnet", 2**26),
+    Job("gram_iteration", "31x31", 2**26),
+    Job("sampled_symbol", "31x31", 2**26),
+    Job("lip_bound", "15x15", 2**26),
+    Job("tensor_norm", "3x3 wide", 2**26),
+    Job("power_iteration", "3x3 stride 2", 2**26),
 ]
 
 
@@ -54,6 +59,8 @@ def test_what_is_too_large_is_refused_before_it_is_built() -> None:
         Job("to_dense", "3x3", 2**26),
         Job("spectrum dense", "3x3", 2**28),
         Job("spectral_norm", "3x3 circular", 2**26),
+        Job("matrix_cells", "9x9", 2**26),
+        Job("power_iteration", "3x3 circular", 2**26),
     ]
     for each in measure(jobs, 20):
         assert each.outcome == "TooLargeError", each

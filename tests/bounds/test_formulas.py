@@ -426,6 +426,24 @@ OP = cs.ConvOperator(torch.ones(1, 1, 3), 5)
         ),
         (lambda: bounds.krylov(OP, failure=0), ValueError, r"in \(0, 1\); got 0"),
         (lambda: bounds.krylov(OP, max_bytes=10), TooLargeError, "fewer starts or steps"),
+        (
+            lambda: bounds.power_iteration(OP, max_bytes=10),
+            TooLargeError,
+            "6 images and their products must fit max_bytes = 10 bytes; it needs .* KiB; "
+            "take fewer starts, or raise max_bytes",
+        ),
+        (
+            lambda: bounds.sampled_symbol(OP, max_bytes=10),
+            TooLargeError,
+            "the list of .* frequencies must fit .* take fewer samples, or raise",
+        ),
+        (
+            lambda: bounds.gram_iteration(OP, max_bytes=10),
+            TooLargeError,
+            "the list of .* frequencies must fit .* take fewer samples, or raise",
+        ),
+        (lambda: bounds.lip_bound(OP, max_bytes=10), TooLargeError, "take fewer samples"),
+        (lambda: bounds.tensor_norm(OP, max_bytes=10), TooLargeError, "fewer restarts"),
     ],
 )
 def test_bad_arguments(call: Any, error: type[Exception], words: str) -> None:
