@@ -112,10 +112,12 @@ def _bytes(symbol: Symbol, setting: Setting, iterations: int) -> int:
     rows, columns = symbol.block_shape
     square = min(rows, columns) ** 2
     held = max(3 * rows * columns + square, 4 * square)
+    waves = WAVE_BYTES
     if symbol.coefficients.requires_grad:
         held = 3 * rows * columns + (3 * iterations + 4) * square
+        waves += sum(16 * size**2 for size in _sizes(setting, iterations))
     count = math.prod(_sizes(setting, iterations))
-    return count * (16 * symbol.groups * held + PLACE_BYTES) + WAVE_BYTES
+    return count * (16 * symbol.groups * held + PLACE_BYTES) + waves
 
 
 def _most_iterations(symbol: Symbol, setting: Setting, max_bytes: int) -> int:
@@ -175,9 +177,19 @@ def _coefficients(values: Tensor) -> Tensor:
     dim = values.ndim - 3
     for _ in range(dim):
         # contracts the first axis; moved behind the other ones, d turns restore them
-        summed = torch.cat([torch.tensordot(w, values, dims=1) for w in _waves(values)])
-        values = torch.movedim(summed, 0, dim - 1)
+        values = torch.movedim(_transformed(values), 0, dim - 1)
     return values
+
+
+def _transformed(values: Tensor) -> Tensor:
+    """Fourier coefficients over the first axis."""
+    if values.requires_grad:  # which keeps the waves
+        return torch.cat([torch.tensordot(w, values, dims=1) for w in _waves(values)])
+    summed, first = torch.empty_like(values, memory_format=torch.contiguous_format), 0
+    for wave in _waves(values):  # pieces kept on the way would split the memory freed
+        summed[first : first + len(wave)] = torch.tensordot(wave, values, dims=1)
+        first += len(wave)
+    return summed
 
 
 def _waves(values: Tensor) -> Iterator[Tensor]:

@@ -12,8 +12,10 @@ import torch
 
 import convspec as cs
 from convspec import bounds
+from convspec.bounds import gram_zero
 from convspec.errors import GeometryError, TooLargeError
 from tests import oracles
+from tests.gaussian import gaussian
 from tests.oracles import Array
 
 
@@ -276,6 +278,21 @@ def test_gram_iteration_zero(iterations: int) -> None:
     expected = np.abs(gram).sum(axis=(1, 2)).max() ** 2.0**-iterations
     found = bounds.gram_iteration_zero(operator(weight, 8), iterations)
     assert found.upper == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_gram_iteration_zero_some_waves_at_a_time(
+    differentiable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long kernel correlated with itself by NumPy, sums of a row at a time."""
+    monkeypatch.setattr(gram_zero, "WAVE_BYTES", 1)
+    weight = gaussian(5, 1, 1, 40).requires_grad_(differentiable)
+    once = np.correlate(weight[0, 0].detach(), weight[0, 0].detach(), "full")
+    twice = np.correlate(once, once, "full")
+    op = cs.ConvOperator(weight, 50, padding=20)
+    expected = np.abs(twice).sum() ** 0.25
+    found = bounds.gram_iteration_zero(op, 2).upper
+    assert expected <= found <= expected * (1 + 1e-9)
 
 
 def test_gram_iteration_zero_in_the_plane() -> None:
