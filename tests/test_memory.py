@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 MIB = 2**20
-ENDS = ("done", "TooLargeError", "NotApplicable", "NotConverged", "Ended")
+ENDS = ("done", "TooLargeError", "NotApplicable", "NotConverged")
 # cheap or once at fault: the norm took 22 GiB for 9x9 taps on 256 x 256 pixels
 QUICK = [
     Job("spectral_norm", "15x15", 2**28),
@@ -50,7 +50,7 @@ def check(jobs: list[Job], seconds: int) -> None:
 
 
 def test_added_memory_stays_within_max_bytes() -> None:
-    check(QUICK, 20)
+    check(QUICK, 60)
 
 
 def test_what_is_too_large_is_refused_before_it_is_built() -> None:
@@ -71,4 +71,4 @@ def test_what_is_too_large_is_refused_before_it_is_built() -> None:
 @pytest.mark.parametrize("limit", [2**26, 2**28, 2**31], ids=lambda n: f"{n // MIB} MiB")
 @pytest.mark.parametrize("verb", VERBS)
 def test_added_memory_of_every_verb(verb: str, limit: int) -> None:
-    check([Job(verb, case, limit) for case in CASES], 60)
+    check([Job(verb, case, limit) for case in CASES], 120)
