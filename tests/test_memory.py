@@ -13,10 +13,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 MIB = 2**20
-ENDS = ("done", "TooLargeError", "NotApplicable", "NotConverged", "Ended")
+ENDS = ("done", "TooLargeError", "NotApplicable", "NotConverged")
 # cheap or once at fault: the norm took 22 GiB for 9x9 taps on 256 x 256 pixels
 QUICK = [
     Job("spectral_norm", "15x15", 2**28),
+    Job("spectral_norm", "15x15", 2**26),
+    Job("spectral_norm", "3x3", 2**26),
     Job("spectral_norm", "sincnet", 2**28),
     Job("analyze", "15x15", 2**28),
     Job("analyze", "sincnet", 2**28),
@@ -26,6 +28,16 @@ QUICK = [
     Job("symbol_density", "1x1", 2**26),
     Job("schatten", "3x3 circular", 2**26),
     Job("spectral_density", "3x3 stride 2", 2**26),
+    Job("spectral_density", "3x3 wide", 2**26),
+    Job("spectrum krylov", "sincnet", 2**26),
+    Job("spectrum vectors", "15x15", 2**26),
+    Job("gram_iteration_zero", "sincnet", 2**26),
+    Job("spectral_envelope", "sincnet", 2**26),
+    Job("gram_iteration", "31x31", 2**26),
+    Job("sampled_symbol", "31x31", 2**26),
+    Job("lip_bound", "15x15", 2**26),
+    Job("tensor_norm", "3x3 wide", 2**26),
+    Job("power_iteration", "3x3 stride 2", 2**26),
 ]
 
 
@@ -38,7 +50,7 @@ def check(jobs: list[Job], seconds: int) -> None:
 
 
 def test_added_memory_stays_within_max_bytes() -> None:
-    check(QUICK, 20)
+    check(QUICK, 60)
 
 
 def test_what_is_too_large_is_refused_before_it_is_built() -> None:
@@ -46,6 +58,9 @@ def test_what_is_too_large_is_refused_before_it_is_built() -> None:
         Job("to_sparse", "9x9", 2**26),
         Job("to_dense", "3x3", 2**26),
         Job("spectrum dense", "3x3", 2**28),
+        Job("spectral_norm", "3x3 circular", 2**26),
+        Job("matrix_cells", "9x9", 2**26),
+        Job("power_iteration", "3x3 circular", 2**26),
     ]
     for each in measure(jobs, 20):
         assert each.outcome == "TooLargeError", each
@@ -56,4 +71,4 @@ def test_what_is_too_large_is_refused_before_it_is_built() -> None:
 @pytest.mark.parametrize("limit", [2**26, 2**28, 2**31], ids=lambda n: f"{n // MIB} MiB")
 @pytest.mark.parametrize("verb", VERBS)
 def test_added_memory_of_every_verb(verb: str, limit: int) -> None:
-    check([Job(verb, case, limit) for case in CASES], 60)
+    check([Job(verb, case, limit) for case in CASES], 120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -11,9 +12,9 @@ from convspec.arguments import integer
 from convspec.bounds.gram_steps import GramSteps
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import full_precision, isolated
+from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
-from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.rounding import up
 from convspec.rounding.waves import symbol_error
@@ -31,6 +32,8 @@ def gram_iteration(
     iterations: int = 5,
     samples: Samples = None,
     dtype: torch.dtype = torch.float64,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``sigma_1 <= max_w ||G_t(w)||_F^(1 / 2^t)``, ``G_0 = F``, ``G_(j+1) = G_j^H G_j``.
 
@@ -53,6 +56,7 @@ def gram_iteration(
         dtype: ``torch.float64`` or ``torch.float32``, of the Gram steps. The bound is
             enlarged by the rounding of either: about half of all float32 iterations end
             below the norm.
+        max_bytes: Byte limit of what is held at a time.
 
     Source: Delattre, Barthélemy, Araujo and Allauzen, "Efficient bound of Lipschitz
     constant for convolutional layers by Gram iteration", ICML 2023.
@@ -60,6 +64,7 @@ def gram_iteration(
     Raises:
         ValueError: For another number of iterations, or another dtype.
         GeometryError: With fewer samples than lags, where nothing holds.
+        TooLargeError: If the samples need more than ``max_bytes``.
 
     >>> import torch, convspec as cs
     >>> weight = torch.tensor([[[1.0, -2.0, 1.0]]])
@@ -75,8 +80,10 @@ def gram_iteration(
     flat = kernel.detached()
     best, value, words = math.inf, kernel.weight.real.sum(), ""
     for setting in settings(kernel.axes):
-        grid = Grid.of_setting(setting, samples, not kernel.weight.is_complex())
-        largest, place = _largest(flat.symbol(setting.strides), grid, iterations, dtype)
+        real = not kernel.weight.is_complex()
+        grid = Grid.of_setting(setting, samples, real, max_bytes)
+        blocks = grid.blocks(flat.symbol(setting.strides), max_bytes)
+        largest, place = _largest(blocks, iterations, dtype)
         rounded = up(largest + symbol_error(flat.weight))
         upper = up(up(setting.factor * grid.factor) * rounded)
         if upper < best:
@@ -93,7 +100,7 @@ def gram_iteration(
 
 
 def _largest(
-    symbol: Symbol, grid: Grid, iterations: int, dtype: torch.dtype
+    parts: Iterator[Tensor], iterations: int, dtype: torch.dtype
 ) -> tuple[float, int]:
     """The largest bound of all blocks, and the place of its block.
 
@@ -101,7 +108,7 @@ def _largest(
     another is done with: the block of largest Frobenius norm goes first.
     """
     best, place, seen = -1.0, 0, 0
-    for part in grid.blocks(symbol):
+    for part in parts:
         blocks = part.flatten(0, 1)
         lengths = torch.linalg.vector_norm(blocks, dim=(1, 2))
         first = lengths.argmax()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -24,9 +25,13 @@ from convspec.tori.places import Setting, unrepeated_settings
 __all__ = ["gram_iteration_zero"]
 
 # by default as many iterations as fit this
-COMFORTABLE_BYTES = 2**29
+COMFORTABLE_BYTES = 5 * 2**28
 MOST_ITERATIONS = 4
 LAST_ITERATION = 40
+# of the waves of a Fourier transform, some of its rows at a time
+WAVE_BYTES = 2**22
+# of a frequency's place on the grid while that is made
+PLACE_BYTES = 96
 
 
 @isolated
@@ -54,9 +59,10 @@ def gram_iteration_zero(
 
     Args:
         op: The operator.
-        iterations: Gram steps t, at least 1; by default up to 4, as fit in 0.5 GiB. After
-            40 nothing is left to gain, and no more are done.
-        max_bytes: Limit of the values held.
+        iterations: Gram steps t, at least 1; by default up to 4, as fit in 1.25 GiB and
+            ``max_bytes``. After 40 nothing is left to gain, and no more are done.
+        max_bytes: Byte limit of what is held at a time, by autograd too for weights that
+            require gradients.
 
     Source: Delattre, Barthélemy and Allauzen, "Spectral norm of convolutional layers with
     circular and zero paddings", arXiv:2402.00240, 2024.
@@ -79,7 +85,7 @@ def gram_iteration_zero(
     found = []
     for setting in unrepeated_settings(kernel.axes, "gram_iteration_zero"):
         symbol = kernel.symbol(setting.strides)
-        steps = iterations or _most_iterations(symbol, setting)
+        steps = iterations or _most_iterations(symbol, setting, max_bytes)
         needed = _bytes(symbol, setting, steps)
         what = f"the symbol at the frequencies of {steps} Gram iterations"
         require_bytes(what, needed, max_bytes, "take fewer iterations")
@@ -101,18 +107,26 @@ def _sizes(setting: Setting, iterations: int) -> list[int]:
 
 
 def _bytes(symbol: Symbol, setting: Setting, iterations: int) -> int:
-    """Of the values of F and of two of its Gram matrices."""
+    """Of the values of F, scaled and conjugated, and then of as many Gram matrices.
+
+    Autograd keeps those of all iterations.
+    """
     rows, columns = symbol.block_shape
-    side = min(rows, columns)
-    count = math.prod(_sizes(setting, iterations)) * symbol.groups
-    return 16 * count * (rows * columns + 2 * side**2)
+    square = min(rows, columns) ** 2
+    held = max(3 * rows * columns + square, 4 * square)
+    waves = WAVE_BYTES
+    if symbol.coefficients.requires_grad:
+        held = 3 * rows * columns + (3 * iterations + 4) * square
+        waves += sum(16 * size**2 for size in _sizes(setting, iterations))
+    count = math.prod(_sizes(setting, iterations))
+    return count * (16 * symbol.groups * held + PLACE_BYTES) + waves
 
 
-def _most_iterations(symbol: Symbol, setting: Setting) -> int:
+def _most_iterations(symbol: Symbol, setting: Setting, max_bytes: int) -> int:
     fitting = [
         steps
         for steps in range(2, MOST_ITERATIONS + 1)
-        if _bytes(symbol, setting, steps) <= COMFORTABLE_BYTES
+        if _bytes(symbol, setting, steps) <= min(COMFORTABLE_BYTES, max_bytes)
     ]
     return max(fitting, default=1)
 
@@ -164,14 +178,29 @@ def _coefficients(values: Tensor) -> Tensor:
     """Fourier coefficients of a polynomial from its values; over the leading axes."""
     dim = values.ndim - 3
     for _ in range(dim):
-        size = values.shape[0]
-        turns = torch.outer(torch.arange(size), torch.arange(size)) % size
-        angle = -2 * math.pi / size * turns.double()
-        wave = torch.polar(torch.ones_like(angle), angle) / size
         # contracts the first axis; moved behind the other ones, d turns restore them
-        summed = torch.tensordot(wave, values, dims=1)
-        values = torch.movedim(summed, 0, dim - 1)
+        values = torch.movedim(_transformed(values), 0, dim - 1)
     return values
+
+
+def _transformed(values: Tensor) -> Tensor:
+    """Fourier coefficients over the first axis."""
+    if values.requires_grad:  # which keeps the waves
+        return torch.cat([torch.tensordot(w, values, dims=1) for w in _waves(values)])
+    summed, first = torch.empty_like(values, memory_format=torch.contiguous_format), 0
+    for wave in _waves(values):  # pieces kept on the way would split the memory freed
+        summed[first : first + len(wave)] = torch.tensordot(wave, values, dims=1)
+        first += len(wave)
+    return summed
+
+
+def _waves(values: Tensor) -> Iterator[Tensor]:
+    """``exp(-2 pi i j k / size) / size`` for the first axis, some rows j at a time."""
+    size = len(values)
+    angle = -2 * math.pi / size * torch.arange(size).double()
+    wave = torch.polar(torch.ones_like(angle), angle) / size
+    for rows in torch.split(torch.arange(size), max(1, WAVE_BYTES // (32 * size))):
+        yield wave[torch.outer(rows, torch.arange(size)) % size]
 
 
 def _length_above(x: Tensor) -> float:

@@ -14,6 +14,7 @@ from convspec.isolation import isolated
 from convspec.krylov.independent import Lanczos
 from convspec.krylov.random_start import lanczos_excess, power_excess
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.operators.convolve import product_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
@@ -33,6 +34,8 @@ def power_iteration(
     starts: int = 6,
     failure: float = 1e-6,
     seed: int = 0,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``||A v|| / ||v|| <= sigma_1 <= sqrt(theta) (x^H B^q x)^(1/2q)``, ``B = A^H A``.
 
@@ -50,12 +53,14 @@ def power_iteration(
         starts: Independent starts.
         failure: Probability with which the upper end may be wrong.
         seed: Of the starts.
+        max_bytes: Byte limit of what is held at a time.
 
     Source: Dixon, "Estimating extremal eigenvalues and condition numbers of matrices",
     SIAM J. Numer. Anal. 20, 1983.
 
     Raises:
         ValueError: Without a step or start, or if failure is not between 0 and 1.
+        TooLargeError: If the images of the starts need more than ``max_bytes``.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
@@ -67,6 +72,8 @@ def power_iteration(
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
     side = small_side(kernel.detached().operator)
+    what = f"{starts} images and their products"
+    require_bytes(what, _gram_bytes(side, starts), max_bytes, "take fewer starts")
     noise = convolution_error(side)
     needed = 6 * starts * max(side.shape) * kernel.weight.element_size()
     what = f"{starts:,} iterates"
@@ -127,7 +134,7 @@ def krylov(
         starts: Independent starts.
         failure: Probability with which the upper end may be wrong.
         seed: Of the starts.
-        max_bytes: Limit of the bases held.
+        max_bytes: Byte limit of what is held at a time.
 
     Source: Golub and Kahan 1965 for the iteration; Kuczynski and Wozniakowski,
     "Estimating the largest eigenvalue by the power and Lanczos algorithms with a random
@@ -150,7 +157,8 @@ def krylov(
     side = small_side(kernel.detached().operator)
     order = side.shape[1]
     steps = min(steps, order)
-    needed = (starts * steps + 4 * starts) * order * kernel.weight.element_size()
+    size = kernel.weight.element_size()
+    needed = (starts * steps + 2 * starts) * order * size + _gram_bytes(side, starts)
     what = f"{starts} Krylov bases of {steps} vectors"
     require_bytes(what, needed, max_bytes, "take fewer starts or steps")
     noise = convolution_error(side)
@@ -230,6 +238,13 @@ def _random_rows(side: ConvOperator, starts: int, seed: int) -> Tensor:
 
 def _product(side: ConvOperator, rows: Tensor) -> Tensor:
     return side.apply(rows.reshape(len(rows), *side.input_shape)).flatten(1)
+
+
+def _gram_bytes(side: ConvOperator, starts: int) -> int:
+    """Of rows, their images, and what multiplying them takes."""
+    held = starts * (3 * side.shape[1] + 2 * side.shape[0]) + 4 * side.weight.numel()
+    product = product_bytes(side.geometry, side.weight, starts)
+    return held * side.weight.element_size() + product
 
 
 def _gram(side: ConvOperator, rows: Tensor) -> Tensor:

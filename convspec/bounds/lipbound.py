@@ -25,7 +25,13 @@ __all__ = ["lip_bound"]
 
 
 @isolated
-def lip_bound(op: ConvOperator, version: int = 2, samples: Samples = None) -> Bound:
+def lip_bound(
+    op: ConvOperator,
+    version: int = 2,
+    samples: Samples = None,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Bound:
     """Version 2: ``sup_w ||F(w)||_F``; version 1: ``sqrt(sum_i sup_w ||F_i(w)||^2)``.
 
     Both bound ``sup_w ||F(w)||``, F the symbol and ``F_i`` its row of output channel i;
@@ -43,6 +49,7 @@ def lip_bound(op: ConvOperator, version: int = 2, samples: Samples = None) -> Bo
         op: The operator.
         version: 1 or 2; 2 is never larger.
         samples: Samples per axis, as for :func:`sampled_symbol`.
+        max_bytes: Byte limit of what is held at a time.
 
     Source: Araujo, Negrevergne, Chevaleyre and Atif, "On Lipschitz regularization of
     convolutional layers using Toeplitz matrix theory", AAAI 2021.
@@ -50,6 +57,8 @@ def lip_bound(op: ConvOperator, version: int = 2, samples: Samples = None) -> Bo
     Raises:
         ValueError: For another version.
         GeometryError: With fewer samples than lags, where nothing holds.
+        TooLargeError: If the samples, or the products of all pairs of taps, need more
+            than ``max_bytes``.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
@@ -61,7 +70,7 @@ def lip_bound(op: ConvOperator, version: int = 2, samples: Samples = None) -> Bo
     kernel = ScaledKernel.of(op)
     chosen, square, upper = min(
         (
-            _setting_bound(kernel, setting, samples, version)
+            _setting_bound(kernel, setting, samples, version, max_bytes)
             for setting in settings(kernel.axes)
         ),
         key=lambda found: found[2],
@@ -76,11 +85,19 @@ def lip_bound(op: ConvOperator, version: int = 2, samples: Samples = None) -> Bo
 
 
 def _setting_bound(
-    kernel: ScaledKernel, setting: Setting, samples: Samples, version: int
+    kernel: ScaledKernel,
+    setting: Setting,
+    samples: Samples,
+    version: int,
+    max_bytes: int,
 ) -> tuple[Setting, Tensor, float]:
     """The setting, the bound's square, differentiable, and the bound rounded up."""
-    grid = Grid.sampled(setting.lags, samples, not kernel.weight.is_complex())
+    real = not kernel.weight.is_complex()
+    grid = Grid.sampled(setting.lags, samples, real, max_bytes)
     symbol = kernel.symbol(setting.strides)
+    needed = _bytes(symbol, len(grid.index), version)
+    what = f"the products of pairs of {len(symbol.lags)} taps, and {len(grid.index)} sums"
+    require_bytes(what, needed, max_bytes, "take fewer samples or version=2")
     lags, rows = _autocorrelation(symbol)
     each = 16 * (len(lags) + 2 * rows.shape[0] * rows.shape[1])
     what = f"the rows of the symbol at {len(grid.index):,} frequencies"
@@ -95,6 +112,15 @@ def _setting_bound(
     rounded = up(math.sqrt(up(max(0.0, float(largest.detach())) + error)))
     factor = up(setting.factor * grid.factor)
     return setting, largest * factor**2, up(factor * rounded)
+
+
+def _bytes(symbol: Symbol, frequencies: int, version: int) -> int:
+    """Of the products of pairs of taps, twice, their places, and values of the sums."""
+    rows = symbol.groups * symbol.block_shape[0]
+    pairs = len(symbol.lags) ** 2
+    products = 2 * symbol.coefficients.element_size() * rows + 24 * (symbol.dim + 1)
+    values = 40 * frequencies * (rows if version == 1 else symbol.groups)
+    return pairs * products + values
 
 
 def _autocorrelation(symbol: Symbol) -> tuple[IntArray, Tensor]:

@@ -6,6 +6,7 @@ import math
 
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
+from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
@@ -18,7 +19,12 @@ __all__ = ["sampled_symbol"]
 
 
 @isolated
-def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
+def sampled_symbol(
+    op: ConvOperator,
+    samples: Samples = None,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Bound:
     """``sigma_1 <= factor max ||F(w)||`` over a grid of frequencies, F the symbol.
 
     The factor, ``prod_j min(1 / cos(pi x_j / 2), (1 - x_j)^(-1/2))`` with
@@ -34,6 +40,7 @@ def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
         op: The operator.
         samples: Samples per axis, at least ``ceil(k / stride)``; by default 16 per lag in
             one dimension, 8 in two and 4 in three.
+        max_bytes: Byte limit of what is held at a time.
 
     Source: Ehlich and Zeller 1964 for the cosine; Pfister and Bresler, "Bounding
     multivariate trigonometric polynomials", IEEE Trans. Signal Process. 67, 2019, for the
@@ -41,6 +48,7 @@ def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
 
     Raises:
         GeometryError: With fewer samples than lags, where nothing holds.
+        TooLargeError: If the samples need more than ``max_bytes``.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
@@ -51,9 +59,10 @@ def sampled_symbol(op: ConvOperator, samples: Samples = None) -> Bound:
     flat = kernel.detached()
     best, value, words = math.inf, kernel.weight.sum(), ""
     for setting in settings(kernel.axes):
-        grid = Grid.sampled(setting.lags, samples, not kernel.weight.is_complex())
+        real = not kernel.weight.is_complex()
+        grid = Grid.sampled(setting.lags, samples, real, max_bytes)
         symbol = flat.symbol(setting.strides)
-        found = Largest.of(part.flatten(0, 1) for part in grid.blocks(symbol))
+        found = Largest.of(part.flatten(0, 1) for part in grid.blocks(symbol, max_bytes))
         # the weight's own bound serves the folded one, whose taps are the same
         largest = up(found.above + symbol_error(flat.weight))
         upper = up(up(setting.factor * grid.factor) * largest)

@@ -22,6 +22,7 @@ from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
 from convspec.bounds.worst_case import supremum
 from convspec.errors import NotApplicable, TooLargeError
 from convspec.isolation import isolated, isolated_class
+from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.quantity import decimals
 from convspec.quantity.aligned import aligned
@@ -33,7 +34,7 @@ __all__ = ["BoundTable", "table"]
 # wide kernels of random weights would take minutes to a gap of 1e-6
 SUPREMUM_FLOPS = 2.5e11
 # cheap ones first
-BOUNDS: tuple[tuple[str, Callable[[ConvOperator], Bound]], ...] = (
+BOUNDS: tuple[tuple[str, Callable[..., Bound]], ...] = (
     ("frobenius", frobenius),
     ("one_inf", one_inf),
     ("reshaped_kernel", reshaped_kernel),
@@ -50,6 +51,8 @@ BOUNDS: tuple[tuple[str, Callable[[ConvOperator], Bound]], ...] = (
     ("power_iteration", power_iteration),
     ("krylov", krylov),
 )
+# of those that hold no more than a few kernels
+UNLIMITED = ("frobenius", "one_inf", "reshaped_kernel", "tsuzuku", "fantastic_four")
 HEADER = ("bound", "lower", "upper", "guarantee", "seconds", "assumptions")
 NUMBERS = (1, 2, 4)  # columns aligned right
 DIGITS = 6  # of either end, in plain text
@@ -130,13 +133,17 @@ class BoundTable(Sequence["Bound | NotApplicable"]):
 
 
 @isolated
-def table(op: ConvOperator) -> BoundTable:
+def table(op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> BoundTable:
     """Every bound on sigma_1 of an operator, with what each took; its repr is the table.
 
     Lower ends are printed rounded down and upper ends rounded up. A bound that does not
     apply, or would need too much memory, leaves the reason in its place. The supremum
     stops after 2.5e11 operations, some seconds; its assumptions say at which gap, if it
     was not done.
+
+    Args:
+        op: The operator.
+        max_bytes: Byte limit of what each bound holds at a time.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 50, padding=1)
@@ -150,7 +157,8 @@ def table(op: ConvOperator) -> BoundTable:
     for name, bound in BOUNDS:
         start = time.perf_counter()
         try:
-            found.append(bound(op))
+            limit = {} if name in UNLIMITED else {"max_bytes": max_bytes}
+            found.append(bound(op, **limit))
         except NotApplicable as reason:
             found.append(reason)
         except TooLargeError as reason:

@@ -26,7 +26,13 @@ SWEEPS = 60
 
 
 @isolated
-def tensor_norm(op: ConvOperator, restarts: int = 8, seed: int = 0) -> Bound:
+def tensor_norm(
+    op: ConvOperator,
+    restarts: int = 8,
+    seed: int = 0,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Bound:
     """An estimate of ``sqrt(k_1 ... k_d) ||K|| >= sigma_1``, K as a tensor.
 
     ``||K|| = max |<K, u (x) v (x) a_1 (x) ... (x) a_d>|`` over complex unit vectors is at
@@ -42,12 +48,14 @@ def tensor_norm(op: ConvOperator, restarts: int = 8, seed: int = 0) -> Bound:
         op: The operator.
         restarts: Random starts beside the one at the symbol's maximum.
         seed: Of the random starts.
+        max_bytes: Byte limit of what is held at a time.
 
     Source: Grishina, Gorbunov and Rakhuba, "Tight and efficient upper bound on spectral
     norm of convolutional layers", ECCV 2024.
 
     Raises:
         NotApplicable: Where the inequality is false, as for :func:`fantastic_four`.
+        TooLargeError: If the restarts need more than ``max_bytes``.
         ValueError: For a negative number of restarts.
 
     >>> import torch, convspec as cs
@@ -63,7 +71,7 @@ def tensor_norm(op: ConvOperator, restarts: int = 8, seed: int = 0) -> Bound:
     found = []
     for setting in unrepeated_settings(kernel.axes, "tensor_norm"):
         factor = math.sqrt(math.prod(setting.lags))
-        value = factor * _norm(kernel, setting, restarts, generator)
+        value = factor * _norm(kernel, setting, restarts, generator, max_bytes)
         found.append((setting.words, value, float(value.detach())))
     words, value, size = min(found, key=lambda each: each[2])
     return kernel.bound(
@@ -100,16 +108,19 @@ class _Factors:
 
 
 def _norm(
-    kernel: ScaledKernel, setting: Setting, restarts: int, generator: torch.Generator
+    kernel: ScaledKernel,
+    setting: Setting,
+    restarts: int,
+    generator: torch.Generator,
+    max_bytes: int,
 ) -> Tensor:
     """The largest ``|f|`` found, differentiable at the vectors found."""
     folded = kernel.symbol(setting.strides).coefficients  # (groups, rows, columns, lags)
-    groups, rows, columns, taps = folded.shape
-    needed = 16 * groups * (restarts + 1) * (rows * columns + (columns + 2) * taps)
-    what = f"{restarts:,} restarts"
-    require_bytes(what, needed, DEFAULT_MAX_BYTES, "take fewer restarts", False)
+    needed = _bytes(folded, restarts + 1)
+    what = f"{restarts + 1} starts of a tensor of {folded.numel():,} entries"
+    require_bytes(what, needed, max_bytes, "take fewer restarts")
     tensor = folded.detach().to(torch.complex128)
-    factors = _starts(kernel, setting, restarts, generator)
+    factors = _starts(kernel, setting, restarts, generator, max_bytes)
     reached = torch.zeros((), dtype=torch.float64)
     for _ in range(SWEEPS):
         before = reached
@@ -122,14 +133,26 @@ def _norm(
     return form.abs()
 
 
+def _bytes(folded: Tensor, starts: int) -> int:
+    """Of the tensor, complex and as products order it, and of its contractions."""
+    groups, rows, columns, lags = folded.shape
+    partial = groups * starts * columns * max(rows, lags)
+    return 16 * (3 * folded.numel() + 3 * partial)
+
+
 def _starts(
-    kernel: ScaledKernel, setting: Setting, restarts: int, generator: torch.Generator
+    kernel: ScaledKernel,
+    setting: Setting,
+    restarts: int,
+    generator: torch.Generator,
+    max_bytes: int,
 ) -> _Factors:
     """Waves and singular vectors of the symbol's largest sample, and random vectors."""
     symbol = kernel.detached().symbol(setting.strides)
     coarse = [2 * lags for lags in setting.lags]
-    grid = Grid.sampled(setting.lags, coarse, not kernel.weight.is_complex())
-    found = Largest.of(part.flatten(0, 1) for part in grid.blocks(symbol))
+    real = not kernel.weight.is_complex()
+    grid = Grid.sampled(setting.lags, coarse, real, max_bytes)
+    found = Largest.of(part.flatten(0, 1) for part in grid.blocks(symbol, max_bytes))
     index = grid.index[found.index // symbol.groups][None]
     u, _, vh = torch.linalg.svd(symbol.at_grid(index, grid.sizes)[0], full_matrices=False)
 

@@ -80,20 +80,37 @@ class Grid:
     factor: float
 
     @classmethod
-    def sampled(cls, lags: Sequence[int], samples: Samples, real: bool) -> Grid:
-        """Equidistant samples of all frequencies."""
+    def sampled(
+        cls,
+        lags: Sequence[int],
+        samples: Samples,
+        real: bool,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> Grid:
+        """Equidistant samples of all frequencies.
+
+        Raises:
+            TooLargeError: If their list needs more than ``max_bytes``.
+        """
         sizes = _sizes(lags, samples)
-        count = math.prod(sizes)
-        needed = GRID_BYTES * (len(sizes) + 1) * count
-        what = f"a grid of {count:,} frequencies"
-        require_bytes(what, needed, DEFAULT_MAX_BYTES, "ask for fewer samples", False)
+        _guard(sizes, max_bytes)
         return cls._of([np.arange(size) for size in sizes], sizes, lags, sizes, real)
 
     @classmethod
-    def of_setting(cls, setting: Setting, samples: Samples, real: bool) -> Grid:
-        """The frequencies of circles, samples of lines; ``samples`` replaces both."""
+    def of_setting(
+        cls,
+        setting: Setting,
+        samples: Samples,
+        real: bool,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> Grid:
+        """The frequencies of circles, samples of lines; ``samples`` replaces both.
+
+        Raises:
+            TooLargeError: If their list needs more than ``max_bytes``.
+        """
         if samples is not None:
-            return cls.sampled(setting.lags, samples, real)
+            return cls.sampled(setting.lags, samples, real, max_bytes)
         lines = _sizes(setting.lags, None)
         sizes = tuple(
             size if place.circle is None else place.circle
@@ -103,6 +120,7 @@ class Grid:
             np.unique(place.step * np.arange(size) % size)
             for size, place in zip(sizes, setting.places, strict=True)
         ]
+        _guard([len(axis) for axis in axes], max_bytes)
         lags = [1 if place.circle else place.lags for place in setting.places]
         return cls._of(axes, sizes, lags, sizes, real)
 
@@ -150,6 +168,12 @@ class Grid:
         """One block, by its place among all frequencies and groups; (rows, columns)."""
         frequency, group = divmod(place, symbol.groups)
         return symbol.at_grid(self.index[frequency : frequency + 1], self.sizes)[0, group]
+
+
+def _guard(sizes: Sequence[int], max_bytes: int) -> None:
+    count = math.prod(sizes)
+    what = f"the list of {count:,} frequencies"
+    require_bytes(what, GRID_BYTES * count, max_bytes, "take fewer samples")
 
 
 def _sizes(lags: Sequence[int], samples: Samples) -> tuple[int, ...]:

@@ -16,6 +16,9 @@ from convspec.rounding.waves import rational_waves
 
 __all__ = ["TorusBlocks"]
 
+# larger tables of waves are not kept
+TABLE_BYTES = 2**22
+
 
 class TorusBlocks:
     """``exp(-i <z, w>) F(w)`` at the frequencies of a torus, z the middle of the lags.
@@ -56,12 +59,35 @@ class TorusBlocks:
         return sums @ coefficients
 
     @cached_property
-    def _waves(self) -> list[npt.NDArray[np.complex128]]:
-        """Per axis a table of the factors whose product is ``exp(i <q, w>)``."""
+    def _waves(self) -> list[npt.NDArray[np.complex128] | None]:
+        """Per axis a table of the factors whose product is ``exp(i <q, w>)``.
+
+        None for tables that are too large: of those the roots of unity are kept.
+        """
         return [
             rational_waves(kept[:, None], np.arange(size)[:, None], (2 * size,)).numpy()
+            if 16 * size * len(self._kept) <= TABLE_BYTES
+            else None
             for kept, size in zip(self._kept.T, self.shape, strict=True)
         ]
+
+    @cached_property
+    def _roots(self) -> list[npt.NDArray[np.complex128]]:
+        """Per axis the roots of unity that the factors are taken from."""
+        one = np.ones((1, 1), dtype=np.int64)
+        return [
+            rational_waves(one, np.arange(order)[:, None], (order,))[:, 0].numpy()
+            for order in (2 * size for size in self.shape)
+        ]
+
+    def _factors(self, j: int, places: IntArray) -> npt.NDArray[np.complex128]:
+        """Those of axis j at some places; (places, lags)."""
+        table = self._waves[j]
+        if table is not None:
+            return table[places]
+        turns = np.multiply.outer(places, self._kept[:, j]) % (2 * self.shape[j])
+        found: npt.NDArray[np.complex128] = self._roots[j][turns]
+        return found
 
     @property
     def on_gpu(self) -> bool:
@@ -76,8 +102,8 @@ class TorusBlocks:
     def at(self, index: IntArray) -> Tensor:
         """At ``w = 2 pi index / shape``, index (j, d): (j, groups, rows, columns)."""
         wave = np.ones((len(index), 1), dtype=np.complex128)
-        for j, factors in enumerate(self._waves):
-            wave = wave * factors[index[:, j]]
+        for j in range(len(self.shape)):
+            wave = wave * self._factors(j, index[:, j])
         device = self._table.device
         cosine = torch.as_tensor(wave.real.copy(), device=device)
         sine = torch.as_tensor(wave.imag[:, self._odd :].copy(), device=device)

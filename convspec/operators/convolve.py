@@ -6,7 +6,7 @@ Kernels: arguments are trusted. ``weight`` is (c_out, c_in / groups, *kernel).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,10 @@ from convspec.operators.geometry import ConvGeometry
 
 __all__ = ["convolve", "convolve_transpose", "product_bytes"]
 
+# torch multiplies in double precision by unfolding a whole batch, each output with all
+# that it reads: so many bytes at a time, which is faster too, as they stay in caches
+CHUNK_BYTES = 2**21
+
 _CONV: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {
     1: F.conv_transpose1d,
@@ -24,89 +28,157 @@ _CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {
 }
 
 
-def product_bytes(geometry: ConvGeometry, weight: Tensor) -> int:
-    """What a product with one image takes beside the image and the result, at most.
+def product_bytes(geometry: ConvGeometry, weight: Tensor, images: int = 1) -> int:
+    """What a product with some images takes beside them and the results, at most.
 
-    The image padded or the gradient of that, twice; and, as torch multiplies it in double
-    precision, one group unfolded: each of its outputs with all that it reads.
+    Images padded or the gradients of that, twice; and what torch unfolds. The allocator
+    keeps more than one such piece.
     """
-    axes = geometry.axes
-    spans = math.prod(axis.before + axis.size + axis.after for axis in axes)
-    taps = math.prod(axis.kernel for axis in axes)
-    outputs = math.prod(geometry.outputs)
-    unfolded = weight.shape[1] * taps * outputs if taps > 1 else 0
-    results = geometry.c_in * spans + geometry.c_out * outputs
-    return weight.element_size() * (2 * results + unfolded)
+    at_once = min(images, _images_at_once(geometry, weight))
+    spans = math.prod(axis.before + axis.size + axis.after for axis in geometry.axes)
+    results = geometry.c_in * spans + geometry.c_out * math.prod(geometry.outputs)
+    unfolded = min(at_once * _unfolded_bytes(geometry, weight), CHUNK_BYTES)
+    return 2 * at_once * weight.element_size() * results + 2 * unfolded
+
+
+def _unfolded_bytes(geometry: ConvGeometry, weight: Tensor) -> int:
+    """Of one image and one group, each of its outputs with all that it reads."""
+    taps = math.prod(axis.kernel for axis in geometry.axes)
+    reads = weight.shape[1] * taps * math.prod(geometry.outputs)
+    return weight.element_size() * reads if taps > 1 else 0
+
+
+def _images_at_once(geometry: ConvGeometry, weight: Tensor) -> int:
+    return max(1, CHUNK_BYTES // max(1, _unfolded_bytes(geometry, weight)))
 
 
 def convolve(x: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
     """A x for images (batch, c_in, *sizes) -> (batch, c_out, *outputs)."""
-    axes = geometry.axes
-    y = _CONV[len(axes)](
-        _extend(x, geometry),  # (batch, c_in, *spans)
-        weight,
-        stride=[axis.stride for axis in axes],
-        padding=_native(geometry),
-        dilation=[axis.dilation for axis in axes],
-        groups=geometry.groups,
-    )
+    return _in_pieces(_convolved, x, weight, geometry)
+
+
+def convolve_transpose(y: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
+    """A^T y for images (batch, c_out, *outputs) -> (batch, c_in, *sizes)."""
+    return _in_pieces(_transposed, y, weight, geometry)
+
+
+def _in_pieces(
+    product: Callable[[Tensor, Tensor, ConvGeometry, int], Tensor],
+    images: Tensor,
+    weight: Tensor,
+    geometry: ConvGeometry,
+) -> Tensor:
+    """The products with all images: some, or stripes of one, at a time."""
+    outputs = geometry.outputs[0]
+    unfolds = weight.dtype in (torch.float64, torch.complex128) and not images.is_cuda
+    at_once = _images_at_once(geometry, weight)
+    if not unfolds or len(images) * _unfolded_bytes(geometry, weight) <= CHUNK_BYTES:
+        return product(images, weight, geometry, outputs)
+    rows = CHUNK_BYTES * outputs // _unfolded_bytes(geometry, weight)
+    rows = min(outputs, max(1, rows))
+    some = torch.split(images, at_once)
+    parts = [product(x, weight, geometry, rows) for x in some]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _convolved(x: Tensor, weight: Tensor, geometry: ConvGeometry, rows: int) -> Tensor:
+    """A x, so many rows of outputs at a time."""
+    axes, native = geometry.axes, _native(geometry, rows)
+    x = _extend(x, geometry, native)  # (batch, c_in, *spans)
+    parts = [
+        _CONV[len(axes)](
+            part,
+            weight,
+            stride=[axis.stride for axis in axes],
+            padding=native,
+            dilation=[axis.dilation for axis in axes],
+            groups=geometry.groups,
+        )
+        for part in _stripes(x, geometry, rows)
+    ]
+    y = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
     # a transposed layer with output_padding >= stride keeps fewer outputs than fit
     for j, axis in enumerate(axes):
         y = y.narrow(2 + j, 0, axis.output)
     return y
 
 
-def convolve_transpose(y: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
-    """A^T y for images (batch, c_out, *outputs) -> (batch, c_in, *sizes)."""
-    axes = geometry.axes
-    z = _CONV_TRANSPOSE[len(axes)](
-        y,
-        weight,
-        stride=[axis.stride for axis in axes],
-        padding=_native(geometry),
-        # padded pixels behind the last one that any kept output reads
-        output_padding=[
-            axis.before
-            + axis.size
-            + axis.after
-            - (axis.output - 1) * axis.stride
-            - axis.extent
-            for axis in axes
-        ],
-        dilation=[axis.dilation for axis in axes],
-        groups=geometry.groups,
-    )
-    return _fold(z, geometry)
+def _stripes(x: Tensor, geometry: ConvGeometry, rows: int) -> Iterator[Tensor]:
+    """What so many rows of outputs read of a padded image, with an overlap."""
+    axis = geometry.axes[0]
+    if rows == axis.output:
+        yield x
+        return
+    for first in range(0, axis.output, rows):
+        count = min(rows, axis.output - first)
+        reach = (count - 1) * axis.stride + axis.extent
+        yield x.narrow(2, first * axis.stride, reach)
 
 
-def _native(geometry: ConvGeometry) -> list[int]:
+def _transposed(y: Tensor, weight: Tensor, geometry: ConvGeometry, rows: int) -> Tensor:
+    """A^T y, so many rows of outputs at a time: what they add to overlaps."""
+    axes, native = geometry.axes, _native(geometry, rows)
+    first = axes[0]
+    # padded pixels behind the last one that any kept output reads
+    behind = [
+        axis.before
+        + axis.size
+        + axis.after
+        - (axis.output - 1) * axis.stride
+        - axis.extent
+        for axis in axes
+    ]
+
+    def product(part: Tensor, output_padding: list[int]) -> Tensor:
+        return _CONV_TRANSPOSE[len(axes)](
+            part,
+            weight,
+            stride=[axis.stride for axis in axes],
+            padding=native,
+            output_padding=output_padding,
+            dilation=[axis.dilation for axis in axes],
+            groups=geometry.groups,
+        )
+
+    if rows == first.output:
+        return _fold(product(y, behind), geometry, native)
+    z: Tensor | None = None
+    for start in range(0, first.output, rows):
+        count = min(rows, first.output - start)
+        added = product(y.narrow(2, start, count), [0, *behind[1:]])
+        if z is None:
+            span = first.before + first.size + first.after
+            z = added.new_zeros(*added.shape[:2], span, *added.shape[3:])
+        z.narrow(2, start * first.stride, added.shape[2]).add_(added)
+    assert z is not None
+    return _fold(z, geometry, native)
+
+
+def _native(geometry: ConvGeometry, rows: int) -> list[int]:
     """The part of zero padding that torch's convolution does by itself, per axis."""
+    striped = [rows < geometry.outputs[0], *[False] * (len(geometry.axes) - 1)]
     return [
-        min(axis.before, axis.after) if axis.mode == "zeros" else 0
-        for axis in geometry.axes
+        min(axis.before, axis.after) if axis.mode == "zeros" and not apart else 0
+        for axis, apart in zip(geometry.axes, striped, strict=True)
     ]
 
 
-def _extend(x: Tensor, geometry: ConvGeometry) -> Tensor:
+def _extend(x: Tensor, geometry: ConvGeometry, native: list[int]) -> Tensor:
     """The padding map P, less its native part: sizes become spans."""
     excess: list[int] = []
-    for j, (axis, native) in enumerate(
-        zip(geometry.axes, _native(geometry), strict=True)
-    ):
+    for j, (axis, done) in enumerate(zip(geometry.axes, native, strict=True)):
         if axis.mode == "zeros":
-            excess = [axis.before - native, axis.after - native, *excess]
+            excess = [axis.before - done, axis.after - done, *excess]
         elif axis.before or axis.after:
             x = x.index_select(2 + j, torch.as_tensor(axis.padded, device=x.device))
     return F.pad(x, excess) if any(excess) else x
 
 
-def _fold(z: Tensor, geometry: ConvGeometry) -> Tensor:
+def _fold(z: Tensor, geometry: ConvGeometry, native: list[int]) -> Tensor:
     """P^T, the adjoint of :func:`_extend`: each padded pixel adds to the one it shows."""
-    for j, (axis, native) in enumerate(
-        zip(geometry.axes, _native(geometry), strict=True)
-    ):
+    for j, (axis, done) in enumerate(zip(geometry.axes, native, strict=True)):
         if axis.mode == "zeros":
-            z = z.narrow(2 + j, axis.before - native, axis.size)
+            z = z.narrow(2 + j, axis.before - done, axis.size)
         elif axis.before or axis.after:
             shape = list(z.shape)
             shape[2 + j] = axis.size

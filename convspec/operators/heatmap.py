@@ -19,7 +19,7 @@ import torch
 from convspec.arguments import shown
 from convspec.arrays import FloatArray, IntArray
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.matrix import Pattern
+from convspec.operators.matrix import Pattern, pattern_bytes
 from convspec.operators.operator import ConvOperator
 
 __all__ = ["Cells", "Reduction", "matrix_cells"]
@@ -27,9 +27,9 @@ __all__ = ["Cells", "Reduction", "matrix_cells"]
 Reduction = Literal["signed", "max", "rms"]
 REDUCTIONS = ("signed", "max", "rms")
 
-# of an entry of one channel pair's pattern, while it is made
-PATTERN_BYTES = 120
+# entries that are gathered at once, and what of the byte limit one may take of it
 CHUNK_ENTRIES = 2**21
+CHUNK_SHARE = 256
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def matrix_cells(
             f"reduction must be one of {', '.join(REDUCTIONS)}; got {shown(reduction)}"
         )
     geometry = op.geometry
-    needed = PATTERN_BYTES * math.prod(axis.source.size for axis in geometry.axes)
+    needed = pattern_bytes([axis.source for axis in geometry.axes])
     require_bytes(
         "the list of positions between two channels",
         needed,
@@ -150,7 +150,8 @@ def matrix_cells(
     )
     rows = Division.of(geometry.c_out, math.prod(geometry.outputs), most)
     columns = Division.of(geometry.c_in, math.prod(geometry.sizes), most)
-    values = _gathered(op, rows, columns, reduction)
+    at_once = min(CHUNK_ENTRIES, max_bytes // CHUNK_SHARE)
+    values = _gathered(op, rows, columns, reduction, at_once)
     extent = rows.extent, columns.extent
     if op.transposed:  # the geometry is that of the adjoint
         values, extent = values.T, extent[::-1]
@@ -158,7 +159,11 @@ def matrix_cells(
 
 
 def _gathered(
-    op: ConvOperator, rows: Division, columns: Division, reduction: Reduction
+    op: ConvOperator,
+    rows: Division,
+    columns: Division,
+    reduction: Reduction,
+    at_once: int,
 ) -> FloatArray:
     """(row cells, column cells) of the convolution, or of the adjoint if transposed."""
     geometry = op.geometry
@@ -170,7 +175,7 @@ def _gathered(
     per_group = c_out // geometry.groups
     high = np.zeros(rows.cells * columns.cells)
     low = np.zeros(rows.cells * columns.cells if reduction == "signed" else 0)
-    chunk = max(1, CHUNK_ENTRIES // max(1, c * len(take)))
+    chunk = max(1, at_once // max(1, c * len(take)))
     for first in range(0, c_out, chunk):
         out = np.arange(first, min(first + chunk, c_out))
         into = (out // per_group * c)[:, None] + np.arange(c)  # (out, c)

@@ -108,7 +108,10 @@ def _closed(
     if upper <= (1 + NORM_RTOL) * lower:
         return None
     budget = min(limits.envelope_flops, limits.max_flops)
-    return spectral_norm(op, NORM_RTOL, max_flops=budget, max_bytes=limits.max_bytes)
+    try:
+        return spectral_norm(op, NORM_RTOL, max_flops=budget, max_bytes=limits.max_bytes)
+    except TooLargeError:
+        return None
 
 
 def _norm(

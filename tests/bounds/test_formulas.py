@@ -12,8 +12,10 @@ import torch
 
 import convspec as cs
 from convspec import bounds
+from convspec.bounds import gram_zero
 from convspec.errors import GeometryError, TooLargeError
 from tests import oracles
+from tests.gaussian import gaussian
 from tests.oracles import Array
 
 
@@ -278,6 +280,22 @@ def test_gram_iteration_zero(iterations: int) -> None:
     assert found.upper == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_gram_iteration_zero_some_waves_at_a_time(
+    differentiable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long kernel correlated with itself by NumPy, sums of a row at a time."""
+    monkeypatch.setattr(gram_zero, "WAVE_BYTES", 1)
+    weight = gaussian(5, 1, 1, 40).requires_grad_(differentiable)
+    taps = weight[0, 0].detach().numpy()
+    once = np.correlate(taps, taps, "full")
+    twice = np.correlate(once, once, "full")
+    op = cs.ConvOperator(weight, 50, padding=20)
+    expected = np.abs(twice).sum() ** 0.25
+    found = bounds.gram_iteration_zero(op, 2).upper
+    assert expected <= found <= expected * (1 + 1e-9)
+
+
 def test_gram_iteration_zero_in_the_plane() -> None:
     """Separable kernels: Gram kernels, and their row sums, are products."""
     line = np.array([1.0, -2.0, 0.5])
@@ -426,6 +444,24 @@ OP = cs.ConvOperator(torch.ones(1, 1, 3), 5)
         ),
         (lambda: bounds.krylov(OP, failure=0), ValueError, r"in \(0, 1\); got 0"),
         (lambda: bounds.krylov(OP, max_bytes=10), TooLargeError, "fewer starts or steps"),
+        (
+            lambda: bounds.power_iteration(OP, max_bytes=10),
+            TooLargeError,
+            "6 images and their products must fit max_bytes = 10 bytes; it needs .* KiB; "
+            "take fewer starts, or raise max_bytes",
+        ),
+        (
+            lambda: bounds.sampled_symbol(OP, max_bytes=10),
+            TooLargeError,
+            "the list of .* frequencies must fit .* take fewer samples, or raise",
+        ),
+        (
+            lambda: bounds.gram_iteration(OP, max_bytes=10),
+            TooLargeError,
+            "the list of .* frequencies must fit .* take fewer samples, or raise",
+        ),
+        (lambda: bounds.lip_bound(OP, max_bytes=10), TooLargeError, "take fewer samples"),
+        (lambda: bounds.tensor_norm(OP, max_bytes=10), TooLargeError, "fewer restarts"),
     ],
 )
 def test_bad_arguments(call: Any, error: type[Exception], words: str) -> None:

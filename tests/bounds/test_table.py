@@ -152,15 +152,12 @@ def test_reasons_take_the_place_of_bounds(
 ) -> None:
     """Bounds that do not apply, or would not fit, do not stop the others."""
 
-    def refuses(op: cs.ConvOperator) -> cs.Bound:
+    def refuses(op: cs.ConvOperator, max_bytes: int) -> cs.Bound:
         raise cs.NotApplicable("the operator must be small; got a large one", "refuses")
 
-    def too_large(op: cs.ConvOperator) -> cs.Bound:
-        return bounds.krylov(op, max_bytes=1)
-
-    rows = (("refuses", refuses), ("krylov", too_large), ("one_inf", bounds.one_inf))
+    rows = (("refuses", refuses), ("krylov", bounds.krylov), ("one_inf", bounds.one_inf))
     monkeypatch.setattr(ladder, "BOUNDS", rows)
-    table = bounds.table(op)
+    table = bounds.table(op, max_bytes=1)
     assert [bound.name for bound in table] == ["refuses", "krylov", "one_inf"]
     assert isinstance(table[0], cs.NotApplicable)
     assert isinstance(table[1], cs.NotApplicable)
@@ -218,9 +215,19 @@ def test_the_supremum_has_a_budget(
     assert "ended by its budget" not in done.assumptions
     assert "; ended by its budget at a gap of " in stopped.assumptions
     assert done.upper < stopped.upper < math.inf
-    monkeypatch.setattr(ladder, "BOUNDS", (("supremum", lambda op: stopped),))
+    monkeypatch.setattr(ladder, "BOUNDS", (("supremum", lambda op, max_bytes: stopped),))
     above, notes = noted(bounds.table(op))
     assert said(above[-1], notes) == stopped.assumptions
+
+
+def test_every_bound_gets_the_byte_limit(op: cs.ConvOperator) -> None:
+    """Those of the kernel alone hold little; all others say what would not fit."""
+    found = bounds.table(op, max_bytes=100)
+    refused = {bound.name for bound in found if isinstance(bound, cs.NotApplicable)}
+    assert refused == {bound.name for bound in found} - set(ladder.UNLIMITED)
+    for bound in found:
+        if isinstance(bound, cs.NotApplicable):
+            assert "must fit max_bytes = 100 bytes; it needs " in str(bound)
 
 
 def test_public_names() -> None:

@@ -24,6 +24,8 @@ __all__ = ["Field", "Grid"]
 
 CHUNK_BYTES = 2**25
 LEAST_CHUNK = 4
+# what a test holds of an evaluation: itself, shifted, its factor
+MADE_OF_MATRICES = 8
 # less than this is not worth a thread: bytes of matrices times their side
 CHUNK_WORK = 2**23
 
@@ -59,11 +61,13 @@ class Field:
         gram: Its Gram polynomial.
         merging: At least by how much a singular value of the torus is above or below that
             of this symbol, unscaled: what adding up coinciding taps rounds.
+        room: Bytes of matrices that may be held at a time, on each core.
     """
 
     symbol: ReducedSymbol
     gram: Gram
     merging: float
+    room: int = CHUNK_BYTES
 
     @classmethod
     def of(cls, parts: Parts, max_bytes: int) -> Field | None:
@@ -73,9 +77,11 @@ class Field:
             return None
         merging = max(parts.merging(group) for group in range(symbol.groups))
         try:
-            return cls(symbol, gram_of(symbol, max_bytes), merging)
+            gram = gram_of(symbol, max_bytes // 2)
         except TooLargeError:
             return None
+        room = max_bytes // (MADE_OF_MATRICES * available_cores())
+        return cls(symbol, gram, merging, room)
 
     @staticmethod
     def setup_flops(parts: Parts) -> float:
@@ -138,9 +144,10 @@ class Field:
 
     def chunk(self, count: int) -> int:
         """How many matrices to hold at a time, to keep all cores busy."""
-        size = min(CHUNK_BYTES // self.gram.bytes_each, -(-count // available_cores()))
-        least = CHUNK_WORK // self.gram.bytes_each // self.symbol.side
-        return max(LEAST_CHUNK, least, size)
+        each = self.gram.bytes_each
+        size = min(CHUNK_BYTES // each, -(-count // available_cores()))
+        size = max(LEAST_CHUNK, CHUNK_WORK // each // self.symbol.side, size)
+        return max(1, min(size, self.room // each))
 
 
 def at_most_squared(matrices: Tensor, level: float, error: Tensor) -> Tensor:

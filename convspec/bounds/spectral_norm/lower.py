@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from convspec.bounds.iteration import rayleigh, small_side
+from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.kernel import ScaledKernel, scaled_down
 from convspec.operators.product_error import convolution_error
 from convspec.operators.reduce import ReadAxis
-from convspec.spectrum.krylov.largest import largest_triples
+from convspec.spectrum.krylov.largest import basis_within, largest_triples
 
 __all__ = ["Leading", "group_lower", "leading"]
 
@@ -25,6 +26,8 @@ MAX_PRODUCTS = 4000
 COARSE = 1e-4
 # phases per axis that are compared
 PHASES = 8
+# channels are transformed so many bytes at a time
+CHUNK_BYTES = 2**23
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Leading:
         free: tuple[bool, ...],
         *,
         between: bool = True,
+        max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> tuple[Fraction, ...]:
         """The phases of a torus that put the vector's frequencies between its own.
 
@@ -62,10 +66,13 @@ class Leading:
             strides: Pixels of the torus per frequency.
             free: The axes along which a phase is allowed.
             between: Whether between them, else on one of them.
+            max_bytes: Byte limit of the energies; fewer phases are compared within it.
         """
         # a real vector has its frequencies in pairs: on a grid that contains -w with w
         # both are as near as can be, and half of the blocks are conjugates of others
         phases = PHASES if between or self.pixels.is_complex() else 2
+        while phases > 1 and _energy_bytes(frequencies, phases, free) > max_bytes:
+            phases //= 2
         split = [
             x for n, f in zip(frequencies, free, strict=True) for x in (n, phases**f)
         ]
@@ -83,19 +90,30 @@ class Leading:
         return tuple(Fraction(j, n) for j, n in zip(best, scores.shape, strict=True))
 
 
-def leading(kernel: ScaledKernel, rtol: float, count: int = 1) -> Leading:
+def leading(
+    kernel: ScaledKernel,
+    rtol: float,
+    count: int = 1,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Leading:
     """The leading vector of the scaled operator, to a residual that rtol deserves.
 
     Args:
         kernel: The operator.
         rtol: Relative gap to stop at.
         count: How many vectors to find.
+        max_bytes: Byte limit of what is held at a time.
+
+    Raises:
+        TooLargeError: If not even the fewest Krylov vectors fit.
     """
     op = kernel.detached().operator
     # the value is off by the square of the residual over the distance to the next one
     residual = COARSE if rtol >= COARSE else max(1e-3 * math.sqrt(rtol), 1e-9)
     count = min(count, *op.shape)
-    found = largest_triples(op, count, residual, MAX_PRODUCTS)
+    most = basis_within(op, count, max_bytes)
+    found = largest_triples(op, count, residual, MAX_PRODUCTS, most=most)
     side = small_side(op)
     rows = (found.left if op.shape[1] > op.shape[0] else found.right).flatten(1)
     lower = rayleigh(side, rows[0], convolution_error(side))
@@ -107,7 +125,7 @@ def leading(kernel: ScaledKernel, rtol: float, count: int = 1) -> Leading:
     return Leading(lower, pixels, rows)
 
 
-def group_lower(kernel: ScaledKernel, group: int, rtol: float) -> float:
+def group_lower(kernel: ScaledKernel, group: int, rtol: float, max_bytes: int) -> float:
     """A lower bound on the norm of one group of the scaled operator."""
     op = kernel.detached().operator
     rows = op.weight.shape[0] // op.groups
@@ -116,7 +134,15 @@ def group_lower(kernel: ScaledKernel, group: int, rtol: float) -> float:
     alone = ScaledKernel.of(op.with_geometry(weight, geometry))
     if not alone.weight.any():
         return 0.0
-    return scaled_down(leading(alone, rtol).lower, alone.exponent)
+    found = leading(alone, rtol, max_bytes=max_bytes)
+    return scaled_down(found.lower, alone.exponent)
+
+
+def _energy_bytes(
+    frequencies: tuple[int, ...], phases: int, free: tuple[bool, ...]
+) -> int:
+    """Of the energies on the grid of so many phases: transformed, real, compared."""
+    return 48 * math.prod(frequencies) * math.prod([phases] * sum(free))
 
 
 def _energy(pixels: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
@@ -129,7 +155,11 @@ def _energy(pixels: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) ->
     """
     axes = tuple(range(1, pixels.ndim))
     lengths = [scipy.fft.next_fast_len(2 * n - 1) for n in pixels.shape[1:]]
-    power = torch.fft.fftn(pixels, s=lengths, dim=axes).abs().square().sum(dim=0)
+    at_once = max(1, CHUNK_BYTES // (48 * math.prod(lengths)))
+    power = torch.zeros(lengths, dtype=torch.float64)
+    for some in torch.split(pixels, at_once):
+        waves = torch.fft.fftn(some, s=lengths, dim=axes)
+        power += waves.abs().square().sum(dim=0)
     lags: Tensor = torch.fft.ifftn(power)
     for j, (n, length, size, stride) in enumerate(
         zip(pixels.shape[1:], lengths, shape, strides, strict=True)

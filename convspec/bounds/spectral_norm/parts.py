@@ -24,6 +24,7 @@ from torch import Tensor
 from convspec.arrays import IntArray
 from convspec.bounds.spectral_norm.banded import BandedGram
 from convspec.bounds.spectral_norm.layout import BandLayout
+from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.rounding import gamma, up
 from convspec.rounding.definite import at_most
 from convspec.rounding.directed import UNIT
@@ -85,6 +86,7 @@ class Parts:
         exact: The exact axes.
         terms: How many taps coincide on the torus at most, and are added up.
         absolute: The coefficients of ``|K|``; as they are where no taps coincide.
+        chunk_bytes: Of taps at several frequencies, held at a time.
     """
 
     coefficients: Tensor
@@ -96,9 +98,16 @@ class Parts:
     exact: tuple[Exact, ...]
     terms: int
     absolute: Tensor
+    chunk_bytes: int = CHUNK_BYTES
 
     @classmethod
-    def of(cls, weight: Tensor, groups: int, axes: Sequence[Wrap | Exact]) -> Parts:
+    def of(
+        cls,
+        weight: Tensor,
+        groups: int,
+        axes: Sequence[Wrap | Exact],
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> Parts:
         """The parts of a weight (c_out, c, *taps), one entry of axes for each axis."""
         exact = [j for j, axis in enumerate(axes) if isinstance(axis, Exact)]
         wrapped = [j for j, axis in enumerate(axes) if isinstance(axis, Wrap)]
@@ -140,6 +149,7 @@ class Parts:
             tuple(axis for axis in axes if isinstance(axis, Exact)),
             terms,
             absolute.reshape(shape).transpose(1, 2),
+            min(CHUNK_BYTES, max_bytes // 4),
         )
 
     @property
@@ -222,7 +232,7 @@ class Parts:
     def _chunks(self, count: int) -> int:
         """Into how many parts to split the frequencies."""
         entries = math.prod(self.coefficients.shape[1:4])
-        return max(1, math.ceil(64 * entries * count / CHUNK_BYTES))
+        return max(1, math.ceil(64 * entries * count / self.chunk_bytes))
 
     def size(self, group: int) -> float:
         """At least ``sum_t sqrt(reads_t) ||K_t||_F`` of the taps at any frequency.

@@ -207,10 +207,11 @@ def _tap_norms(
     others = [piece for i, piece in enumerate(pieces) if i != j]
     for tap in range(len(pieces[j].tables.source)):
         weight = reduced.weight.select(2 + j, tap)
-        parts = Parts.of(weight, reduced.groups, [piece.exact() for piece in others])
+        axes: list[Wrap | Exact] = [piece.exact() for piece in others]
+        parts = Parts.of(weight, reduced.groups, axes, search.budget.bytes)
         if not search.affords(parts, PRODUCT_SHARE):
             axes = [_wrapped(piece) for piece in others]
-            parts = Parts.of(weight, reduced.groups, axes)
+            parts = Parts.of(weight, reduced.groups, axes, search.budget.bytes)
         caps = torch.full((len(parts.index),), math.inf, dtype=torch.float64)
         search.budget.spend(parts.flops())
         yield up(float(parts.norms(group, 0.0, caps).max()) * parts.factor)

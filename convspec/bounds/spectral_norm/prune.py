@@ -140,12 +140,21 @@ class _Search:
             passed = self._examine(cells, max(_square(cap, cells.reach), bent))
             cells = cells.take(~passed)
             if len(cells):
-                matrices = self.field.gram.at(cells.groups, cells.centres)
-                highest = float(largest_estimates(matrices).max())
+                highest = self._highest(cells)
                 if highest > cap * cap * (1 - 1e-9):
                     return 1.002 * math.sqrt(highest)
                 cells = cells.split()
         return cap
+
+    def _highest(self, cells: Cells) -> float:
+        """The largest of the squares of sigma_1 at the cells' centres, about."""
+        size = self.field.chunk(len(cells))
+        found = 0.0
+        for first in range(0, len(cells), size):
+            some = slice(first, first + size)
+            matrices = self.field.gram.at(cells.groups[some], cells.centres[some])
+            found = max(found, float(largest_estimates(matrices).max()))
+        return found
 
     def _examine(self, cells: Cells, square: float) -> Tensor:
         """Which cells' centres have sigma_1^2 below a square."""

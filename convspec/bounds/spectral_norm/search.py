@@ -67,7 +67,8 @@ class Search:
 
     def parts(self, axes: Sequence[Wrap | Exact]) -> Parts:
         """Some axes wrapped."""
-        return Parts.of(self.reduced.weight, self.reduced.groups, axes)
+        reduced = self.reduced
+        return Parts.of(reduced.weight, reduced.groups, axes, self.budget.bytes)
 
     def run(self, parts: Parts, words: str, caps: Tensor | None = None) -> Tensor:
         """Test the parts of all open groups.
@@ -101,7 +102,9 @@ class Search:
         frequencies = tuple(relation.frequencies for relation in kinds)
         strides = tuple(relation.stride for relation in kinds)
         free = tuple(relation.twisted for relation in kinds)
-        turns = vector.turns(frequencies, strides, free, between=between)
+        turns = vector.turns(
+            frequencies, strides, free, between=between, max_bytes=self.budget.bytes
+        )
         return [Wrap(*pair) for pair in zip(kinds, turns, strict=True)]
 
     def cost(self, parts: Parts, caps: Tensor) -> float:

@@ -90,6 +90,7 @@ def spectral_norm(
         max_bytes: Byte limit of what is held at a time.
 
     Raises:
+        TooLargeError: If not even the fewest Krylov vectors fit ``max_bytes``.
         ValueError: If rtol is not in (0, 1), or a budget not positive.
 
     Example:
@@ -109,7 +110,7 @@ def spectral_norm(
     reduced = Reduction.of(work.weight, work.geometry, work.transposed)
     core = ScaledKernel.of(_core(work, reduced))
     root = _root(reduced)
-    found = leading(core, rtol)
+    found = leading(core, rtol, max_bytes=max_bytes)
     search = Search(
         reduced,
         found.lower * (1 + rtol) * (1 - 2.0**-48),
@@ -121,7 +122,7 @@ def spectral_norm(
     lower = found.lower
     if not search.done and reduced.groups > 1:  # the vector may be of another group
         group = int(search.upper.argmax())
-        lower = max(lower, group_lower(core, group, rtol))
+        lower = max(lower, group_lower(core, group, rtol, max_bytes))
     upper = float(search.upper.max())
     if root != 1:
         lower, upper = down(lower * down(root)), up(upper * root)

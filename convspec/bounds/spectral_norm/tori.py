@@ -27,6 +27,7 @@ from convspec.bounds.spectral_norm.lower import Leading, leading
 from convspec.bounds.spectral_norm.parts import Parts, Wrap
 from convspec.bounds.spectral_norm.prune import Region, prune
 from convspec.bounds.spectral_norm.search import Search
+from convspec.errors import TooLargeError
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.product_error import convolution_error
 from convspec.rounding import down, up
@@ -93,7 +94,12 @@ class Tori:
         if self._field is None or not 1 < self._fewest <= MOST:
             return False
         even = self._fewest + self._fewest % 2  # peaks of real kernels come in pairs
-        self._by_vectors(self._field, leading(self.kernel, self.rtol, even))
+        limit = self.search.budget.bytes
+        try:
+            found = leading(self.kernel, self.rtol, even, max_bytes=limit)
+        except TooLargeError:
+            return False
+        self._by_vectors(self._field, found)
         return self.search.done
 
     def caps(self) -> Tensor:

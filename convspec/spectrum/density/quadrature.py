@@ -70,15 +70,16 @@ def lanczos_rules(
         TooLargeError: If a single probe needs more than ``max_bytes``.
     """
     small, large = sorted(op.shape)
-    each = op.weight.element_size() * ((steps + 6) * small + 4 * large)
-    each += 16 * small + product_bytes(op.geometry, op.weight)  # signs, as integers too
+    each = op.weight.element_size() * ((steps + 6) * small + 6 * large)
+    each += 16 * small  # signs, as integers too
+    product = product_bytes(op.geometry, op.weight, probes)
     require_bytes(
         f"the Krylov basis of one probe, {steps} vectors of {small:,} numbers,",
-        each,
+        each + product_bytes(op.geometry, op.weight),
         max_bytes,
         "take fewer steps or dtype=torch.float32",
     )
-    at_once = max(1, min(max_bytes, CHUNK_BYTES) // each)
+    at_once = max(1, (min(max_bytes, CHUNK_BYTES) - product) // each)
     forward, adjoint, shape = _towards_larger(op)
     generator = torch.Generator().manual_seed(seed)
     diagonals, uppers = np.empty((probes, steps)), np.empty((probes, steps - 1))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convspec.krylov.copies import with_copies
 from convspec.krylov.lanczos import thick_restart_lanczos
+from convspec.limits import require_bytes
 from convspec.operators.convolve import product_bytes
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
@@ -17,7 +18,7 @@ from convspec.spectrum.krylov.groups import alike, among_groups, each_once, of_g
 from convspec.spectrum.krylov.result import KrylovResult, one_by_one
 from convspec.spectrum.krylov.start import group_norms, symbol_start
 
-__all__ = ["krylov_bytes", "largest_triples"]
+__all__ = ["basis_within", "krylov_bytes", "largest_triples"]
 
 # above this tolerance float32 products are enough; below, float64 goes on from there
 SINGLE = 1e-4
@@ -29,10 +30,17 @@ GROUPS_WITHIN = 0.7
 WHOLE = 128
 # vectors of a block: pairs of equal values are common
 BLOCK = 2
+# basis vectors held
+USUAL = 96
 
 
 def largest_triples(
-    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int = 0
+    op: ConvOperator,
+    count: int,
+    rtol: float,
+    max_products: int,
+    seed: int = 0,
+    most: int = USUAL,
 ) -> KrylovResult:
     """The ``count`` largest singular triples, ``||A^H u - sigma v|| <= rtol sigma_1``.
 
@@ -45,19 +53,23 @@ def largest_triples(
         rtol: Tolerance of the residuals relative to sigma_1.
         max_products: Most images multiplied by A or its adjoint.
         seed: Of the starting block's noise.
+        most: Basis vectors held, unless the count asks for more; see
+            :func:`basis_within`.
     """
     kinds = alike(op)
     if kinds:
-        solve = partial(largest_triples, rtol=rtol, max_products=max_products, seed=seed)
+        solve = partial(
+            largest_triples, rtol=rtol, max_products=max_products, seed=seed, most=most
+        )
         return each_once(op, kinds, count, "largest", solve)
     few = 8 * count <= min(op.shape) // op.groups
     if op.groups > 1 and few and _like_their_symbols(op):
-        return _leading_groups(op, count, rtol, max_products, seed)
-    return _largest(op, count, rtol, max_products, seed)
+        return _leading_groups(op, count, rtol, max_products, seed, most)
+    return _largest(op, count, rtol, max_products, seed, most)
 
 
 def _leading_groups(
-    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int
+    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int, most: int
 ) -> KrylovResult:
     """The triples of the groups that can have any of the largest, by their symbols."""
     norms = group_norms(op)
@@ -65,7 +77,7 @@ def _leading_groups(
     products = 0
     while True:
         groups = torch.nonzero(norms >= level).flatten().tolist()
-        found = _largest(of_groups(op, groups), count, rtol, max_products, seed)
+        found = _largest(of_groups(op, groups), count, rtol, max_products, seed, most)
         products += found.products
         level = GROUPS_WITHIN * float(found.values[-1])
         if int((norms >= level).sum()) <= len(groups):
@@ -73,7 +85,7 @@ def _leading_groups(
 
 
 def _largest(
-    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int
+    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int, most: int
 ) -> KrylovResult:
     """The triples of all groups together."""
     wide = op.shape[1] > op.shape[0]
@@ -84,7 +96,7 @@ def _largest(
     if length <= max(WHOLE, 4 * count + 4 * block):
         whole = torch.eye(length, dtype=side.dtype, device=side.device)
         return _polished(op, side, wide, whole, count, True, rtol, 2 * length)
-    search = partial(_search, side, count, max_products, generator)
+    search = partial(_search, side, count, max_products, generator, most)
     start = symbol_start(side, block, count, generator).to(side.device)
     single = torch.complex64 if op.dtype.is_complex else torch.float32
     rows, converged, products = search(single, max(rtol, SINGLE), start, 0)
@@ -101,6 +113,7 @@ def _search(
     count: int,
     max_products: int,
     generator: torch.Generator,
+    most: int,
     dtype: torch.dtype,
     rtol: float,
     start: Tensor,
@@ -115,7 +128,7 @@ def _search(
         start.to(dtype),
         count,
         allowed,
-        capacity=_capacity(count, len(start), length),
+        capacity=_capacity(count, len(start), length, most),
         max_steps=max(1, (max_products - products) // (2 * len(start))),
         generator=generator,
     )
@@ -126,7 +139,7 @@ def _search(
             gram,
             ritz,
             allowed,
-            capacity=_capacity(count, count, length),
+            capacity=_capacity(count, count, length, most),
             max_products=(max_products - products) // 2,
             generator=generator,
         )
@@ -146,12 +159,27 @@ def _like_their_symbols(op: ConvOperator) -> bool:
     )
 
 
-def _capacity(count: int, block: int, length: int) -> int:
+def _capacity(count: int, block: int, length: int, most: int = USUAL) -> int:
     """Basis vectors held: wide enough to restart rarely, within the whole space."""
-    return min(max(96, 4 * count + 8 * block), length - block)
+    return min(max(most, 4 * count + 8 * block), length - block)
 
 
-def krylov_bytes(op: ConvOperator, count: int) -> int:
+def basis_within(op: ConvOperator, count: int, max_bytes: int) -> int:
+    """As many basis vectors as usual, or fewer that fit with what else is held.
+
+    Raises:
+        TooLargeError: If not even the fewest do.
+    """
+    needed = krylov_bytes(op, count, 0)
+    what = f"the fewest Krylov vectors for {count} of {min(op.shape):,} singular values"
+    require_bytes(what, needed, max_bytes, "take a smaller input_size")
+    each = min(op.shape) * (16 if op.dtype.is_complex else 8)
+    return min(
+        USUAL, _capacity(count, count, min(op.shape), 0) + (max_bytes - needed) // each
+    )
+
+
+def krylov_bytes(op: ConvOperator, count: int, most: int = USUAL) -> int:
     """Bytes of the basis and the vectors, in double precision at the end.
 
     And of a product with a block, and of the weight: scaled, flipped, in single precision
@@ -159,7 +187,7 @@ def krylov_bytes(op: ConvOperator, count: int) -> int:
     """
     side = min(op.shape)
     number = 16 if op.dtype.is_complex else 8
-    basis = _capacity(count, count, side) + 4 * count
+    basis = _capacity(count, count, side, most) + 4 * count
     vectors = 4 * count * sum(op.shape)
     wide = product_bytes(op.geometry, op.weight) * number // op.weight.element_size()
     return number * (basis * side + vectors + 4 * op.weight.numel()) + BLOCK * wide
