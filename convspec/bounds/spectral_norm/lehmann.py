@@ -30,6 +30,7 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from convspec.operators.operator import ConvOperator
+from convspec.operators.rows import one_by_one
 from convspec.rounding import up
 from convspec.rounding.definite import at_least
 from convspec.rounding.directed import UNIT
@@ -37,7 +38,6 @@ from convspec.rounding.norms import frobenius_above
 from convspec.rounding.products import product_error
 from convspec.rounding.prove import least_proven_of
 from convspec.rounding.scaling import UNDERFLOW
-from convspec.spectrum.krylov.result import one_by_one
 
 __all__ = ["Ritz"]
 
