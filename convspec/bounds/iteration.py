@@ -18,6 +18,7 @@ from convspec.operators.convolve import product_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
+from convspec.operators.rows import gram_of_rows, product_of_rows
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, down_nonnegative, gamma, up
 from convspec.rounding.directed import UNIT
@@ -82,12 +83,12 @@ def power_iteration(
     logarithms = torch.zeros(starts, dtype=torch.float64)  # of ||B^j x||
     summed = 0.0  # the largest sum on the way
     for _ in range(steps):
-        rows = _gram(side, rows)
+        rows = gram_of_rows(side, rows)
         lengths = torch.linalg.vector_norm(rows, dim=1)
         logarithms = logarithms + lengths.log()
         summed = max(summed, float(logarithms.abs().max()))
         rows = rows / lengths.clamp(min=TINY)[:, None]
-    images = torch.linalg.vector_norm(_product(side, rows), dim=1)
+    images = torch.linalg.vector_norm(product_of_rows(side, rows), dim=1)
     best = rows[images.argmax()]
     lower = rayleigh(side, best, noise)
     q = 2 * steps + 1
@@ -163,7 +164,10 @@ def krylov(
     require_bytes(what, needed, max_bytes, "take fewer starts or steps")
     noise = convolution_error(side)
     found = Lanczos.of(
-        lambda rows: _gram(side, rows), _random_rows(side, starts, seed), steps, seed
+        lambda rows: gram_of_rows(side, rows),
+        _random_rows(side, starts, seed),
+        steps,
+        seed,
     )
     best = found.vectors[found.values.argmax()]
     lower = rayleigh(side, best, noise)
@@ -189,7 +193,7 @@ def _probable(
 ) -> Bound:
     """The bound, differentiable at the vector that the iteration found."""
     lower, upper = ends
-    image = _product(small_side(kernel.operator), vector[None])
+    image = product_of_rows(small_side(kernel.operator), vector[None])
     return kernel.bound(
         name,
         lower=lower,
@@ -236,10 +240,6 @@ def _random_rows(side: ConvOperator, starts: int, seed: int) -> Tensor:
     return rows / lengths
 
 
-def _product(side: ConvOperator, rows: Tensor) -> Tensor:
-    return side.apply(rows.reshape(len(rows), *side.input_shape)).flatten(1)
-
-
 def _gram_bytes(side: ConvOperator, starts: int) -> int:
     """Of rows, their images, and what multiplying them takes."""
     held = starts * (3 * side.shape[1] + 2 * side.shape[0]) + 4 * side.weight.numel()
@@ -247,15 +247,9 @@ def _gram_bytes(side: ConvOperator, starts: int) -> int:
     return held * side.weight.element_size() + product
 
 
-def _gram(side: ConvOperator, rows: Tensor) -> Tensor:
-    images = rows.reshape(len(rows), *side.input_shape)
-    products: Tensor = side.adjoint(side.apply(images)).flatten(1)
-    return products
-
-
 def rayleigh(side: ConvOperator, row: Tensor, noise: float) -> float:
     """At most ``||A v|| / ||v||``."""
-    image = _product(side, row[None])
+    image = product_of_rows(side, row[None])
     length = float(torch.linalg.vector_norm(row))
     above = up(length * (1 + gamma(4 * row.numel() + 8)))
     below = float(torch.linalg.vector_norm(image)) * (1 - gamma(4 * image.numel() + 8))

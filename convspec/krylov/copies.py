@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from convspec.krylov.lanczos import Gram, RitzVectors, thick_restart_lanczos
+from convspec.krylov.orthogonal import without
 
 __all__ = ["with_copies"]
 
@@ -63,16 +64,15 @@ def with_copies(
     )
     while products < max_products and count + 4 * BLOCK <= length:
         rest = partial(_deflated, gram, found.rows)
-        start = _without(_random(LOOK, found.rows, generator), found.rows)
+        start, _ = without(_random(LOOK, found.rows, generator), found.rows)
         look = search(rest, start, 1, allowed, max_steps=LOOK_STEPS)
         products += LOOK * look.steps
         if float(look.values[0]) <= _surely_above(found.values, allowed):
             break
         start = torch.cat([look.rows, _random(BLOCK - 1, found.rows, generator)])
         left = max(1, (max_products - products) // BLOCK)
-        more = search(
-            rest, _without(start, found.rows), min(count, BLOCK), allowed, max_steps=left
-        )
+        start, _ = without(start, found.rows)
+        more = search(rest, start, min(count, BLOCK), allowed, max_steps=left)
         products += BLOCK * more.steps
         values, order = torch.cat([found.values, more.values]).sort(descending=True)
         rows = torch.cat([found.rows, more.rows])[order[:count].to(start.device)]
@@ -103,11 +103,7 @@ def _surely_above(values: Tensor, allowed: Callable[[Tensor], Tensor]) -> float:
 
 def _deflated(gram: Gram, found: Tensor, rows: Tensor) -> Tensor:
     """G on the complement of eigenvectors, for rows of the complement."""
-    return _without(gram(rows), found)
-
-
-def _without(rows: Tensor, found: Tensor) -> Tensor:
-    return torch.addmm(rows, rows @ found.mH, found, alpha=-1)
+    return without(gram(rows), found)[0]
 
 
 def _random(count: int, like: Tensor, generator: torch.Generator) -> Tensor:

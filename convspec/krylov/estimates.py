@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from convspec.krylov.orthogonal import exhausted, orthogonalised
+
 __all__ = ["largest_estimates", "largest_pair", "smallest_estimates"]
 
 STEPS = 16
@@ -13,8 +15,6 @@ NEAR_STEPS = 8
 RESTARTS = 12
 # accuracies that single precision serves for
 SINGLE_ACCURACY = 1e-4
-# remainders of so many roundings of what they are left of are rounding
-EXHAUSTED = 50.0
 # up to this side all eigenvalues are cheap
 FULL_SIDE = 16
 
@@ -36,16 +36,14 @@ def largest_estimates(matrices: Tensor, steps: int = 8) -> Tensor:
     basis = (start / start.norm()).to(matrices.dtype).expand(len(matrices), 1, side)
     images = basis[:, :0]
     scale = matrices.diagonal(dim1=-2, dim2=-1).real.amax(-1).clamp(min=tiny)
-    exhausted = EXHAUSTED * torch.finfo(matrices.dtype).eps
     for _ in range(steps):
         image = (matrices @ basis[:, -1:].mT).mT / scale[:, None, None]  # (b, 1, n)
         images = torch.cat([images, image], 1)
         size = torch.linalg.vector_norm(image, dim=-1, keepdim=True)
-        for _ in range(2):  # twice is enough
-            image = image - (image @ basis.mH) @ basis
+        image, _ = orthogonalised(image, basis)
         norm = torch.linalg.vector_norm(image, dim=-1, keepdim=True)
         # rounding is no direction: the space ends here
-        image = torch.where(norm > exhausted * size, image / norm, 0.0)
+        image = torch.where(exhausted(norm, size, image.dtype), 0.0, image / norm)
         basis = torch.cat([basis, image], 1)
     projected = basis[:, :steps].conj() @ images.mT
     ritz: Tensor = torch.linalg.eigvalsh(projected)[..., -1]
@@ -106,15 +104,12 @@ def _restart(F: Tensor, vector: Tensor, steps: int) -> tuple[Tensor, float]:
     """The Ritz vector of a Krylov space of ``F F^H`` and its relative residual."""
     basis = F.new_zeros((steps, len(vector)))
     images = F.new_zeros((steps, len(vector)))
-    small = 50 * torch.finfo(F.dtype).eps  # of norms: rounding alone
     for j in range(steps):
         basis[j] = vector
         images[j] = vector = F @ (F.mH @ vector)
-        done = basis[: j + 1]
-        for _ in range(2):
-            vector = vector - (done.conj() @ vector) @ done
-        norm = float(torch.linalg.vector_norm(vector))
-        if norm <= small * float(torch.linalg.vector_norm(images[j])):
+        vector = orthogonalised(vector[None], basis[: j + 1])[0][0]
+        norm = torch.linalg.vector_norm(vector)
+        if exhausted(norm, torch.linalg.vector_norm(images[j]), F.dtype):
             basis, images = basis[: j + 1], images[: j + 1]
             break
         vector = vector / norm

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convspec.krylov.orthogonal import exhausted, orthogonalised
 from convspec.rounding import gamma
 
 __all__ = ["Lanczos"]
-
-# a remainder this much smaller than the image of its vector is rounding
-EXHAUSTED = 1e-14
 
 
 @dataclass(frozen=True)
@@ -88,14 +86,10 @@ class Lanczos:
         return self.left_out + (skew + steps * gamma(8 * width)) * size
 
 
-def _orthogonalised(image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Remove known directions, twice, and say how much: (starts, n), (starts, j)."""
-    overlaps = image.new_zeros(known.shape[:2])
-    for _ in range(2):
-        along = torch.einsum("sn,sjn->sj", image, known.conj())
-        image = image - torch.einsum("sj,sjn->sn", along, known)
-        overlaps = overlaps + along
-    return image, overlaps
+def _orthogonalised(rows: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row less its known directions, and how much of them: (starts, j)."""
+    rest, along = orthogonalised(rows[:, None], known)
+    return rest[:, 0], along[:, 0]
 
 
 def _following(
@@ -103,7 +97,7 @@ def _following(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The next directions, their couplings, and the norm of what the two leave out."""
     lengths = torch.linalg.vector_norm(image, dim=1)
-    live = lengths > EXHAUSTED * size
+    live = ~exhausted(lengths, size, image.dtype)
     random = torch.randn(image.shape, generator=generator, dtype=image.dtype)
     rows = torch.where(live[:, None], image, _orthogonalised(random, known)[0])
     rows, overlaps = _orthogonalised(rows / _lengths(rows), known)

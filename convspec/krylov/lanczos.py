@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["RitzVectors", "orthonormal_rows", "thick_restart_lanczos"]
+from convspec.krylov.orthogonal import CANCELLED, length, orthonormal_rows, wide, without
 
-# below this part of its norm a remainder is orthogonalised once more
-CANCELLED = 1e-2
+__all__ = ["RitzVectors", "thick_restart_lanczos"]
 
 Gram = Callable[[Tensor], Tensor]
 
@@ -69,17 +68,17 @@ def thick_restart_lanczos(
     block = len(start)
     basis = start.new_empty(capacity + block, start.shape[1])
     basis[:block], _ = orthonormal_rows(start, basis[:0], generator)
-    projected = torch.zeros(len(basis), len(basis), dtype=_wide(start))
+    projected = torch.zeros(len(basis), len(basis), dtype=wide(start))
     sweeps = _Sweeps(torch.finfo(start.dtype).eps, unswept)
     first, end, steps = 0, block, 0
     while True:
         image = gram(basis[first:end])
-        scale = _norm(image)
+        scale = length(image)
         steps += 1
         sweep = sweeps.due()
         image, overlaps = _orthogonalise(image, basis[:end], 2 * block, sweep)
         if sweep:
-            sweeps.note(_norm(overlaps[:, : -2 * block]), _norm(image))
+            sweeps.note(length(overlaps[:, : -2 * block]), length(image))
         projected[:end, first:end] = overlaps.T.to(projected)
         projected[first:end, :end] = overlaps.conj().to(projected)
         following, coupling = orthonormal_rows(image, basis[:end], generator, scale)
@@ -144,78 +143,6 @@ class _Sweeps:
         self._coupled = False
 
 
-def orthonormal_rows(
-    rows: Tensor,
-    against: Tensor,
-    generator: torch.Generator,
-    scale: float = math.inf,
-) -> tuple[Tensor, Tensor]:
-    """Orthonormal Q (b, n) with ``rows = coupling @ Q``, orthogonal to ``against``.
-
-    Directions are taken out in order of size, so that small ones are as accurate as
-    large ones. Where none is left the rest is random, without coupling: the space goes
-    on growing where the Krylov space is exhausted.
-
-    Args:
-        rows: (b, n), orthogonal to ``against`` up to rounding.
-        against: Orthonormal rows, with b directions left beside them.
-        generator: Of the random directions.
-        scale: Norm of the rows before ``against`` was removed from them; far above
-            theirs, it is removed again.
-
-    Returns:
-        Q, and the coupling (b, b) in double precision on the CPU.
-    """
-    count = len(rows)
-    size = _norm(rows)
-    if count == 1 and size > CANCELLED * scale and math.isfinite(scale):
-        return rows / size, torch.full((1, 1), size, dtype=_wide(rows))
-    largest = max(size, scale) if math.isfinite(scale) else size
-    negligible = 8 * count * torch.finfo(rows.dtype).eps * largest
-    q, remainder = rows[:0], rows
-    while len(q) < count and _norm(remainder) > negligible:
-        found = _well_conditioned(remainder)[: count - len(q)]
-        if len(found) == count and size > CANCELLED * scale:
-            q = _orthonormal(found, [], 1)  # orthogonal to the basis as it is
-        else:
-            q = torch.cat([q, _orthonormal(found, [against, q], 2)])
-        if len(q) < count:
-            remainder = rows - (rows @ q.mH) @ q
-    coupling = _inner(rows, q)
-    if len(q) < count:
-        shape = (count - len(q), rows.shape[1])
-        random = torch.randn(shape, generator=generator, dtype=torch.float64).to(rows)
-        q = torch.cat([q, _orthonormal(random, [against, q], 2)])
-        coupling = torch.nn.functional.pad(coupling, (0, count - coupling.shape[1]))
-    return q, coupling
-
-
-def _well_conditioned(rows: Tensor) -> Tensor:
-    """The leading principal directions of the rows, down to 1e-2 of the largest."""
-    values, vectors = torch.linalg.eigh(_inner(rows, rows))  # ascending
-    live = values > 1e-4 * values[-1]
-    weights = (vectors[:, live] / values[live].sqrt()).flip(1)
-    leading: Tensor = weights.mH.to(rows) @ rows
-    return leading
-
-
-def _orthonormal(rows: Tensor, others: list[Tensor], passes: int) -> Tensor:
-    """Well-conditioned rows, orthogonalised against others and among themselves."""
-    for _ in range(passes):
-        for other in others:
-            rows = rows - (rows @ other.mH) @ other
-        factor = torch.linalg.cholesky(_inner(rows, rows))
-        inverse = torch.linalg.solve_triangular(
-            factor, torch.eye(len(rows), dtype=factor.dtype), upper=False
-        )
-        rows = inverse.to(rows) @ rows  # as accurate: the rows are well conditioned
-    return rows
-
-
-def _norm(rows: Tensor) -> float:
-    return float(torch.linalg.vector_norm(rows))
-
-
 def _orthogonalise(
     image: Tensor, basis: Tensor, recent: int, sweep: bool
 ) -> tuple[Tensor, Tensor]:
@@ -228,25 +155,10 @@ def _orthogonalise(
     overlaps = image.new_zeros(len(image), len(basis))
     latest, whole = (basis[-recent:], overlaps[:, -recent:]), (basis, overlaps)
     for vectors, part in (latest, whole if sweep else latest):
-        image = _without(image, vectors, part)
+        image, along = without(image, vectors)
+        part += along
     lengths, removed = (torch.linalg.vector_norm(x, dim=1) for x in (image, overlaps))
     if sweep and bool((lengths < CANCELLED * removed).any()):
-        image = _without(image, basis, overlaps)
+        image, along = without(image, basis)
+        overlaps += along
     return image, overlaps
-
-
-def _without(image: Tensor, vectors: Tensor, removed: Tensor) -> Tensor:
-    """The image less its parts along orthonormal vectors, which add to ``removed``."""
-    along = image @ vectors.mH
-    removed += along
-    return torch.addmm(image, along, vectors, alpha=-1)
-
-
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """``a b^H``, on the CPU in double precision."""
-    product: Tensor = (a @ b.mH).cpu().to(_wide(a))
-    return product
-
-
-def _wide(rows: Tensor) -> torch.dtype:
-    return torch.complex128 if rows.is_complex() else torch.float64

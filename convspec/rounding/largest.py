@@ -18,6 +18,7 @@ from convspec.rounding.definite import at_most, cholesky_error
 from convspec.rounding.directed import UNIT
 from convspec.rounding.norms import above, norm_above
 from convspec.rounding.products import gram_matrix, product_error
+from convspec.rounding.prove import distances
 from convspec.rounding.scaling import root
 
 __all__ = ["Largest", "norm"]
@@ -57,27 +58,41 @@ class Largest:
 
         Matrices whose row sums do not exclude them are tested at a level a little above
         the largest eigenvalue known; those that fail may be larger, and one of them is
-        decomposed to raise the level.
+        decomposed to raise the level. Those that fail at every distance above it are
+        taken for what their row sums allow.
         """
         grams, error = gram_matrix(matrices)
         cheap = above(norm_above(grams) + error, 2 * UNIT)
         suspects = torch.arange(len(grams))
-        slack = _slack(matrices)
+        for distance in distances(_slack(matrices)):
+            suspects = self._larger(grams, error, cheap, suspects, distance)
+            if not len(suspects):
+                break
+        unproven = float(cheap[suspects].max()) if len(suspects) else 0.0
+        self._above = max(self._above, self._level * (1 + distance), unproven)
+        self._seen += len(matrices)
+
+    def _larger(
+        self,
+        grams: Tensor,
+        error: Tensor,
+        cheap: Tensor,
+        suspects: Tensor,
+        distance: float,
+    ) -> Tensor:
+        """Which suspects fail so far above a level that they do not raise any more."""
         while True:
-            level = self._level * (1 + slack)
+            level = self._level * (1 + distance)
             suspects = suspects[cheap[suspects] > level]
             ceiling = torch.tensor(level, dtype=torch.float64)
             suspects = suspects[~at_most(grams[suspects], ceiling, error[suspects])]
             if not len(suspects):
-                break
+                return suspects
             pick = int(suspects[_rough(grams[suspects]).argmax()])
             value = float(torch.linalg.eigvalsh(grams[pick])[-1])
-            if value > self._level:
-                self._level, self.index = value, self._seen + pick
-            else:
-                slack *= 4
-        self._above = max(self._above, level)
-        self._seen += len(matrices)
+            if not value > self._level:
+                return suspects
+            self._level, self.index = value, self._seen + pick
 
 
 def norm(matrix: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ def gram_matrix(matrices: Tensor) -> tuple[Tensor, Tensor]:
     wide = small_side_first(matrices)
     gram = wide @ wide.mH
     factor = product_error(wide.shape[-1], wide.is_complex())
-    square = above(frobenius_above(wide) ** 2)
-    error = above(factor * square)
-    lost = torch.where(square > 0, UNDERFLOW, 0.0)
-    return gram, error + lost
+    size = frobenius_above(wide)
+    error = above(factor * above(size**2))
+    # by the size, whose square may be lost as well; of two plain numbers torch.where
+    # would make float32, in which this is 0
+    return gram, error + torch.where(size > 0, UNDERFLOW, size)

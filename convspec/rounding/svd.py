@@ -32,12 +32,10 @@ from convspec.rounding.norms import (
     sum_above,
 )
 from convspec.rounding.products import gram_matrix, product_error, small_side_first
+from convspec.rounding.prove import least_proven
 from convspec.rounding.scaling import UNDERFLOW, ldexp_above, ldexp_below, scaled
 
 __all__ = ["length_above", "length_below", "norm_enclosure", "verified_singular_values"]
-
-# distances at which sigma_1 is tried to be proven smaller, as multiples of n k 2^-50
-MARGINS = (1.0, 8.0, 2.0**10, 2.0**20)
 
 
 def verified_singular_values(matrices: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,7 +74,7 @@ def verified_singular_values(matrices: Tensor) -> tuple[Tensor, Tensor]:
     v = norm_above(V.mH @ V - eye)
     v = v + _product_rounding(V.mH, V, product_error(side + 2, is_complex))
     u, v = above(u, 4 * UNIT)[..., None], above(v, 4 * UNIT)[..., None]
-    residual = (residual + torch.where(s[..., 0] > 0, UNDERFLOW, 0.0))[..., None]
+    residual = (residual + torch.where(s[..., 0] > 0, UNDERFLOW, s[..., 0]))[..., None]
     lower = below((1 - u).clamp(min=0).sqrt() * s, 8 * UNIT)  # before it may cancel
     lower = below((lower - residual).clamp(min=0))
     lower = below(lower / (1 + v).sqrt(), 8 * UNIT)
@@ -114,16 +112,14 @@ def norm_enclosure(matrices: Tensor) -> tuple[Tensor, Tensor]:
     gram, error = gram_matrix(wide)
     vectors = torch.linalg.eigh(gram).eigenvectors[..., -1]  # (b, n)
     lower = length_below(wide.mH, vectors)
-    upper = frobenius_above(wide)
+
+    def test(levels: Tensor, left: Tensor) -> Tensor:
+        levels = above(levels, UNIT)
+        proven = at_most(gram[left], below(levels**2), error[left])
+        return torch.where(proven, levels, torch.inf)
+
     step = 8 * UNIT * wide.shape[-1] * wide.shape[-2]
-    open_ = torch.arange(len(wide))
-    for margin in MARGINS:
-        trial = above(lower[open_] * (1 + margin * step), UNIT)
-        proven = at_most(gram[open_], below(trial**2), error[open_])
-        upper[open_] = torch.where(proven, trial, upper[open_]).minimum(upper[open_])
-        open_ = open_[~proven]
-        if not len(open_):
-            break
+    upper = least_proven(test, lower, step, frobenius_above(wide))
     shape = exponent.shape
     return (
         ldexp_below(lower.reshape(shape), exponent),

@@ -33,12 +33,14 @@ from convspec.rounding import down, gamma, up
 from convspec.rounding.definite import cholesky_error
 from convspec.rounding.directed import UNIT
 from convspec.rounding.products import product_error
+from convspec.rounding.prove import least_proven_of
 from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["BandedGram"]
 
-# a distance above the computed eigenvalue at which the test is tried next, relative
-MARGINS = (2.0**-36, 2.0**-26, 2.0**-16, 2.0**-9)
+# a distance above the computed eigenvalue at which the test is tried first, relative:
+# a factorisation costs much, and eigsh is right to the square of its tolerance
+STEP = 2.0**-36
 
 
 class BandedGram:
@@ -76,12 +78,7 @@ class BandedGram:
         level = square - 1.01 * self._slack(square)
         if level > 0 and (found := self._upper(level)) <= target:
             return found
-        top = self._largest()
-        for margin in MARGINS:
-            found = self._upper(top * (1 + margin))
-            if found < math.inf:
-                return found
-        return math.inf
+        return least_proven_of(self._upper, self._largest(), STEP)
 
     def _upper(self, level: float) -> float:
         """At least the norm if ``level I - G`` has a Cholesky factor, else inf."""

@@ -30,18 +30,19 @@ import torch
 from torch import Tensor
 
 from convspec.operators.operator import ConvOperator
+from convspec.operators.rows import one_by_one
 from convspec.rounding import up
 from convspec.rounding.definite import at_least
 from convspec.rounding.directed import UNIT
 from convspec.rounding.norms import frobenius_above
 from convspec.rounding.products import product_error
+from convspec.rounding.prove import least_proven_of
 from convspec.rounding.scaling import UNDERFLOW
-from convspec.spectrum.krylov.result import one_by_one
 
 __all__ = ["Ritz"]
 
-# distances above the computed t at which a proof is tried, relative
-MARGINS = tuple(2.0**-k for k in range(44, 0, -4))
+# distance above the computed t at which a proof is tried first, relative
+STEP = 2.0**-44
 
 
 class Ritz:
@@ -98,20 +99,17 @@ class Ritz:
         off_above = up(off_above + up(inner * up(size * size)) + UNDERFLOW, 3)
         if not _above_zero(denominator, off_below):
             return math.inf
-        t = float(
-            scipy.linalg.eigh(numerator.numpy(), denominator.numpy(), eigvals_only=True)[
-                -1
-            ]
-        )
-        for margin in MARGINS:
-            trial = up(t * (1 + margin))
+
+        def test(trial: float) -> float:
             difference = trial * denominator - numerator
             entries = trial * float(frobenius_above(denominator))
             entries = up(entries + float(frobenius_above(numerator)), 2)
             error = up(trial * off_below + off_above + 4 * UNIT * entries, 6)
-            if _above_zero(difference, error):
-                return up(nu + trial)
-        return math.inf
+            return up(nu + trial) if _above_zero(difference, error) else math.inf
+
+        pair = numerator.numpy(), denominator.numpy()
+        t = float(scipy.linalg.eigh(*pair, eigvals_only=True)[-1])
+        return least_proven_of(test, t, STEP)
 
 
 def _hermitian(matrix: Tensor) -> Tensor:

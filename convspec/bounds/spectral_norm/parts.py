@@ -30,6 +30,7 @@ from convspec.rounding.definite import at_most
 from convspec.rounding.directed import UNIT
 from convspec.rounding.norms import above, below, frobenius_above
 from convspec.rounding.products import gram_matrix
+from convspec.rounding.prove import least_proven
 from convspec.rounding.waves import RATIONAL, rational_waves, sum_factor
 from convspec.spectrum.envelope.torus import Torus, torus_frequencies
 from convspec.tori.tables import Relation
@@ -37,7 +38,6 @@ from convspec.tori.tables import Relation
 __all__ = ["Exact", "Parts", "Wrap"]
 
 CHUNK_BYTES = 2**26
-MARGINS = (1.0, 2.0**6, 2.0**16, 2.0**26)
 
 
 @dataclass(frozen=True)
@@ -286,13 +286,13 @@ def _block_norms(blocks: Tensor, target: float, radius: float) -> Tensor:
     if not len(open_):
         return upper
     top = torch.linalg.eigvalsh(gram[open_])[:, -1].clamp(min=0)
-    step = 8 * UNIT * blocks.shape[-1] * blocks.shape[-2]
-    for margin in MARGINS:
-        levels = above(top * (1 + margin * step), UNIT)
-        proven = at_most(gram[open_], levels, error[open_])
+
+    def test(levels: Tensor, left: Tensor) -> Tensor:
+        levels, some = above(levels, UNIT), open_[left]
+        proven = at_most(gram[some], levels, error[some])
         trial = above(above(levels.sqrt(), 4 * UNIT) + radius, 4 * UNIT)
-        upper[open_[proven]] = torch.minimum(upper[open_[proven]], trial[proven])
-        open_, top = open_[~proven], top[~proven]
-        if not len(open_):
-            break
+        return torch.where(proven, trial, torch.inf)
+
+    step = 8 * UNIT * blocks.shape[-1] * blocks.shape[-2]
+    upper[open_] = least_proven(test, top, step, upper[open_])
     return upper

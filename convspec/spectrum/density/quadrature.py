@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray
+from convspec.krylov.orthogonal import exhausted, orthogonalised
 from convspec.limits import require_bytes
 from convspec.operators.convolve import product_bytes
 from convspec.operators.operator import ConvOperator
@@ -37,6 +38,8 @@ __all__ = ["Rules", "bidiagonalise", "gauss_rules", "lanczos_rules", "signs"]
 
 Map = Callable[[Tensor], Tensor]
 
+# a vector that keeps this part of its length is orthogonalised once
+MOST = 0.7
 # probes run together while their Krylov bases fit this, whatever the byte limit
 CHUNK_BYTES = 2**29
 
@@ -138,8 +141,9 @@ def bidiagonalise(
         if step + 1 == steps:
             break
         rest = (adjoint(u) - _along(alpha, v) * v).flatten(1)
-        for probe in range(count):
-            rest[probe] = _orthogonalised(rest[probe], basis[probe, : step + 1])
+        for probe in range(count):  # each stops by itself
+            known = basis[probe, : step + 1]
+            rest[probe], _ = orthogonalised(rest[probe, None], known, enough=MOST)
         beta, scale, v = _normalised(rest.reshape(start.shape), scale)
         upper.append(beta)
         basis[:, step + 1] = v.flatten(1)
@@ -172,17 +176,6 @@ def _along(numbers: Tensor, images: Tensor) -> Tensor:
 def _normalised(images: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Norms, the largest norm so far, and unit images; zeros for what is rounding."""
     norm = torch.linalg.vector_norm(images.flatten(1), dim=1)
-    norm = torch.where(norm > 32 * torch.finfo(norm.dtype).eps * scale, norm, 0.0)
+    norm = torch.where(exhausted(norm, scale, norm.dtype), 0.0, norm)
     divisor = torch.where(norm > 0, norm, math.inf)
     return norm, torch.maximum(scale, norm), images / _along(divisor, images)
-
-
-def _orthogonalised(vector: Tensor, basis: Tensor) -> Tensor:
-    """The vector less its part in the span of orthonormal rows (k, d)."""
-    before = float(torch.linalg.vector_norm(vector))
-    for _ in range(2):  # twice is enough, and once where little was removed
-        vector = vector - basis.T @ (basis.conj() @ vector)
-        after = float(torch.linalg.vector_norm(vector))
-        if after > 0.7 * before:
-            break
-    return vector

@@ -14,8 +14,9 @@ from convspec.limits import require_bytes
 from convspec.operators.convolve import product_bytes
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
+from convspec.operators.rows import gram_of_rows, one_by_one
 from convspec.spectrum.krylov.groups import alike, among_groups, each_once, of_groups
-from convspec.spectrum.krylov.result import KrylovResult, one_by_one
+from convspec.spectrum.krylov.result import KrylovResult
 from convspec.spectrum.krylov.start import group_norms, symbol_start
 
 __all__ = ["basis_within", "krylov_bytes", "largest_triples"]
@@ -120,7 +121,7 @@ def _search(
     products: int,
 ) -> tuple[Tensor, bool, int]:
     """The leading vectors in one precision, whether they converged, and all products."""
-    gram = partial(_gram, side.to(dtype))
+    gram = partial(gram_of_rows, side.to(dtype))
     allowed = partial(_allowed, rtol)
     length = side.shape[1]
     ritz = thick_restart_lanczos(
@@ -200,11 +201,6 @@ def _allowed(rtol: float, theta: Tensor) -> Tensor:
     """
     sigma = theta.clamp(min=0).sqrt()
     return rtol * sigma[0] * sigma.clamp(min=1e-8 * float(sigma[0]))
-
-
-def _gram(op: ConvOperator, rows: Tensor) -> Tensor:
-    images = rows.reshape(len(rows), *op.input_shape)
-    return op.adjoint(op.apply(images)).reshape(len(rows), -1)
 
 
 def _polished(

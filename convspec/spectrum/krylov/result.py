@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray
-from convspec.operators.operator import ConvOperator
 
-__all__ = ["KrylovResult", "one_by_one"]
+__all__ = ["KrylovResult"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,3 @@ class KrylovResult:
     right: Tensor
     converged: bool
     products: int
-
-
-def one_by_one(op: ConvOperator, rows: Tensor) -> Tensor:
-    """A x for rows x (count, n): (count, m), or all at once on a GPU.
-
-    In double precision torch convolves by unfolding; one unfolded image fits the cache.
-    """
-    at_once = len(rows) if rows.is_cuda else 1
-    images = torch.split(rows.reshape(len(rows), *op.input_shape), at_once)
-    return torch.cat([op.apply(some).flatten(1) for some in images])

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from convspec.krylov.copies import with_copies
 from convspec.krylov.lanczos import RitzVectors, thick_restart_lanczos
+from convspec.krylov.orthogonal import orthogonalised
 from convspec.operators.normal import normalised, scaled_back
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
+from convspec.operators.rows import one_by_one
 from convspec.spectrum.krylov.groups import MOST_APART, by_kernel, each_once
 from convspec.spectrum.krylov.inverse import InverseGram
-from convspec.spectrum.krylov.result import KrylovResult, one_by_one
+from convspec.spectrum.krylov.result import KrylovResult
 from convspec.spectrum.krylov.triples import Triples
 
 __all__ = ["smallest_triples"]
@@ -124,7 +126,7 @@ def _by(
         rest = partial(_deflated, inverse, found)
         ritz = thick_restart_lanczos(
             rest,
-            _without(start.to(found), found),
+            orthogonalised(start.to(found), found)[0],
             missing,
             allowed,
             capacity=max(48, 3 * missing + 4 * block),
@@ -183,14 +185,8 @@ def _allowed(rtol: float, theta: Tensor) -> Tensor:
 
 def _deflated(inverse: InverseGram, found: Tensor, rows: Tensor) -> Tensor:
     """The inverse on the complement of what is found."""
-    return _without(inverse(_without(rows, found)), found)
-
-
-def _without(rows: Tensor, found: Tensor) -> Tensor:
-    """Rows less their parts along the vectors found, twice for rounding's sake."""
-    for _ in range(2 if len(found) else 0):
-        rows = rows - (rows @ found.mH) @ found
-    return rows
+    images = inverse(orthogonalised(rows, found)[0])
+    return orthogonalised(images, found)[0]
 
 
 def _off_range(
@@ -209,7 +205,8 @@ def _off_range(
     u = torch.randn(shape, generator=generator, dtype=torch.float64).to(others)
     least = torch.inf
     for _ in range(MAX_SWEEPS):
-        u = _without(torch.linalg.qr(_without(u, others).mH)[0].mH, others)
+        u, _ = orthogonalised(u, others)
+        u, _ = orthogonalised(torch.linalg.qr(u.mH)[0].mH, others)
         back = one_by_one(side.H, u)
         reached = float(torch.linalg.vector_norm(back))
         if reached > least / 2:

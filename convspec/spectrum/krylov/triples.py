@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convspec.operators.operator import ConvOperator
-from convspec.spectrum.krylov.result import one_by_one
+from convspec.operators.rows import one_by_one
 
 __all__ = ["Triples"]
 

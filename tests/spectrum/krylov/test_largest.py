@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given, settings
 
 import convspec as cs
-from convspec.krylov.lanczos import orthonormal_rows
+from convspec.krylov.orthogonal import orthonormal_rows
 from convspec.spectrum.krylov.start import symbol_start
 from tests.cases import Case
 from tests.geometries import any_case
