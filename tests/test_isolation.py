@@ -296,18 +296,29 @@ FACTORIES = (
 
 def makers_without_dtype(source: str) -> list[int]:
     """Lines on which torch makes a tensor whose dtype the process decides."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    makers = [f"torch.{name}" for name in FACTORIES]
     return [
-        node.lineno
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in [f"torch.{name}" for name in FACTORIES]
-        and "dtype" not in [keyword.arg for keyword in node.keywords]
+        call.lineno
+        for call in calls
+        if (
+            ast.unparse(call.func) in makers
+            and "dtype" not in [keyword.arg for keyword in call.keywords]
+        )
+        or (ast.unparse(call.func) == "torch.where" and all(map(is_plain, call.args[1:])))
     ]
+
+
+def is_plain(node: ast.expr) -> bool:
+    """Whether it is a number or the name of a constant: torch makes it float32."""
+    return isinstance(node, ast.Constant) or ast.unparse(node).strip("-").isupper()
 
 
 def test_finds_makers_without_dtype() -> None:
     bad = "level = torch.tensor(\n    x * x).double()\nok = torch.zeros(3, dtype=d)"
     assert makers_without_dtype(bad) == [1]
+    assert makers_without_dtype("torch.where(x > 0, UNDERFLOW, 0.0)") == [1]
+    assert makers_without_dtype("torch.where(x > 0, x, 0.0)") == []
 
 
 def files() -> list[Path]:

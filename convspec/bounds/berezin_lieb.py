@@ -9,6 +9,7 @@ from torch import Tensor
 
 from convspec.arguments import is_integer, shown
 from convspec.bounds.gram_steps import GramSteps
+from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import GRID_BYTES, MADE_OF_BLOCKS, Grid
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
@@ -70,16 +71,17 @@ def schatten(
         )
     kernel = ScaledKernel.of(op)
     error = symbol_error(kernel.weight)
-    found = [
-        (setting.words, *_setting_bound(kernel, setting, p, error, max_bytes))
-        for setting in settings(kernel.axes)
-    ]
-    words, value, above = min(found, key=lambda each: each[2])
+
+    def bound(setting: Setting) -> Candidate:
+        value, upper = _setting_bound(kernel, setting, p, error, max_bytes)
+        return Candidate(upper, setting.words, lambda: value)
+
+    best = least(map(bound, settings(kernel.axes)))
     return kernel.bound(
         "schatten",
-        upper=above,
-        value=value,
-        assumptions=words,
+        upper=best.upper,
+        value=best.value(),
+        assumptions=best.words,
         reference="Berezin 1972; Lieb 1973",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from convspec.arguments import integer
 from convspec.bounds.gram_steps import GramSteps
+from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import full_precision, isolated
 from convspec.limits import DEFAULT_MAX_BYTES
@@ -18,7 +18,7 @@ from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.rounding import up
 from convspec.rounding.waves import symbol_error
-from convspec.tori.places import settings
+from convspec.tori.places import Setting, settings
 
 __all__ = ["gram_iteration"]
 
@@ -78,23 +78,27 @@ def gram_iteration(
     kernel = ScaledKernel.of(op)
     dtype = full_precision(dtype, op.device)
     flat = kernel.detached()
-    best, value, words = math.inf, kernel.weight.real.sum(), ""
-    for setting in settings(kernel.axes):
-        real = not kernel.weight.is_complex()
+    real = not kernel.weight.is_complex()
+
+    def bound(setting: Setting) -> Candidate:
         grid = Grid.of_setting(setting, samples, real, max_bytes)
         blocks = grid.blocks(flat.symbol(setting.strides), max_bytes)
         largest, place = _largest(blocks, iterations, dtype)
         rounded = up(largest + symbol_error(flat.weight))
         upper = up(up(setting.factor * grid.factor) * rounded)
-        if upper < best:
-            best, words = upper, setting.words
+
+        def value() -> Tensor:
             block = grid.block(kernel.symbol(setting.strides), place)
-            value = setting.factor * grid.factor * _value(block, iterations, dtype)
+            return setting.factor * grid.factor * _value(block, iterations, dtype)
+
+        return Candidate(upper, setting.words, value)
+
+    best = least(map(bound, settings(kernel.axes)))
     return kernel.bound(
         "gram_iteration",
-        upper=best,
-        value=value,
-        assumptions=words,
+        upper=best.upper,
+        value=best.value(),
+        assumptions=best.words,
         reference="Delattre, Barthélemy, Araujo and Allauzen 2023",
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convspec.arguments import integer
+from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
@@ -82,21 +83,22 @@ def gram_iteration_zero(
         # the exponent leaves a factor of about 1 + 1e-12 then, rounding soon more
         iterations = min(integer("iterations", iterations, 1), LAST_ITERATION)
     kernel = ScaledKernel.of(op)
-    found = []
-    for setting in unrepeated_settings(kernel.axes, "gram_iteration_zero"):
+
+    def bound(setting: Setting) -> Candidate:
         symbol = kernel.symbol(setting.strides)
         steps = iterations or _most_iterations(symbol, setting, max_bytes)
         needed = _bytes(symbol, setting, steps)
         what = f"the symbol at the frequencies of {steps} Gram iterations"
         require_bytes(what, needed, max_bytes, "take fewer iterations")
-        ends = _row_sum(symbol, setting, steps, symbol_error(kernel.weight))
-        found.append((setting.words, *ends))
-    words, value, above = min(found, key=lambda each: each[2])
+        value, upper = _row_sum(symbol, setting, steps, symbol_error(kernel.weight))
+        return Candidate(upper, setting.words, lambda: value)
+
+    best = least(map(bound, unrepeated_settings(kernel.axes, "gram_iteration_zero")))
     return kernel.bound(
         "gram_iteration_zero",
-        upper=above,
-        value=value,
-        assumptions=words,
+        upper=best.upper,
+        value=best.value(),
+        assumptions=best.words,
         reference="Delattre, Barthélemy and Allauzen 2024",
     )
 

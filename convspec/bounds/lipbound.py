@@ -9,6 +9,7 @@ from torch import Tensor
 
 from convspec.arguments import shown
 from convspec.arrays import IntArray
+from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
@@ -68,30 +69,27 @@ def lip_bound(
     if version not in (1, 2):
         raise ValueError(f"version must be 1 or 2; got {shown(version)}")
     kernel = ScaledKernel.of(op)
-    chosen, square, upper = min(
-        (
-            _setting_bound(kernel, setting, samples, version, max_bytes)
-            for setting in settings(kernel.axes)
-        ),
-        key=lambda found: found[2],
+    best = least(
+        _candidate(kernel, setting, samples, version, max_bytes)
+        for setting in settings(kernel.axes)
     )
     return kernel.bound(
         "lip_bound" if version == 2 else "lip_bound_v1",
-        upper=upper,
-        value=root(square),
-        assumptions=chosen.words,
+        upper=best.upper,
+        value=best.value(),
+        assumptions=best.words,
         reference="Araujo et al. 2021",
     )
 
 
-def _setting_bound(
+def _candidate(
     kernel: ScaledKernel,
     setting: Setting,
     samples: Samples,
     version: int,
     max_bytes: int,
-) -> tuple[Setting, Tensor, float]:
-    """The setting, the bound's square, differentiable, and the bound rounded up."""
+) -> Candidate:
+    """The bound by one setting."""
     real = not kernel.weight.is_complex()
     grid = Grid.sampled(setting.lags, samples, real, max_bytes)
     symbol = kernel.symbol(setting.strides)
@@ -111,7 +109,9 @@ def _setting_bound(
     error = up(gamma(4 * terms) * float(taps.sum(dim=-1).square().sum(dim=-1).max()))
     rounded = up(math.sqrt(up(max(0.0, float(largest.detach())) + error)))
     factor = up(setting.factor * grid.factor)
-    return setting, largest * factor**2, up(factor * rounded)
+    return Candidate(
+        up(factor * rounded), setting.words, lambda: root(largest * factor**2)
+    )
 
 
 def _bytes(symbol: Symbol, frequencies: int, version: int) -> int:

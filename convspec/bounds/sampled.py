@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from torch import Tensor
 
+from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
@@ -11,9 +12,9 @@ from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.rounding import up
-from convspec.rounding.largest import Largest, norm
+from convspec.rounding.largest import LargestNorm, norm
 from convspec.rounding.waves import symbol_error
-from convspec.tori.places import settings
+from convspec.tori.places import Setting, settings
 
 __all__ = ["sampled_symbol"]
 
@@ -57,23 +58,29 @@ def sampled_symbol(
     """
     kernel = ScaledKernel.of(op)
     flat = kernel.detached()
-    best, value, words = math.inf, kernel.weight.sum(), ""
-    for setting in settings(kernel.axes):
-        real = not kernel.weight.is_complex()
+    real = not kernel.weight.is_complex()
+
+    def bound(setting: Setting) -> Candidate:
         grid = Grid.sampled(setting.lags, samples, real, max_bytes)
         symbol = flat.symbol(setting.strides)
-        found = Largest.of(part.flatten(0, 1) for part in grid.blocks(symbol, max_bytes))
+        found = LargestNorm.of(
+            part.flatten(0, 1) for part in grid.blocks(symbol, max_bytes)
+        )
         # the weight's own bound serves the folded one, whose taps are the same
         largest = up(found.above + symbol_error(flat.weight))
         upper = up(up(setting.factor * grid.factor) * largest)
-        if upper < best:
-            best, words = upper, setting.words
+
+        def value() -> Tensor:
             block = grid.block(kernel.symbol(setting.strides), found.index)
-            value = setting.factor * grid.factor * norm(block)
+            return setting.factor * grid.factor * norm(block)
+
+        return Candidate(upper, setting.words, value)
+
+    best = least(map(bound, settings(kernel.axes)))
     return kernel.bound(
         "sampled_symbol",
-        upper=best,
-        value=value,
-        assumptions=words,
+        upper=best.upper,
+        value=best.value(),
+        assumptions=best.words,
         reference="Ehlich and Zeller 1964; Pfister and Bresler 2019",
     )

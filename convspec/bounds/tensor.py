@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from convspec.arguments import integer
+from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
-from convspec.rounding.largest import Largest
+from convspec.rounding.largest import LargestNorm
 from convspec.tori.places import Setting, unrepeated_settings
 
 __all__ = ["tensor_norm"]
@@ -68,17 +69,18 @@ def tensor_norm(
     seed = integer("seed", seed, 0, "any other fixes the starts as well")
     kernel = ScaledKernel.of(op)
     generator = torch.Generator().manual_seed(seed)
-    found = []
-    for setting in unrepeated_settings(kernel.axes, "tensor_norm"):
+
+    def bound(setting: Setting) -> Candidate:
         factor = math.sqrt(math.prod(setting.lags))
         value = factor * _norm(kernel, setting, restarts, generator, max_bytes)
-        found.append((setting.words, value, float(value.detach())))
-    words, value, size = min(found, key=lambda each: each[2])
+        return Candidate(float(value.detach()), setting.words, lambda: value)
+
+    best = least(map(bound, unrepeated_settings(kernel.axes, "tensor_norm")))
     return kernel.bound(
         "tensor_norm",
-        upper=size,
-        value=value,
-        assumptions=f"{words}; a local maximum, not a bound",
+        upper=best.upper,
+        value=best.value(),
+        assumptions=f"{best.words}; a local maximum, not a bound",
         reference="Grishina, Gorbunov and Rakhuba 2024",
         guarantee="estimate",
     )
@@ -152,7 +154,7 @@ def _starts(
     coarse = [2 * lags for lags in setting.lags]
     real = not kernel.weight.is_complex()
     grid = Grid.sampled(setting.lags, coarse, real, max_bytes)
-    found = Largest.of(part.flatten(0, 1) for part in grid.blocks(symbol, max_bytes))
+    found = LargestNorm.of(part.flatten(0, 1) for part in grid.blocks(symbol, max_bytes))
     index = grid.index[found.index // symbol.groups][None]
     u, _, vh = torch.linalg.svd(symbol.at_grid(index, grid.sizes)[0], full_matrices=False)
 

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
+from convspec.bounds.least import Candidate, least
 from convspec.bounds.views import fans, merged, patches, seen_through
 from convspec.isolation import isolated
 from convspec.operators.kernel import ReadTaps, ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.rounding import frobenius_above, gamma, norm_enclosure, up
-from convspec.rounding.largest import Largest, norm
+from convspec.rounding.largest import LargestNorm, norm
 from convspec.rounding.norms import sum_above
-from convspec.tori.places import unrepeated_settings
+from convspec.tori.places import Setting, unrepeated_settings
 
 __all__ = ["fantastic_four", "reshaped_kernel", "tsuzuku", "unfolding_norm"]
 
@@ -54,7 +55,7 @@ def reshaped_kernel(op: ConvOperator) -> Bound:
     """
     kernel = ScaledKernel.of(op)
     found = [
-        (Largest.of([side.matrices(kernel.blocks.detach(), views)]), side, views)
+        (LargestNorm.of([side.matrices(kernel.blocks.detach(), views)]), side, views)
         for side in (_PATCHES, _FANS)
         for views in side.most(kernel)
     ]
@@ -98,7 +99,7 @@ def tsuzuku(op: ConvOperator) -> Bound:
     """
     kernel = ScaledKernel.of(op)
     overlap = math.prod(map(_overlap, kernel.axes))
-    found = Largest.of([kernel.blocks.detach().flatten(2)])
+    found = LargestNorm.of([kernel.blocks.detach().flatten(2)])
     matrix = kernel.blocks[found.index].flatten(1)
     return kernel.bound(
         "tsuzuku",
@@ -143,34 +144,44 @@ def fantastic_four(op: ConvOperator) -> Bound:
     3.0
     """
     kernel = ScaledKernel.of(op)
-    best, value, words = math.inf, kernel.weight.sum(), ""
-    for setting in unrepeated_settings(kernel.axes, "fantastic_four"):
-        lags = math.prod(setting.lags)
+
+    def bound(setting: Setting, matrices: Tensor) -> Candidate:
+        found, root = (
+            LargestNorm.of([matrices.detach()]),
+            math.sqrt(math.prod(setting.lags)),
+        )
+        return Candidate(
+            up(up(root) * found.above),
+            setting.words,
+            lambda: root * norm(matrices[found.index]),
+        )
+
+    def tensor(setting: Setting) -> Tensor:
         folded = kernel.symbol(setting.strides).coefficients
-        tensor = folded.reshape(*folded.shape[:3], *setting.lags)
-        for matrices in _unfoldings(tensor):
-            found = Largest.of([matrices.detach()])
-            upper = up(up(math.sqrt(lags)) * found.above)
-            if upper < best:
-                best, value = upper, math.sqrt(lags) * norm(matrices[found.index])
-                words = setting.words
+        return folded.reshape(*folded.shape[:3], *setting.lags)
+
+    best = least(
+        bound(setting, matrices)
+        for setting in unrepeated_settings(kernel.axes, "fantastic_four")
+        for matrices in _unfoldings(tensor(setting))
+    )
     return kernel.bound(
         "fantastic_four",
-        upper=best,
-        value=value,
-        assumptions=words,
+        upper=best.upper,
+        value=best.value(),
+        assumptions=best.words,
         reference="Singla and Feizi 2021",
     )
 
 
-def unfolding_norm(kernel: ScaledKernel, found: Largest | None = None) -> float:
+def unfolding_norm(kernel: ScaledKernel, found: LargestNorm | None = None) -> float:
     """``sqrt(overlap) ||R||``, rounded up: at least the norm of the scaled operator.
 
     Args:
         kernel: The kernel.
         found: The largest R of its groups, if known.
     """
-    found = found or Largest.of([kernel.blocks.detach().flatten(2)])
+    found = found or LargestNorm.of([kernel.blocks.detach().flatten(2)])
     overlap = math.prod(map(_overlap, kernel.axes))
     return up(up(math.sqrt(overlap)) * found.above)
 

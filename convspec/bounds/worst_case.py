@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from convspec.arguments import Padding, shown, single
 from convspec.bounds.layer import Layer, operator_of, own_frequency, symbol_of
+from convspec.bounds.least import Candidate, least
 from convspec.bounds.result import Conditioning, WorstCase
 from convspec.frequency.reduced import symbol_bytes
 from convspec.frequency.search.branch_and_bound import SearchBudget
@@ -20,7 +21,7 @@ from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 from convspec.rounding.directed import up
 from convspec.tori.every_size import conditions, every_size
-from convspec.tori.places import settings
+from convspec.tori.places import Setting, settings
 
 __all__ = [
     "supremum",
@@ -178,17 +179,23 @@ def supremum(
     budget = _budget(rtol, max_flops, max_evaluations, max_seconds, max_bytes)
     kernel = ScaledKernel.of(op)
     _require_symbol(op, max_bytes)
-    best, value, words = math.inf, kernel.weight.real.sum(), ""
-    for setting in settings(kernel.axes):
+
+    def bound(setting: Setting) -> Candidate:
         found = enclose_largest(kernel.symbol(setting.strides), rtol, budget)
-        upper = up(found.upper * setting.factor)
-        if upper < best:
-            best, value, words = upper, found.value * setting.factor, setting.words
-            gap = Enclosure(found.lower, found.upper).gap
-    if gap > rtol:
-        words += f"; ended by its budget at a gap of {gap:.1e}"
+        gap = Enclosure(found.lower, found.upper).gap
+        ended = f"; ended by its budget at a gap of {gap:.1e}" if gap > rtol else ""
+        value = found.value * setting.factor
+        return Candidate(
+            up(found.upper * setting.factor), setting.words + ended, lambda: value
+        )
+
+    best = least(map(bound, settings(kernel.axes)))
     return kernel.bound(
-        "supremum", upper=best, value=value, assumptions=words, reference=REFERENCE
+        "supremum",
+        upper=best.upper,
+        value=best.value(),
+        assumptions=best.words,
+        reference=REFERENCE,
     )
 
 

@@ -22,9 +22,9 @@ from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.matrix import Pattern, pattern_bytes
 from convspec.operators.operator import ConvOperator
 
-__all__ = ["Cells", "Reduction", "matrix_cells"]
+__all__ = ["Cells", "Gathering", "matrix_cells"]
 
-Reduction = Literal["signed", "max", "rms"]
+Gathering = Literal["signed", "max", "rms"]
 REDUCTIONS = ("signed", "max", "rms")
 
 # entries that are gathered at once, and what of the byte limit one may take of it
@@ -95,14 +95,14 @@ class Cells:
     values: FloatArray
     shape: tuple[int, int]
     extent: tuple[int, int]
-    reduction: Reduction
+    reduction: Gathering
 
 
 def matrix_cells(
     op: ConvOperator,
     most: int = 400,
     *,
-    reduction: Reduction = "signed",
+    reduction: Gathering = "signed",
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Cells:
     """What stands in each of at most ``most`` x ``most`` cells of A, never built.
@@ -162,7 +162,7 @@ def _gathered(
     op: ConvOperator,
     rows: Division,
     columns: Division,
-    reduction: Reduction,
+    reduction: Gathering,
     at_once: int,
 ) -> FloatArray:
     """(row cells, column cells) of the convolution, or of the adjoint if transposed."""

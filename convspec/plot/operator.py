@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from convspec.isolation import isolated
-from convspec.operators.heatmap import Cells, Reduction, matrix_cells
+from convspec.operators.heatmap import Cells, Gathering, matrix_cells
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.plot.canvas import LARGE, axes_or_new
 from convspec.plot.palette import DIVERGING, SEQUENTIAL
@@ -33,7 +33,7 @@ def operator(
     *,
     ax: Axes | None = None,
     pixels: int = 400,
-    reduction: Reduction = "signed",
+    reduction: Gathering = "signed",
     blocks: bool = True,
     colorbar: bool = True,
     **kwargs: Any,

@@ -21,13 +21,13 @@ from convspec.rounding.products import gram_matrix, product_error
 from convspec.rounding.prove import distances
 from convspec.rounding.scaling import root
 
-__all__ = ["Largest", "norm"]
+__all__ = ["LargestNorm", "norm"]
 
 # steps of the power method that picks the matrix to decompose first
 PICKING = 6
 
 
-class Largest:
+class LargestNorm:
     """The largest ``sigma_1`` of matrices that come in batches.
 
     Attributes:
@@ -41,7 +41,7 @@ class Largest:
         self._seen = 0
 
     @classmethod
-    def of(cls, batches: Iterable[Tensor]) -> Largest:
+    def of(cls, batches: Iterable[Tensor]) -> LargestNorm:
         """Of batches (b, rows, columns) in float64 or complex128."""
         found = cls()
         for batch in batches:

@@ -224,7 +224,8 @@ def test_every_bound_gets_the_byte_limit(op: cs.ConvOperator) -> None:
     """Those of the kernel alone hold little; all others say what would not fit."""
     found = bounds.table(op, max_bytes=100)
     refused = {bound.name for bound in found if isinstance(bound, cs.NotApplicable)}
-    assert refused == {bound.name for bound in found} - set(ladder.UNLIMITED)
+    alone = {"frobenius", "one_inf", "reshaped_kernel", "tsuzuku", "fantastic_four"}
+    assert refused == {bound.name for bound in found} - alone
     for bound in found:
         if isinstance(bound, cs.NotApplicable):
             assert "must fit max_bytes = 100 bytes; it needs " in str(bound)

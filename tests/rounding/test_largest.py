@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convspec.bounds.gram_steps import GramSteps
 from convspec.rounding import norm_enclosure
-from convspec.rounding.largest import Largest, norm
+from convspec.rounding.largest import LargestNorm, norm
 from tests.gaussian import gaussian
 
 DIGITS = 50
@@ -48,7 +48,7 @@ HARD = {
 
 @pytest.mark.parametrize("matrix", HARD.values(), ids=HARD)
 def test_both_ends(matrix: Tensor) -> None:
-    found = Largest.of([matrix[None]])
+    found = LargestNorm.of([matrix[None]])
     known = truth(matrix)
     below = float(norm_enclosure(matrix)[0])
     assert mpmath.mpf(below) <= known <= mpmath.mpf(found.above)
@@ -63,11 +63,11 @@ def test_the_larger_of_many() -> None:
     known = float(torch.linalg.matrix_norm(matrices, 2).max())
     place = int(torch.linalg.matrix_norm(matrices, 2).argmax())
     for size in (1, 7, 40):
-        found = Largest.of(matrices.split(size))
+        found = LargestNorm.of(matrices.split(size))
         assert found.index == place
         assert known * (1 - 1e-15) <= found.above <= known * (1 + 1e-13)
     for order in (torch.arange(40), torch.arange(40).flip(0)):
-        found = Largest.of([matrices[order]])
+        found = LargestNorm.of([matrices[order]])
         assert torch.equal(matrices[order][found.index], matrices[place])
 
 
@@ -75,11 +75,11 @@ def test_batches_of_different_size_do_not_lower_the_level() -> None:
     large, small = 5 * gaussian(9, 3, 4, 4), 0.1 * gaussian(10, 50, 4, 4)
     known = float(torch.linalg.matrix_norm(large, 2).max())
     for batches in ([large, small], [small, large], [small, large, small]):
-        assert known <= Largest.of(batches).above * (1 + 1e-15) <= known * (1 + 1e-12)
+        assert known <= LargestNorm.of(batches).above * (1 + 1e-15) <= known * (1 + 1e-12)
 
 
 def test_all_zero() -> None:
-    found = Largest.of([torch.zeros(3, 2, 4, dtype=torch.float64)])
+    found = LargestNorm.of([torch.zeros(3, 2, 4, dtype=torch.float64)])
     assert found.index == 0
     assert found.above < 1e-150
     assert norm_enclosure(torch.zeros(2, 4, dtype=torch.float64))[0] == 0
@@ -91,7 +91,7 @@ def test_all_zero() -> None:
 def test_wide_matrices_stay_sharp() -> None:
     matrix = gaussian(11, 200, 900)
     known = float(torch.linalg.matrix_norm(matrix, 2))
-    assert known <= Largest.of([matrix[None]]).above <= known * (1 + 1e-10)
+    assert known <= LargestNorm.of([matrix[None]]).above <= known * (1 + 1e-10)
     assert known * (1 - 1e-10) <= float(norm_enclosure(matrix)[0]) <= known * (1 + 1e-14)
 
 
@@ -104,7 +104,7 @@ def test_plain_lapack_is_below_the_truth_half_of_the_time() -> None:
             computed = float(torch.linalg.svdvals(matrix)[0])
             known = truth(matrix)
             below += mpmath.mpf(computed) < known
-            assert mpmath.mpf(Largest.of([matrix[None]]).above) >= known
+            assert mpmath.mpf(LargestNorm.of([matrix[None]]).above) >= known
     assert below >= 5
 
 

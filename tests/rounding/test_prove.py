@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convspec.bounds.spectral_norm.parts import _block_norms
 from convspec.rounding import norm_enclosure
-from convspec.rounding.largest import Largest
+from convspec.rounding.largest import LargestNorm
 from convspec.rounding.products import gram_matrix
 from convspec.rounding.prove import GROWTH, distances, least_proven, least_proven_of
 from tests import exact
@@ -154,7 +154,9 @@ def test_norms_of_known_matrices(name: str, is_complex: bool) -> None:
     _, upper = norm_enclosure(matrices)
     for value, matrix in zip(upper.tolist(), matrices, strict=True):
         assert holds(value, matrix, 0.0)
-    assert all(holds(Largest.of([matrices]).above, matrix, 0.0) for matrix in matrices)
+    assert all(
+        holds(LargestNorm.of([matrices]).above, matrix, 0.0) for matrix in matrices
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-155, 1e-163, 1e-170, 1e-200, 5e-324])
@@ -174,5 +176,5 @@ def test_gram_matrices_whose_squares_vanish(scale: float, is_complex: bool) -> N
 def test_the_largest_where_squares_vanish(scale: float) -> None:
     """A Gram matrix computed as 0 is no proof of 0: at no distance, at no level."""
     matrices = scale * torch.ones(3, 2, 2, dtype=REAL)
-    found = Largest.of(matrices.split(1)).above
+    found = LargestNorm.of(matrices.split(1)).above
     assert 2 * scale <= found <= 1e-130

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.bounds.spectral_norm.field import Field, Grid
+from convspec.bounds.spectral_norm.field import Field, TorusGrid
 from convspec.bounds.spectral_norm.prune import Region
 from convspec.rounding.definite import at_most
 from convspec.rounding.directed import UNIT, down
@@ -101,7 +101,7 @@ class Above:
 
 
 def singular_values_above(
-    field: Field, grid: Grid, region: Region | None, level: float, most: int
+    field: Field, grid: TorusGrid, region: Region | None, level: float, most: int
 ) -> Above | None:
     """The blocks of a torus with singular values above a level, of the scaled symbol.
 
@@ -135,7 +135,7 @@ def singular_values_above(
     return Above(level, tuple(blocks), len(groups))
 
 
-def _block(field: Field, grid: Grid, group: int, place: int, level: float) -> Block:
+def _block(field: Field, grid: TorusGrid, group: int, place: int, level: float) -> Block:
     groups = torch.tensor([group], dtype=torch.int64)
     gram = field.gram.at_grid(groups, grid.index[[place]], grid.sizes)[0]
     least = level * level * (1 - 64 * field.slack) - float(field.gram.error[group])

@@ -20,7 +20,7 @@ from convspec.rounding.norms import above, frobenius_above
 from convspec.rounding.scaling import ldexp_above, ldexp_below
 from convspec.run.threads import available_cores, parallel_map
 
-__all__ = ["Field", "Grid"]
+__all__ = ["Field", "TorusGrid"]
 
 CHUNK_BYTES = 2**25
 LEAST_CHUNK = 4
@@ -31,7 +31,7 @@ CHUNK_WORK = 2**23
 
 
 @dataclass(frozen=True)
-class Grid:
+class TorusGrid:
     """Frequencies ``w = 2 pi index / sizes`` of the reduced symbol.
 
     Attributes:
@@ -114,13 +114,15 @@ class Field:
         found = float(ldexp_above(value, self.symbol.exponent))
         return up(found + self.merging) if self.merging else found
 
-    def grid(self, parts: Parts) -> Grid:
+    def grid(self, parts: Parts) -> TorusGrid:
         """The frequencies of parts, as those of the reduced symbol."""
         axes, steps = list(self.symbol.axes), np.array(self.symbol.steps, dtype=np.int64)
         sizes = tuple(parts.grid[j] for j in axes)
-        return Grid(parts.index[:, axes] * steps % sizes, sizes, parts.multiplicity)
+        return TorusGrid(parts.index[:, axes] * steps % sizes, sizes, parts.multiplicity)
 
-    def below(self, groups: Tensor, grid: Grid, places: IntArray, level: float) -> Tensor:
+    def below(
+        self, groups: Tensor, grid: TorusGrid, places: IntArray, level: float
+    ) -> Tensor:
         """Where ``sigma_1 <= level`` is proven, for the scaled symbol.
 
         Args:

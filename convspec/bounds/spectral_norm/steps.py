@@ -25,7 +25,7 @@ from convspec.operators.reduce import Reduction
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, up
 from convspec.run.budget import Budget
-from convspec.spectrum.krylov.groups import unlike
+from convspec.spectrum.krylov.groups import distinct_groups
 from convspec.tori.relations import relations
 from convspec.tori.tables import AxisTables
 
@@ -106,7 +106,7 @@ def spectral_norm(
         return kernel.bound(
             "spectral_norm", upper=0.0, assumptions="zero weights", reference=REFERENCE
         )
-    work = unlike(kernel.detached().operator)
+    work = distinct_groups(kernel.detached().operator)
     reduced = Reduction.of(work.weight, work.geometry, work.transposed)
     core = ScaledKernel.of(_core(work, reduced))
     root = _root(reduced)

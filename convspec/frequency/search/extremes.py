@@ -11,7 +11,7 @@ from convspec.frequency.direct import gram_of
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.frequency.search.branch_and_bound import SearchBudget, search
 from convspec.frequency.search.peak import Peak
-from convspec.frequency.search.rule import Largest, Smallest
+from convspec.frequency.search.rule import ProveLargest, ProveSmallest
 from convspec.operators.symbol import Symbol
 from convspec.rounding.scaling import ldexp, ldexp_above, ldexp_below
 from convspec.rounding.svd import norm_enclosure, verified_singular_values
@@ -62,7 +62,7 @@ def enclose_smallest(
     peak, target = _largest(reduced, rtol, budget)
     largest = _extreme(symbol, reduced, peak, peak.value, target)
     gram = gram_of(reduced, budget.bytes)
-    found = search(reduced, gram, Smallest.of(gram, rtol, target), budget)
+    found = search(reduced, gram, ProveSmallest.of(gram, rtol, target), budget)
     least = found.peak
     return largest, _extreme(symbol, reduced, least, found.target, least.value)
 
@@ -78,12 +78,12 @@ def _largest(
         patience = min(SCALAR_EVALUATIONS, budget.most)
         half = budget.part(0.5)
         first = SearchBudget(half, budget.bytes, budget.seconds / 2, most=patience)
-        found = search(reduced, gram, Largest.of(gram, SCALAR_RTOL), first)
+        found = search(reduced, gram, ProveLargest.of(gram, SCALAR_RTOL), first)
         budget.tested(first.evaluations, gram.flops_each)
         target = min(found.target, trivial)
         if target <= found.peak.value * (1 + rtol):
             return found.peak, target
-    found = search(reduced, gram, Largest.of(gram, rtol), budget)
+    found = search(reduced, gram, ProveLargest.of(gram, rtol), budget)
     return found.peak, min(found.target, trivial)
 
 

@@ -34,7 +34,7 @@ from convspec.rounding.directed import UNIT, down, up
 from convspec.rounding.norms import above, below, frobenius_above
 from convspec.rounding.single import at_most_single, single_error, single_room
 
-__all__ = ["Largest", "Rule", "Smallest"]
+__all__ = ["ProveLargest", "ProveSmallest", "Rule"]
 
 # cosines and sines of the C library are good to a unit in the last place; we allow 8
 LIBM = 8
@@ -48,7 +48,7 @@ ROUGH, CLOSE = 8, 24
 
 
 @dataclass(frozen=True)
-class Largest:
+class ProveLargest:
     """Proves ``sup sigma_1 <= target``.
 
     Attributes:
@@ -65,11 +65,11 @@ class Largest:
     largest = True
 
     @classmethod
-    def of(cls, gram: Gram, rtol: float) -> Largest:
+    def of(cls, gram: Gram, rtol: float) -> ProveLargest:
         """The rule for matrices of this polynomial, with no target yet."""
         return cls(rtol, *_needs(gram))
 
-    def aimed(self, value: float) -> Largest:
+    def aimed(self, value: float) -> ProveLargest:
         """The rule whose target is just above the best value found."""
         slack = max(INSIDE * self.rtol, _slack(self.relative, self.absolute, value))
         return replace(self, target=up(value * (1 + slack)))
@@ -134,7 +134,7 @@ class Largest:
         """Whether a cell can fail only because its centre beats the best value found."""
         return self.target * math.cos(reach) > value
 
-    def weaker(self, reach: float, bend: float, slack: float) -> Largest:
+    def weaker(self, reach: float, bend: float, slack: float) -> ProveLargest:
         """The rule that a cell passes if its centre's value is within T (1 + slack)."""
         value = up(self.target * up(1 + slack))
         target = up(math.sqrt(up(up(value**2, 4) + up(bend))), 4)
@@ -144,8 +144,8 @@ class Largest:
 
 
 @dataclass(frozen=True)
-class Smallest:
-    """Proves ``inf sigma_n >= target``; attributes as in :class:`Largest`.
+class ProveSmallest:
+    """Proves ``inf sigma_n >= target``; attributes as in :class:`ProveLargest`.
 
     Attributes:
         norm: At least M, the supremum of sigma_1.
@@ -159,12 +159,12 @@ class Smallest:
     largest = False
 
     @classmethod
-    def of(cls, gram: Gram, rtol: float, norm: float) -> Smallest:
+    def of(cls, gram: Gram, rtol: float, norm: float) -> ProveSmallest:
         """The rule for matrices of this polynomial, with no target yet."""
         relative, absolute = _needs(gram)
         return cls(rtol, 0.0, absolute + relative * norm**2, norm)
 
-    def aimed(self, value: float) -> Smallest:
+    def aimed(self, value: float) -> ProveSmallest:
         """The rule whose target is just below the best value found."""
         slack = max(INSIDE * self.rtol, _slack(self.relative, self.absolute, value))
         return replace(self, target=down(value * max(0.0, 1 - slack)))
@@ -174,7 +174,7 @@ class Smallest:
         return False
 
     def holds(self, gram: Tensor, error: Tensor, reach: float, bend: Tensor) -> Tensor:
-        """Which of the centres' matrices pass; see :meth:`Largest.holds`."""
+        """Which of the centres' matrices pass; see :meth:`ProveLargest.holds`."""
         angle = min(reach, math.pi / 2)
         sine, cosine = up(math.sin(angle), LIBM), up(math.cos(angle), LIBM)
         least = up(up((self.target * cosine) ** 2, 4) + up((self.norm * sine) ** 2, 4))
@@ -205,7 +205,7 @@ class Smallest:
         level = (self.target * math.cos(reach)) ** 2
         return level + (self.norm * math.sin(reach)) ** 2 < value**2
 
-    def weaker(self, reach: float, bend: float, slack: float) -> Smallest:
+    def weaker(self, reach: float, bend: float, slack: float) -> ProveSmallest:
         """The rule that a cell passes if its centre's value is within T (1 - slack)."""
         square = down((self.target * max(0.0, 1 - slack)) ** 2, 4)
         target = down(math.sqrt(max(0.0, down(square - up(bend)))), 2)
@@ -216,7 +216,7 @@ class Smallest:
         return replace(self, target=max(target, 0.0))
 
 
-Rule = Largest | Smallest
+Rule = ProveLargest | ProveSmallest
 
 
 def _holds_single(gram: Tensor, level: Tensor, error: Tensor, room: Tensor) -> Tensor:

@@ -14,12 +14,12 @@ from convspec.spectrum.krylov.result import KrylovResult
 
 __all__ = [
     "MOST_APART",
-    "alike",
     "among_groups",
     "by_kernel",
+    "distinct_groups",
     "each_once",
     "of_groups",
-    "unlike",
+    "repeated_groups",
 ]
 
 # more different kernels than this are solved together
@@ -28,7 +28,7 @@ MOST_APART = 8
 NEAR = 1e-2
 
 
-def alike(op: ConvOperator) -> list[list[int]]:
+def repeated_groups(op: ConvOperator) -> list[list[int]]:
     """The groups by their kernels, if some are nearly equal and few differ; else empty.
 
     A singular value of m equal groups has multiplicity m at least. Krylov spaces of a
@@ -50,7 +50,7 @@ def _near(op: ConvOperator, kinds: list[list[int]]) -> bool:
     return bool((apart < NEAR * torch.minimum(sizes[:, None], sizes)).any())
 
 
-def unlike(op: ConvOperator) -> ConvOperator:
+def distinct_groups(op: ConvOperator) -> ConvOperator:
     """The direct sum of one group of each kernel: the same values, but for copies."""
     kinds = by_kernel(op)
     if len(kinds) == op.groups:

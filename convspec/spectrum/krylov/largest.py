@@ -15,7 +15,12 @@ from convspec.operators.convolve import product_bytes
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
 from convspec.operators.rows import gram_of_rows, one_by_one
-from convspec.spectrum.krylov.groups import alike, among_groups, each_once, of_groups
+from convspec.spectrum.krylov.groups import (
+    among_groups,
+    each_once,
+    of_groups,
+    repeated_groups,
+)
 from convspec.spectrum.krylov.result import KrylovResult
 from convspec.spectrum.krylov.start import group_norms, symbol_start
 
@@ -57,7 +62,7 @@ def largest_triples(
         most: Basis vectors held, unless the count asks for more; see
             :func:`basis_within`.
     """
-    kinds = alike(op)
+    kinds = repeated_groups(op)
     if kinds:
         solve = partial(
             largest_triples, rtol=rtol, max_products=max_products, seed=seed, most=most

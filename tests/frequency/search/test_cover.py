@@ -10,13 +10,15 @@ import torch
 import convspec as cs
 from convspec.frequency.search.cells import Cells
 from convspec.frequency.search.cover import first_cover, sample
-from convspec.frequency.search.rule import Largest, Smallest
+from convspec.frequency.search.rule import ProveLargest, ProveSmallest
 
-LARGEST = Largest(1e-3, 0.0, 0.0).aimed(1.0)
-SMALLEST = Smallest(1e-3, 0.0, 0.0, 4.0).aimed(1.0)
+LARGEST = ProveLargest(1e-3, 0.0, 0.0).aimed(1.0)
+SMALLEST = ProveSmallest(1e-3, 0.0, 0.0, 4.0).aimed(1.0)
 
 
-def chosen(values: float, rule: Largest | Smallest, most: float = math.inf) -> Cells:
+def chosen(
+    values: float, rule: ProveLargest | ProveSmallest, most: float = math.inf
+) -> Cells:
     """The cover for a sample of equal values around an extreme of 1."""
     some = sample(1, (1.0, 1.0), True)
     squares = torch.full((len(some),), values**2, dtype=torch.float64)
