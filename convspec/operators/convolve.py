@@ -18,7 +18,7 @@ __all__ = ["convolve", "convolve_transpose", "product_bytes"]
 
 # torch multiplies in double precision by unfolding a whole batch, each output with all
 # that it reads: so many bytes at a time, which is faster too, as they stay in caches
-CHUNK_BYTES = 2**21
+CHUNK_BYTES = 2**23
 
 _CONV: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {
@@ -70,13 +70,13 @@ def _in_pieces(
 ) -> Tensor:
     """The products with all images: some, or stripes of one, at a time."""
     outputs = geometry.outputs[0]
-    unfolds = weight.dtype in (torch.float64, torch.complex128) and not images.is_cuda
-    at_once = _images_at_once(geometry, weight)
-    if not unfolds or len(images) * _unfolded_bytes(geometry, weight) <= CHUNK_BYTES:
+    if weight.dtype not in (torch.float64, torch.complex128) or images.is_cuda:
         return product(images, weight, geometry, outputs)
-    rows = CHUNK_BYTES * outputs // _unfolded_bytes(geometry, weight)
-    rows = min(outputs, max(1, rows))
-    some = torch.split(images, at_once)
+    each = _unfolded_bytes(geometry, weight)
+    if len(images) * each <= CHUNK_BYTES:
+        return product(images, weight, geometry, outputs)
+    rows = min(outputs, max(1, CHUNK_BYTES * outputs // each))
+    some = torch.split(images, _images_at_once(geometry, weight))
     parts = [product(x, weight, geometry, rows) for x in some]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
