@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -226,11 +228,17 @@ def test_max_bytes_is_the_users(op: cs.ConvOperator, method: str) -> None:
     assert getattr(op, method)(max_bytes=2 * 48 * 80 * 8).shape == op.shape
 
 
-def test_dense_limit(op: cs.ConvOperator) -> None:
-    needed = 48 * 80 * 8
-    assert op.to_dense(max_bytes=2 * needed).shape == (48, 80)  # and its tables
+def test_dense_limit_is_exact(op: cs.ConvOperator) -> None:
+    """What a refusal says is needed, the matrix and its tables, is what it takes."""
+    matrix = 48 * 80 * 8
+    with pytest.raises(cs.TooLargeError) as refused:
+        op.to_dense(max_bytes=matrix - 1)
+    (said,) = re.findall(r"needs ([\d.]+) KiB", str(refused.value))
+    needed = 1024 * float(said)
+    assert matrix <= needed < 1.5 * matrix
+    assert op.to_dense(max_bytes=math.ceil(1.0005 * needed)).shape == (48, 80)
     with pytest.raises(cs.TooLargeError):
-        op.to_dense(max_bytes=needed - 1)
+        op.to_dense(max_bytes=math.floor(0.9995 * needed))
     layer = nn.Conv1d(1, 1, 1, bias=False)
     with pytest.raises(cs.TooLargeError):
         cs.to_matrix(layer, 100_000)
