@@ -12,8 +12,10 @@ from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.operators.geometry import Axis
+from convspec.operators.groups import distinct_groups
 from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.reduce import Reduction
 from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, up
@@ -83,13 +85,28 @@ class ScaledKernel:
     def of(cls, op: ConvOperator) -> ScaledKernel:
         """The kernel of an operator; a TypeError for anything else."""
         require_operator(op, "a bound")
-        axes = tuple(ReadTaps.of(axis) for axis in op.geometry.axes)
         near = op.to(device="cpu")
-        operator, exponent = normalised(near, torch.float64, differentiable=True)
+        return cls._of_scaled(*normalised(near, torch.float64, differentiable=True))
+
+    @classmethod
+    def _of_scaled(cls, operator: ConvOperator, exponent: int) -> ScaledKernel:
+        """Of an operator in normal form, scaled by ``2^-exponent``."""
+        axes = tuple(ReadTaps.of(axis) for axis in operator.geometry.axes)
         weight = operator.weight
         for j, axis in enumerate(axes):
             weight = weight.narrow(2 + j, axis.first, axis.taps)
-        return cls(weight, op.groups, axes, operator, exponent)
+        return cls(weight, operator.groups, axes, operator, exponent)
+
+    def essential(self) -> tuple[ScaledKernel, float]:
+        """What decides the norm, and the factor, rounded up, that it is to be given.
+
+        One group of each kernel, no axis that factors out; without the graph. The
+        largest weight is among what is left, so that the scale stays.
+        """
+        operator = distinct_groups(self.detached().operator)
+        reduced = Reduction.of(operator)
+        core = reduced.without_single_axes(operator)
+        return self._of_scaled(core, self.exponent), reduced.root
 
     @property
     def taps(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ taps shift together, modulo the pixels read, are cyclic: there A is block circul
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray, IntArray
-from convspec.operators.geometry import Axis, ConvGeometry, shared_reads
+from convspec.operators.geometry import Axis, shared_reads
+from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
+from convspec.rounding import up
 
 __all__ = ["ReadAxis", "Reduction"]
 
@@ -104,8 +106,9 @@ class Reduction:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, weight: Tensor, geometry: ConvGeometry, transposed: bool) -> Reduction:
-        """Reduce a convolution, (c_out, c, *kernel), or its transpose."""
+    def of(cls, op: ConvOperator) -> Reduction:
+        """Reduce an operator."""
+        weight, geometry = op.weight.detach(), op.geometry
         axes = tuple(ReadAxis.of(axis) for axis in geometry.axes)
         for j, axis in enumerate(axes):
             if len(axis.taps) < weight.shape[2 + j]:
@@ -117,10 +120,7 @@ class Reduction:
             if not axis.single
         ]
         weight = weight.reshape(*weight.shape[:2], *kept)
-        m, n = geometry.shape
-        return cls(
-            weight, geometry.groups, axes, transposed, (n, m) if transposed else (m, n)
-        )
+        return cls(weight, geometry.groups, axes, op.transposed, op.shape)
 
     @property
     def kept(self) -> tuple[ReadAxis, ...]:
@@ -159,6 +159,24 @@ class Reduction:
             if axis.single:
                 scales = np.multiply.outer(scales, np.sqrt(axis.counts)).reshape(-1)
         return scales
+
+    @property
+    def root(self) -> float:
+        """The norm of the axes that factor out, rounded up."""
+        square = math.prod(int(axis.counts.max()) for axis in self.axes if axis.single)
+        root = math.isqrt(square)
+        return float(root) if root**2 == square else up(math.sqrt(square))
+
+    def without_single_axes(self, op: ConvOperator) -> ConvOperator:
+        """B as an operator: axes that factor out have one tap, pixel and output."""
+        weight, axes = op.weight, list(op.geometry.axes)
+        for j, read in enumerate(self.axes):
+            if read.single:
+                weight = weight.index_select(2 + j, torch.as_tensor(read.taps))
+                axes[j] = Axis(1, 1, 1)
+        if axes == list(op.geometry.axes):
+            return op
+        return op.with_geometry(weight, replace(op.geometry, axes=tuple(axes)))
 
     def assemble(
         self, values: FloatArray, multiplicity: IntArray | None = None

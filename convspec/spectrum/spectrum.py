@@ -215,7 +215,7 @@ def _way_on(op: ConvOperator, k: int | None, which: str) -> str:
 
 
 def _reduce(op: ConvOperator) -> Reduction:
-    return Reduction.of(op.weight.detach(), op.geometry, op.transposed)
+    return Reduction.of(op)
 
 
 def _check_accuracy(accuracy: str, rtol: float) -> None:

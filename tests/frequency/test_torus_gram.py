@@ -138,7 +138,7 @@ def test_well_conditioned_blocks_take_no_svd(
 
 
 def reduced(op: cs.ConvOperator) -> Reduction:
-    return Reduction.of(op.weight.detach(), op.geometry, op.transposed)
+    return Reduction.of(op)
 
 
 def test_few_frequencies_of_a_large_kernel_take_their_blocks(

@@ -156,7 +156,7 @@ def test_obstacle_is_that_of_the_first_bad_axis() -> None:
 
 
 def reduction(op: cs.ConvOperator) -> Reduction:
-    return Reduction.of(op.weight, op.geometry, op.transposed)
+    return Reduction.of(op)
 
 
 @settings(max_examples=120)

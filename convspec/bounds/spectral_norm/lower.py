@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convspec.bounds.iteration import rayleigh, small_side
 from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.operators.groups import of_groups
 from convspec.operators.kernel import ScaledKernel, scaled_down
 from convspec.operators.product_error import convolution_error
 from convspec.operators.reduce import ReadAxis
@@ -127,11 +128,7 @@ def leading(
 
 def group_lower(kernel: ScaledKernel, group: int, rtol: float, max_bytes: int) -> float:
     """A lower bound on the norm of one group of the scaled operator."""
-    op = kernel.detached().operator
-    rows = op.weight.shape[0] // op.groups
-    geometry = replace(op.geometry, c_in=op.weight.shape[1], c_out=rows, groups=1)
-    weight = op.weight[group * rows : (group + 1) * rows]
-    alone = ScaledKernel.of(op.with_geometry(weight, geometry))
+    alone = ScaledKernel.of(of_groups(kernel.detached().operator, [group]))
     if not alone.weight.any():
         return 0.0
     found = leading(alone, rtol, max_bytes=max_bytes)

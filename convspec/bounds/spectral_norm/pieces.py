@@ -78,7 +78,9 @@ class Piece:
         return Piece(part, True)
 
 
-def bound_in_pieces(search: Search, found: Leading, tables: Sequence[AxisTables]) -> None:
+def bound_in_pieces(
+    search: Search, found: Leading, tables: Sequence[AxisTables], words: str
+) -> None:
     """Bound every open group by pieces of its axes, as far as the budget allows."""
     pieces = [Piece(axis, False) for axis in tables]
     if sum(piece.whole for piece in pieces) < 1:
@@ -86,7 +88,7 @@ def bound_in_pieces(search: Search, found: Leading, tables: Sequence[AxisTables]
     for group in search.open:
         square = _square(search, group, found, pieces)
         if square < math.inf:
-            search.include(group, up(math.sqrt(square)), "overlapping pieces")
+            search.include(group, up(math.sqrt(square)), words)
 
 
 def _square(search: Search, group: int, found: Leading, pieces: list[Piece]) -> float:

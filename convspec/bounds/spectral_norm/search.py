@@ -39,6 +39,17 @@ class Search:
     upper: Tensor
     used: list[str]
 
+    @classmethod
+    def of(cls, reduced: Reduction, lower: float, rtol: float, budget: Budget) -> Search:
+        """Nothing known yet; the target is ``(1 + rtol) lower``."""
+        return cls(
+            reduced,
+            lower * (1 + rtol) * (1 - 2.0**-48),
+            budget,
+            torch.full((reduced.groups,), math.inf, dtype=torch.float64),
+            [""] * reduced.groups,
+        )
+
     @property
     def open(self) -> list[int]:
         """The groups that may be above the target."""
@@ -54,12 +65,20 @@ class Search:
         if upper < float(self.upper[group]):
             self.upper[group], self.used[group] = upper, words
 
-    def affords(self, parts: Parts, share: float = 1.0) -> bool:
-        """Whether testing this for the open groups is within what is left."""
-        fits = (
+    def include_open(self, upper: float, words: str) -> None:
+        """Take in a bound on all groups that may be above the target."""
+        for group in self.open:
+            self.include(group, upper, words)
+
+    def fits(self, parts: Parts) -> bool:
+        """Whether the band of these parts is within the byte limit."""
+        return (
             not parts.exact or parts.layout.bytes(parts.is_complex) <= self.budget.bytes
         )
-        return fits and parts.flops(len(self.open)) <= self.budget.part(share)
+
+    def affords(self, parts: Parts, share: float = 1.0) -> bool:
+        """Whether testing this for the open groups is within what is left."""
+        return self.fits(parts) and parts.flops(len(self.open)) <= self.budget.part(share)
 
     def exact(self) -> Parts:
         """No axis wrapped: A itself."""
@@ -112,7 +131,9 @@ class Search:
         open_ = caps[self.open] > down(self.target / parts.factor)
         return parts.flops() * int(open_.sum()) / len(parts.index)
 
-    def half_wrapped(self, wraps: Sequence[Wrap], full: Parts, known: Tensor) -> None:
+    def half_wrapped(
+        self, wraps: Sequence[Wrap], full: Parts, known: Tensor, words: str
+    ) -> None:
         """Leave one axis as it is, and wrap the others onto the same torus.
 
         What is known of the full torus excludes most of the frequencies.
@@ -130,10 +151,9 @@ class Search:
                 caps = _caps(full, known, parts, exact, left_out)
                 choices.append((self.cost(parts, caps), parts, caps))
         for cost, parts, caps in sorted(choices, key=lambda choice: choice[0]):
-            fits = parts.layout.bytes(parts.is_complex) <= self.budget.bytes
-            if self.done or not fits or cost > self.budget.left:
+            if self.done or not self.fits(parts) or cost > self.budget.left:
                 continue
-            self.run(parts, "some axes on a phase-shifted torus", caps)
+            self.run(parts, words, caps)
 
 
 def _caps(

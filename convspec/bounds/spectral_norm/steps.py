@@ -1,222 +1,242 @@
-"""The spectral norm of a convolution between two certified numbers."""
+"""The steps by which an upper end comes down to the target, cheapest first: a list.
+
+Each step has an estimate of its operations, inf where it is of no use, and a proof that
+takes in what it finds. They are tried in order until the target is proven; one that costs
+more than what is left of the budget is passed over.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
-import torch
+from torch import Tensor
 
-from convspec.arguments import shown
 from convspec.bounds.schur import schur_norm
-from convspec.bounds.spectral_norm.lower import Leading, group_lower, leading
+from convspec.bounds.spectral_norm.lower import Leading
+from convspec.bounds.spectral_norm.parts import Parts
 from convspec.bounds.spectral_norm.pieces import bound_in_pieces
 from convspec.bounds.spectral_norm.search import Search, best_relation
 from convspec.bounds.spectral_norm.tori import Tori
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.bounds.worst_case import supremum
 from convspec.errors import TooLargeError
-from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.geometry import Axis
 from convspec.operators.kernel import ScaledKernel
-from convspec.operators.operator import ConvOperator
-from convspec.operators.reduce import Reduction
-from convspec.quantity.bound import Bound
-from convspec.rounding import down, up
-from convspec.run.budget import Budget
-from convspec.spectrum.krylov.groups import distinct_groups
+from convspec.operators.reduce import ReadAxis
+from convspec.rounding import up
 from convspec.tori.relations import relations
 from convspec.tori.tables import AxisTables
 
-__all__ = ["spectral_norm"]
+__all__ = ["STEPS", "Proof", "Step", "climb"]
 
-MAX_FLOPS = 1e12
 # a test of this many operations is done at once
 SMALL_FLOPS = 3e9
 # of what is left, for the supremum of the symbol where the torus costs more than that
 SUPREMUM_SHARE = 0.9
-REFERENCE = (
-    "lower end by Lanczos; upper end by Cholesky tests (Rump 2006) of the operator or of "
-    "tori that it is a compression of (Thompson 1972), or from Krylov vectors and a count"
-    " on tori (Lehmann 1949)"
-)
+# the finest gap that branch and bound over frequency is asked for
+FINEST_SUPREMUM = 1e-6
 
 
-@isolated
-def spectral_norm(
-    op: ConvOperator,
-    rtol: float = 1e-6,
-    *,
-    max_flops: float = MAX_FLOPS,
-    max_bytes: int = DEFAULT_MAX_BYTES,
-) -> Bound:
-    """``lower <= sigma_1(A) <= upper``, certified, for any convolution.
+@dataclass
+class Proof:
+    """What the steps share.
 
-    Below, ``||A v|| / ||v||`` for a vector v found by Krylov subspaces, rounded down.
-    Above, the first of these that proves ``sigma_1 <= (1 + rtol) lower``, or the best:
-
-    * counting: the unfolded kernel times the root of how often a pixel is read, and
-      Schur's test;
-    * the operator itself: a banded Cholesky factorisation of ``gamma^2 I - A^H A``, for
-      every padding mode, down to a gap of about 1e-10;
-    * counting on tori: zero padding is a submatrix of a slightly larger circulant,
-      whatever the phase of its wrapped entries. A phase that puts a peak of the symbol on
-      the torus leaves few of its singular values above some level below sigma_1, and A
-      has no more of them; as many Krylov vectors then bound sigma_1 from above up to the
-      square of their residuals (Lehmann 1949), to a gap of 1e-9 and less;
-    * the norms of tori, with a phase such that the peak lies between their frequencies.
-      Branch and bound over continuous frequency excludes most of them, the others are
-      tested one by one;
-    * tori along some axes only, the others as they are;
-    * the supremum of the symbol, where a torus is too large.
-
-    Reflect and replicate padding that is too large for the first two is split into
-    overlapping pieces, which hold one border or none. That leaves a gap of about
-    ``(8 / size)^2``, as measured: 2e-2 at 56 x 56 with 32 channels, 1.3e-3 at 224 x 224
-    with 4. Circular padding in excess, or with a stride that does not divide the size,
-    has tori along some axes only, which left 0.1 at 24 to 32 channels and 48 to 57
-    pixels; without padding it was 6e-6.
-
-    Each is skipped where it would exceed what is left of the budget. Where the target is
-    not reached both ends hold all the same: see ``bound.gap``. ``bound.assumptions`` says
-    what the upper end came from.
-
-    Args:
-        op: The operator.
-        rtol: Relative gap to stop at; it decides how hard to work.
-        max_flops: Operations to spend on the upper end, about; 1e12 are a minute or two
-            on one core.
-        max_bytes: Byte limit of what is held at a time.
-
-    Raises:
-        TooLargeError: If not even the fewest Krylov vectors fit ``max_bytes``.
-        ValueError: If rtol is not in (0, 1), or a budget not positive.
-
-    Example:
-        >>> import torch, convspec as cs
-        >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 3, padding=1)
-        >>> bound = cs.spectral_norm(op)
-        >>> 2 + 2**0.5 in bound, bound.gap < 1e-6
-        (True, True)
+    Attributes:
+        search: The upper ends so far, the target, the budget.
+        kernel: The operator without the axes that factor out.
+        found: Its leading vector.
+        rtol: Relative gap to stop at.
+        between: Bounds on the blocks of the torus whose frequencies lie around those of
+            the vector, (groups, j), once it was tested.
     """
-    _check(rtol, max_flops, max_bytes)
-    kernel = ScaledKernel.of(op)
-    if not kernel.weight.detach().any():
-        return kernel.bound(
-            "spectral_norm", upper=0.0, assumptions="zero weights", reference=REFERENCE
-        )
-    work = distinct_groups(kernel.detached().operator)
-    reduced = Reduction.of(work.weight, work.geometry, work.transposed)
-    core = ScaledKernel.of(_core(work, reduced))
-    root = _root(reduced)
-    found = leading(core, rtol, max_bytes=max_bytes)
-    search = Search(
-        reduced,
-        found.lower * (1 + rtol) * (1 - 2.0**-48),
-        Budget(max_flops, max_bytes),
-        torch.full((reduced.groups,), math.inf, dtype=torch.float64),
-        [""] * reduced.groups,
-    )
-    _climb(search, found, core, rtol)
-    lower = found.lower
-    if not search.done and reduced.groups > 1:  # the vector may be of another group
-        group = int(search.upper.argmax())
-        lower = max(lower, group_lower(core, group, rtol, max_bytes))
-    upper = float(search.upper.max())
-    if root != 1:
-        lower, upper = down(lower * down(root)), up(upper * root)
-    return kernel.bound(
-        "spectral_norm",
-        lower=lower,
-        upper=max(upper, lower),
-        assumptions="upper end: " + " and ".join(dict.fromkeys(search.used)),
-        reference=REFERENCE,
-    )
+
+    search: Search
+    kernel: ScaledKernel
+    found: Leading
+    rtol: float
+    between: Tensor | None = None
+
+    @cached_property
+    def counted(self) -> float:
+        """At least the norm, from counting how often pixels are read."""
+        return up(min(unfolding_norm(self.kernel), schur_norm(self.kernel)))
+
+    @cached_property
+    def exact(self) -> Parts:
+        """The operator itself, no axis wrapped."""
+        return self.search.exact()
+
+    @cached_property
+    def axes(self) -> list[tuple[Axis, ReadAxis]]:
+        """The axes with more than one tap."""
+        every = self.kernel.operator.geometry.axes
+        pairs = zip(every, self.search.reduced.axes, strict=True)
+        return [(axis, read) for axis, read in pairs if not read.single]
+
+    @cached_property
+    def tori(self) -> Tori:
+        """The tori that the operator is a compression of."""
+        kinds = [best_relation(relations(*axis)) for axis in self.axes]
+        return Tori(self.search, self.kernel, self.found, kinds, self.rtol, self.counted)
+
+    @property
+    def near(self) -> bool:
+        """Whether the target is so near that one axis left as it is may reach it.
+
+        Such an axis takes away its share of the gap, about half.
+        """
+        search = self.search
+        return float(search.upper.max()) <= search.target * (1 + 2 * self.rtol)
 
 
-def _climb(search: Search, found: Leading, core: ScaledKernel, rtol: float) -> None:
-    """Prove the target by the cheapest means first."""
-    op = core.operator
-    counted = min(unfolding_norm(core), schur_norm(core))
-    for group in search.open:
-        search.include(group, up(counted), "counting")
-    if search.done:
-        return
-    exact = search.exact()
-    if exact.exact and search.affords(exact, min(1.0, SMALL_FLOPS / search.budget.left)):
-        search.run(exact, "the operator itself")
-        return
-    axes = [
-        pair
-        for pair in zip(op.geometry.axes, search.reduced.axes, strict=True)
-        if not pair[1].single
-    ]
-    kinds = [best_relation(relations(*pair)) for pair in axes]
-    tori = Tori(search, core, found, kinds, rtol, up(counted))
-    if tori.counted():
-        return
-    known = None
-    caps = tori.caps()
-    if search.cost(tori.full, caps) <= search.budget.left:
-        known = search.run(tori.full, "a phase-shifted torus", caps)
-    else:
-        upper = _supremum(op, max(rtol, 1e-6), search.budget)
-        for group in search.open:
-            search.include(group, upper, "the supremum of the symbol")
-    if search.done or not exact.exact:
-        return
-    # an axis that is left as it is takes away its share of the gap, about half
-    near = float(search.upper.max()) <= search.target * (1 + 2 * rtol)
-    if known is not None and near:
-        search.half_wrapped(tori.wraps, tori.full, known)
-    if search.done or tori.counted_by_several():
-        return
-    if search.affords(exact):
-        search.run(exact, "the operator itself")
-        return
-    if known is not None and not near:
-        search.half_wrapped(tori.wraps, tori.full, known)
-    tables = [AxisTables.of(*pair) for pair in axes]
-    if not any(axis.circular for axis in tables):
-        bound_in_pieces(search, found, tables)
+@dataclass(frozen=True)
+class Step:
+    """One way to a smaller upper end.
+
+    Attributes:
+        words: What a bound says that its upper end came from.
+        flops: Estimated operations that are not spent by the proof as it goes; inf where
+            the step is of no use.
+        prove: Takes in what it can prove, in these words.
+        settles: Whether nothing that follows could do better.
+    """
+
+    words: str
+    flops: Callable[[Proof], float]
+    prove: Callable[[Proof, str], None]
+    settles: bool = False
 
 
-def _supremum(op: ConvOperator, rtol: float, budget: Budget) -> float:
-    """At least the norm, by the supremum of the symbol; inf where that is too large.
+def climb(proof: Proof) -> None:
+    """Prove the target by the first steps that do, within the budget."""
+    search = proof.search
+    for step in STEPS:
+        if search.done:
+            return
+        if step.flops(proof) <= search.budget.left:
+            step.prove(proof, step.words)
+            if step.settles:
+                return
+
+
+def _free(proof: Proof) -> float:
+    return 0.0
+
+
+def _exact_flops(proof: Proof) -> float:
+    """Of factorising the operator itself; inf if it does not fit or no axis is left."""
+    if not proof.exact.exact or not proof.search.fits(proof.exact):
+        return math.inf
+    return proof.exact.flops(len(proof.search.open))
+
+
+def _small_flops(proof: Proof) -> float:
+    flops = _exact_flops(proof)
+    return flops if flops <= SMALL_FLOPS else math.inf
+
+
+def _between_flops(proof: Proof) -> float:
+    return proof.search.cost(proof.tori.full, proof.tori.caps)
+
+
+def _instead_of_torus(proof: Proof) -> float:
+    """Nothing, as it takes a share of what is left, where the torus was too large."""
+    return 0.0 if proof.between is None else math.inf
+
+
+def _half_wrapped_flops(proof: Proof, near: bool) -> float:
+    useful = proof.exact.exact and proof.between is not None and proof.near == near
+    return 0.0 if useful else math.inf
+
+
+def _several_flops(proof: Proof) -> float:
+    return 0.0 if proof.exact.exact else math.inf
+
+
+def _pieces_flops(proof: Proof) -> float:
+    """Nothing, as pieces spend as they go, where padding shows pixels twice."""
+    tables = _tables(proof)
+    useful = proof.exact.exact and not any(axis.circular for axis in tables)
+    return 0.0 if useful else math.inf
+
+
+def _by_counting(proof: Proof, words: str) -> None:
+    proof.search.include_open(proof.counted, words)
+
+
+def _by_itself(proof: Proof, words: str) -> None:
+    proof.search.run(proof.exact, words)
+
+
+def _below_supremum(proof: Proof, words: str) -> None:
+    proof.tori.below_supremum(words)
+
+
+def _by_one_vector(proof: Proof, words: str) -> None:
+    proof.tori.by_one_vector(words)
+
+
+def _by_several_vectors(proof: Proof, words: str) -> None:
+    proof.tori.by_several_vectors(words)
+
+
+def _by_torus_between(proof: Proof, words: str) -> None:
+    tori = proof.tori
+    proof.between = proof.search.run(tori.full, words, tori.caps)
+
+
+def _by_supremum(proof: Proof, words: str) -> None:
+    """At least the norm, by the supremum of the symbol, unless that is too large.
 
     It may take all that is left but a share, which is spent.
     """
+    budget = proof.search.budget
     flops = max(1.0, budget.part(SUPREMUM_SHARE))  # a first look costs little
     budget.spend(flops)
     try:
-        return supremum(op, rtol, max_flops=flops, max_bytes=budget.bytes).upper
+        found = supremum(
+            proof.kernel.operator,
+            max(proof.rtol, FINEST_SUPREMUM),
+            max_flops=flops,
+            max_bytes=budget.bytes,
+        )
     except TooLargeError:
-        return math.inf
+        return
+    proof.search.include_open(found.upper, words)
 
 
-def _core(op: ConvOperator, reduced: Reduction) -> ConvOperator:
-    """The operator without the axes that factor out: of one tap, pixel and output."""
-    weight, axes = op.weight, list(op.geometry.axes)
-    for j, read in enumerate(reduced.axes):
-        if read.single:
-            weight = weight.index_select(2 + j, torch.as_tensor(read.taps))
-            axes[j] = Axis(1, 1, 1)
-    if axes == list(op.geometry.axes):
-        return op
-    return op.with_geometry(weight, replace(op.geometry, axes=tuple(axes)))
+def _by_half_wrapped(proof: Proof, words: str) -> None:
+    if proof.between is not None:
+        tori = proof.tori
+        proof.search.half_wrapped(tori.wraps, tori.full, proof.between, words)
 
 
-def _root(reduced: Reduction) -> float:
-    """The norm of the axes that factor out, rounded up."""
-    square = math.prod(int(axis.counts.max()) for axis in reduced.axes if axis.single)
-    root = math.isqrt(square)
-    return float(root) if root**2 == square else up(math.sqrt(square))
+def _in_pieces(proof: Proof, words: str) -> None:
+    bound_in_pieces(proof.search, proof.found, _tables(proof), words)
 
 
-def _check(rtol: float, max_flops: float, max_bytes: float) -> None:
-    if not 0 < rtol < 1:
-        raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
-    for name, value in (("max_flops", max_flops), ("max_bytes", max_bytes)):
-        if not value > 0:
-            raise ValueError(f"{name} must be positive; got {shown(value)}")
+def _tables(proof: Proof) -> list[AxisTables]:
+    return [AxisTables.of(*axis) for axis in proof.axes]
+
+
+ITSELF = "the operator itself"
+SUPREMUM = "the supremum of the symbol"
+COUNTED = "a count of singular values of a phase-shifted torus (Lehmann 1949)"
+SOME_AXES = "some axes on a phase-shifted torus"
+
+STEPS = (
+    Step("counting", _free, _by_counting),
+    Step(ITSELF, _small_flops, _by_itself, settles=True),
+    Step(SUPREMUM, _free, _below_supremum),
+    Step(COUNTED, _free, _by_one_vector),
+    Step("a phase-shifted torus", _between_flops, _by_torus_between),
+    Step(SUPREMUM, _instead_of_torus, _by_supremum),
+    Step(SOME_AXES, lambda proof: _half_wrapped_flops(proof, True), _by_half_wrapped),
+    Step(COUNTED, _several_flops, _by_several_vectors),
+    Step(ITSELF, _exact_flops, _by_itself, settles=True),
+    Step(SOME_AXES, lambda proof: _half_wrapped_flops(proof, False), _by_half_wrapped),
+    Step("overlapping pieces", _pieces_flops, _in_pieces),
+)

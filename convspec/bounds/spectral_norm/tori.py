@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import product
 
 import torch
@@ -37,7 +38,6 @@ __all__ = ["Tori"]
 
 # vectors that are taken at most, and values of a torus that are looked at
 MOST = 16
-COUNTED = "a count of singular values of a phase-shifted torus (Lehmann 1949)"
 # tests of one torus that are worth comparing further phases
 FEW = 256
 # levels keep this many times of what tests need
@@ -80,28 +80,42 @@ class Tori:
             self.search.budget.spend(setup)
             self._field = Field.of(self.full, self.search.budget.bytes)
 
-    def counted(self) -> bool:
-        """Whether Lehmann's bound, or the supremum of the symbol, proves the target."""
-        if self._field is None or not any(self._free):
-            return False
-        if self._below_supremum(self._field):
-            return True
-        self._fewest = self._by_vectors(self._field, self.found)
-        return self.search.done
+    @property
+    def _countable(self) -> bool:
+        """Whether values of tori can be counted, for phases that may be chosen."""
+        return self._field is not None and any(self._free)
 
-    def counted_by_several(self) -> bool:
-        """Whether Lehmann's bound proves the target with more than one vector."""
+    def below_supremum(self, words: str) -> None:
+        """Prove the target by the supremum of the symbol, if it seems to be below it."""
+        field = self._field
+        if field is None or not self._countable:
+            return
+        target = self.search.target
+        level = field.scaled(down(target / self.full.factor))
+        if level < self._estimate(field):
+            return
+        region = self._pruned(field, level)
+        if region is not None and not len(region.cells):
+            self.search.include_open(target, words)
+
+    def by_one_vector(self, words: str) -> None:
+        """Lehmann's bound from the leading vector, and counts on tori with a peak."""
+        if self._field is not None and self._countable:
+            self._fewest = self._by_vectors(self._field, self.found, words)
+
+    def by_several_vectors(self, words: str) -> None:
+        """Lehmann's bound from as many vectors as a torus has values above A's."""
         if self._field is None or not 1 < self._fewest <= MOST:
-            return False
+            return
         even = self._fewest + self._fewest % 2  # peaks of real kernels come in pairs
         limit = self.search.budget.bytes
         try:
             found = leading(self.kernel, self.rtol, even, max_bytes=limit)
         except TooLargeError:
-            return False
-        self._by_vectors(self._field, found)
-        return self.search.done
+            return
+        self._by_vectors(self._field, found, words)
 
+    @cached_property
     def caps(self) -> Tensor:
         """Bounds that are known on the blocks of the torus between; (groups, j)."""
         full, search = self.full, self.search
@@ -126,20 +140,7 @@ class Tori:
         caps[~open_] = goal
         return caps
 
-    def _below_supremum(self, field: Field) -> bool:
-        """Whether the target is above what the symbol seems to reach, and proven."""
-        target = self.search.target
-        level = field.scaled(down(target / self.full.factor))
-        if level < self._estimate(field):
-            return False
-        region = self._pruned(field, level)
-        if region is None or len(region.cells):
-            return False
-        for group in self.search.open:
-            self.search.include(group, target, "the supremum of the symbol")
-        return True
-
-    def _by_vectors(self, field: Field, found: Leading) -> int:
+    def _by_vectors(self, field: Field, found: Leading, words: str) -> int:
         """Lehmann's bound from these vectors; the fewest values of a torus above them."""
         side = small_side(self.kernel.operator)
         ritz = Ritz(side, found.rows, convolution_error(side), self.size)
@@ -160,13 +161,13 @@ class Tori:
             self.search.budget.spend(tests * field.flops)
             if above is not None:
                 fewest = min(fewest, len(above.values))
-                self._include(field, ritz, above)
+                self._include(field, ritz, above, words)
             enough = tests > FEW and len(values) == 1
             if self.search.done or enough or self.search.budget.left < 0:
                 break
         return fewest
 
-    def _include(self, field: Field, ritz: Ritz, above: Above) -> None:
+    def _include(self, field: Field, ritz: Ritz, above: Above, words: str) -> None:
         """The best of Lehmann's bounds that the values of a torus leave room for."""
         scale = self.full.factor**2 * 4.0**field.symbol.exponent
         high = [value**2 * scale for value in above.values]
@@ -184,8 +185,8 @@ class Tori:
             return
         level = up(field.unscaled(best_level) * self.full.factor)
         square = ritz.upper(up(level * level), best)
-        for group in self.search.open if square < math.inf else []:
-            self.search.include(group, up(math.sqrt(square)), COUNTED)
+        if square < math.inf:
+            self.search.include_open(up(math.sqrt(square)), words)
 
     def _phases(self) -> Iterator[Parts]:
         """Tori with a peak on the grid, and of symmetric ones."""

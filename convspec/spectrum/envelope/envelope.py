@@ -159,7 +159,7 @@ def _bounded(
     work: ConvOperator, phases: int, max_flops: float, max_bytes: int
 ) -> tuple[Band, tuple[int, int]]:
     """Bands of the groups from the tori, sorted together; tori taken and planned."""
-    reduced = Reduction.of(work.weight.detach(), work.geometry, work.transposed)
+    reduced = Reduction.of(work)
     weight, groups, channels = reduced.weight, reduced.groups, reduced.block_channels
     pairs = zip(work.geometry.axes, reduced.axes, strict=True)
     kept = [(axis, read) for axis, read in pairs if not read.single]

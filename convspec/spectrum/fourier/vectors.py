@@ -48,7 +48,7 @@ def fourier_vectors(
         values (count,), a bound on the error of each, left (count, *output_shape) and
         right (count, *input_shape).
     """
-    reduced = Reduction.of(op.weight.detach(), op.geometry, op.transposed)
+    reduced = Reduction.of(op)
     values, multiplicity, error = frequency_values(reduced)
     spread = np.repeat(values, multiplicity, axis=0).reshape(-1)
     every = np.multiply.outer(spread, reduced.scales[reduced.scales > 0]).reshape(-1)

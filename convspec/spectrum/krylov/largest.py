@@ -12,15 +12,11 @@ from convspec.krylov.copies import with_copies
 from convspec.krylov.lanczos import thick_restart_lanczos
 from convspec.limits import require_bytes
 from convspec.operators.convolve import product_bytes
+from convspec.operators.groups import of_groups, repeated_groups
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
 from convspec.operators.rows import gram_of_rows, one_by_one
-from convspec.spectrum.krylov.groups import (
-    among_groups,
-    each_once,
-    of_groups,
-    repeated_groups,
-)
+from convspec.spectrum.krylov.groups import among_groups, each_once
 from convspec.spectrum.krylov.result import KrylovResult
 from convspec.spectrum.krylov.start import group_norms, symbol_start
 

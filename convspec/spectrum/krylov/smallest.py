@@ -12,11 +12,12 @@ from torch import Tensor
 from convspec.krylov.copies import with_copies
 from convspec.krylov.lanczos import RitzVectors, thick_restart_lanczos
 from convspec.krylov.orthogonal import orthogonalised
+from convspec.operators.groups import MOST_APART, by_kernel
 from convspec.operators.normal import normalised, scaled_back
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
 from convspec.operators.rows import one_by_one
-from convspec.spectrum.krylov.groups import MOST_APART, by_kernel, each_once
+from convspec.spectrum.krylov.groups import each_once
 from convspec.spectrum.krylov.inverse import InverseGram
 from convspec.spectrum.krylov.result import KrylovResult
 from convspec.spectrum.krylov.triples import Triples

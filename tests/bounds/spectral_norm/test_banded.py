@@ -102,7 +102,7 @@ def test_band_is_that_of_the_dense_gram_matrix(
 @given(case=geometries.any_case())
 def test_band_of_any_geometry(case: Case) -> None:
     op = case.operator()
-    layout = layout_of(Reduction.of(op.weight, op.geometry, op.transposed))
+    layout = layout_of(Reduction.of(op))
     if layout.side <= 400:
         agree(layout, 2)
 

@@ -285,7 +285,7 @@ def test_lehmann_rounds_up() -> None:
 
 
 def torus_of(op: cs.ConvOperator, phases: int = 1) -> Parts:
-    reduced = Reduction.of(op.weight, op.geometry, op.transposed)
+    reduced = Reduction.of(op)
     pairs = zip(op.geometry.axes, reduced.axes, strict=True)
     kinds = [best_relation(relations(*pair)) for pair in pairs]
     turn = Fraction(1, phases) % 1

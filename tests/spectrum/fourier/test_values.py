@@ -37,7 +37,7 @@ EPS = {
 
 
 def reduced(op: cs.ConvOperator) -> Reduction:
-    return Reduction.of(op.weight.detach(), op.geometry, op.transposed)
+    return Reduction.of(op)
 
 
 def torus(*shape: int, size: Any, **options: Any) -> cs.ConvOperator:

@@ -165,7 +165,7 @@ def test_the_same_whatever_the_count(name: str) -> None:
     op = operator(name)
     length = min(op.shape)
     values, error, left, right = fourier_vectors(op, length, "largest")
-    reduced = Reduction.of(op.weight, op.geometry, op.transposed)
+    reduced = Reduction.of(op)
     plain, plain_error = fourier_values(reduced)
     assert np.array_equal(values, plain)
     assert error == plain_error

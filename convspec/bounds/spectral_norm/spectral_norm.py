@@ -1,0 +1,117 @@
+"""The spectral norm of a convolution between two certified numbers."""
+
+from __future__ import annotations
+
+from convspec.arguments import shown
+from convspec.bounds.spectral_norm.lower import group_lower, leading
+from convspec.bounds.spectral_norm.search import Search
+from convspec.bounds.spectral_norm.steps import Proof, climb
+from convspec.isolation import isolated
+from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.operator import ConvOperator
+from convspec.operators.reduce import Reduction
+from convspec.quantity.bound import Bound
+from convspec.rounding import down, up
+from convspec.run.budget import Budget
+
+__all__ = ["spectral_norm"]
+
+MAX_FLOPS = 1e12
+REFERENCE = (
+    "lower end by Lanczos; upper end by Cholesky tests (Rump 2006) of the operator or of "
+    "tori that it is a compression of (Thompson 1972), or from Krylov vectors and a count"
+    " on tori (Lehmann 1949)"
+)
+
+
+@isolated
+def spectral_norm(
+    op: ConvOperator,
+    rtol: float = 1e-6,
+    *,
+    max_flops: float = MAX_FLOPS,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Bound:
+    """``lower <= sigma_1(A) <= upper``, certified, for any convolution.
+
+    Below, ``||A v|| / ||v||`` for a vector v found by Krylov subspaces, rounded down.
+    Above, the first of these that proves ``sigma_1 <= (1 + rtol) lower``, or the best:
+
+    * counting: the unfolded kernel times the root of how often a pixel is read, and
+      Schur's test;
+    * the operator itself: a banded Cholesky factorisation of ``gamma^2 I - A^H A``, for
+      every padding mode, down to a gap of about 1e-10;
+    * counting on tori: zero padding is a submatrix of a slightly larger circulant,
+      whatever the phase of its wrapped entries. A phase that puts a peak of the symbol on
+      the torus leaves few of its singular values above some level below sigma_1, and A
+      has no more of them; as many Krylov vectors then bound sigma_1 from above up to the
+      square of their residuals (Lehmann 1949), to a gap of 1e-9 and less;
+    * the norms of tori, with a phase such that the peak lies between their frequencies.
+      Branch and bound over continuous frequency excludes most of them, the others are
+      tested one by one;
+    * tori along some axes only, the others as they are;
+    * the supremum of the symbol, where a torus is too large.
+
+    Reflect and replicate padding that is too large for the first two is split into
+    overlapping pieces, which hold one border or none. That leaves a gap of about
+    ``(8 / size)^2``, as measured: 2e-2 at 56 x 56 with 32 channels, 1.3e-3 at 224 x 224
+    with 4. Circular padding in excess, or with a stride that does not divide the size,
+    has tori along some axes only, which left 0.1 at 24 to 32 channels and 48 to 57
+    pixels; without padding it was 6e-6.
+
+    Each is skipped where it would exceed what is left of the budget. Where the target is
+    not reached both ends hold all the same: see ``bound.gap``. ``bound.assumptions`` says
+    what the upper end came from.
+
+    Args:
+        op: The operator.
+        rtol: Relative gap to stop at; it decides how hard to work.
+        max_flops: Operations to spend on the upper end, about; 1e12 are a minute or two
+            on one core.
+        max_bytes: Byte limit of what is held at a time.
+
+    Raises:
+        TooLargeError: If not even the fewest Krylov vectors fit ``max_bytes``.
+        ValueError: If rtol is not in (0, 1), or a budget not positive.
+
+    Example:
+        >>> import torch, convspec as cs
+        >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 3, padding=1)
+        >>> bound = cs.spectral_norm(op)
+        >>> 2 + 2**0.5 in bound, bound.gap < 1e-6
+        (True, True)
+    """
+    _check(rtol, max_flops, max_bytes)
+    kernel = ScaledKernel.of(op)
+    if not kernel.weight.detach().any():
+        return kernel.bound(
+            "spectral_norm", upper=0.0, assumptions="zero weights", reference=REFERENCE
+        )
+    core, root = kernel.essential()
+    reduced = Reduction.of(core.operator)
+    found = leading(core, rtol, max_bytes=max_bytes)
+    search = Search.of(reduced, found.lower, rtol, Budget(max_flops, max_bytes))
+    climb(Proof(search, core, found, rtol))
+    lower = found.lower
+    if not search.done and reduced.groups > 1:  # the vector may be of another group
+        group = int(search.upper.argmax())
+        lower = max(lower, group_lower(core, group, rtol, max_bytes))
+    upper = float(search.upper.max())
+    if root != 1:
+        lower, upper = down(lower * down(root)), up(upper * root)
+    return kernel.bound(
+        "spectral_norm",
+        lower=lower,
+        upper=max(upper, lower),
+        assumptions="upper end: " + " and ".join(dict.fromkeys(search.used)),
+        reference=REFERENCE,
+    )
+
+
+def _check(rtol: float, max_flops: float, max_bytes: float) -> None:
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
+    for name, value in (("max_flops", max_flops), ("max_bytes", max_bytes)):
+        if not value > 0:
+            raise ValueError(f"{name} must be positive; got {shown(value)}")
