@@ -18,9 +18,9 @@ from convspec.bounds.iteration import krylov, power_iteration
 from convspec.bounds.lipbound import lip_bound
 from convspec.bounds.sampled import sampled_symbol
 from convspec.bounds.schur import frobenius, one_inf
+from convspec.bounds.supremum import supremum
 from convspec.bounds.tensor import tensor_norm
 from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
-from convspec.bounds.worst_case import supremum
 from convspec.errors import NotApplicable, TooLargeError
 from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -23,8 +21,15 @@ from convspec.plot.canvas import (
     plain_log_ticks,
     points,
 )
+from convspec.plot.known import (
+    Bands,
+    norm_ends,
+    norm_words,
+    quantile_bands,
+    reason_for_no_bands,
+    visible_worst_case,
+)
 from convspec.plot.palette import ENCLOSED, EXACT
-from convspec.quantity.decimals import nearest, rounded_down, rounded_up
 from convspec.report import LayerReport, ModelReport
 
 __all__ = ["layers"]
@@ -33,32 +38,11 @@ __all__ = ["layers"]
 DECADES = 4
 ROW_INCHES = 0.13
 ROOMY = 3.5  # inches of axes with room for more than a word
-LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 POINTS_PER_INCH = 72
-VISIBLE = 1.02  # a worst case is shown from this ratio to the norm on
 GAP_POINTS = 5  # between a norm and its number
 CHARACTER = 0.7  # width of bold ones, relative to their size
 LAID_OUT = 0.7  # of the width of the axes is left, about, once names have their room
 LEAST_POINTS = 3.5  # smaller text is left out rather than printed
-
-
-@dataclass(frozen=True)
-class Bands:
-    """What is known of a row's distribution: quantiles, exact or enclosed.
-
-    Attributes:
-        exact: Whether lower and upper quantiles are the same numbers.
-        low: Lower ends of the quantiles at :data:`LEVELS`.
-        high: Upper ends.
-        least: The smallest positive number that the axis should show, if it can.
-        zeros: How many of the exact values are numerical zeros.
-    """
-
-    exact: bool
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    least: float
-    zeros: int = 0
 
 
 @isolated
@@ -91,7 +75,7 @@ def layers(
     """
     rows = list(report)
     ax = axes_or_new(ax, width=7.0, height=1.9 + ROW_INCHES * max(len(rows), 6))
-    bands = [_bands(layer) for layer in rows]
+    bands = [quantile_bands(layer) for layer in rows]
     size = min(points(0.8), 0.95 * POINTS_PER_INCH * inches(ax)[1] / max(1, len(rows)))
     every = max(1, math.ceil(LEAST_POINTS / size))
     size = max(size, LEAST_POINTS)
@@ -119,28 +103,6 @@ def layers(
     return ax
 
 
-def _bands(layer: LayerReport) -> Bands | None:
-    """Quantiles of a row that has any and is not zero."""
-    if layer.spectrum is not None:
-        if not 0 < layer.spectrum.norm < math.inf:
-            return None
-        found, rank = layer.spectrum.values, layer.spectrum.rank()
-        values = tuple(np.quantile(found, LEVELS).tolist())
-        return Bands(True, values, values, float(found[rank - 1]), len(found) - rank)
-    if layer.envelope is None or not layer.envelope.norm[1] > 0:
-        return None
-    with np.errstate(invalid="ignore"):  # between infinities
-        low, high = (
-            np.quantile(ends, LEVELS)
-            for ends in (layer.envelope.lower, layer.envelope.upper)
-        )
-    lows, highs = (np.nan_to_num(x, nan=np.inf, posinf=np.inf) for x in (low, high))
-    if lows[-1] == math.inf or highs[0] == math.inf:
-        return None  # nothing of it has a place on the axis
-    least = min((x for x in lows.tolist() if x > 0), default=math.inf)
-    return Bands(False, tuple(lows.tolist()), tuple(highs.tolist()), least)
-
-
 def _zeros(ax: Axes, known: Bands | None) -> list[str]:
     """The count of numerical zeros, where there are any."""
     if known is None or not known.zeros:
@@ -149,25 +111,16 @@ def _zeros(ax: Axes, known: Bands | None) -> list[str]:
     return [f"{known.zeros:,} {kind}{'s' * (known.zeros > 1)}"]
 
 
-def _norm_ends(layer: LayerReport) -> tuple[float, float] | None:
-    if layer.spectrum is not None:
-        norm = layer.spectrum.norm
-        return (norm, norm) if norm < math.inf else None
-    if layer.norm is not None and math.isfinite(layer.norm.upper):
-        return layer.norm.lower, layer.norm.upper
-    return None
-
-
 def _limits(
     rows: list[LayerReport], bands: list[Bands | None], worst_case: bool
 ) -> tuple[float, float]:
     """Of the axis: everything large, and small values for some decades."""
-    tops = [ends[1] for layer in rows if (ends := _norm_ends(layer)) and ends[1] > 0]
+    tops = [ends[1] for layer in rows if (ends := norm_ends(layer)) and ends[1] > 0]
     if worst_case:
-        tops += [_worst(layer) for layer in rows if _worst(layer) > 0]
+        tops += [worst for layer in rows if (worst := visible_worst_case(layer)) > 0]
     top = max(tops, default=1.0)
     lows = [known.least for known in bands if known]
-    lows += [ends[0] for layer in rows if (ends := _norm_ends(layer)) and ends[0] > 0]
+    lows += [ends[0] for layer in rows if (ends := norm_ends(layer)) and ends[0] > 0]
     finite = [x for x in lows if x < math.inf]
     # bands without a finite norm have their own ends
     highs = [x for known in bands if known for x in known.high if x < math.inf]
@@ -180,12 +133,12 @@ def _room(
     ax: Axes, layer: LayerReport, low: float, size: float, worst_case: bool
 ) -> float:
     """The axis's right end that leaves room for the number after a norm."""
-    ends = _norm_ends(layer)
+    ends = norm_ends(layer)
     if ends is None:
         return 0.0
     width = LAID_OUT * POINTS_PER_INCH * inches(ax)[0]
-    words = GAP_POINTS + CHARACTER * size * len(_written(*ends))
-    right = max(ends[1], _worst(layer) if worst_case else 0)
+    words = GAP_POINTS + CHARACTER * size * len(norm_words(*ends))
+    right = max(ends[1], visible_worst_case(layer) if worst_case else 0)
     part = max(0.6, 1 - words / width)  # of the width, before the number
     log = math.log(low) + math.log(right / low) / part
     return math.exp(log) if log < math.log(HIGHEST) else HIGHEST
@@ -196,21 +149,12 @@ def _cut(bands: list[Bands | None], floor: float) -> bool:
     return any(known is not None and known.low[0] < floor for known in bands)
 
 
-def _worst(layer: LayerReport) -> float:
-    """The worst case where it is visibly beyond the norm, else 0."""
-    ends = _norm_ends(layer)
-    if layer.worst_case is None or not math.isfinite(layer.worst_case.upper):
-        return 0.0
-    upper = layer.worst_case.upper
-    return upper if ends is None or upper > VISIBLE * ends[1] else 0.0
-
-
 def _largest(rows: list[LayerReport], count: int) -> set[int]:
     """Places of the largest norms, by their upper ends."""
     known = [
         (ends[1], place)
         for place, layer in enumerate(rows)
-        if (ends := _norm_ends(layer)) and ends[1] > 0
+        if (ends := norm_ends(layer)) and ends[1] > 0
     ]
     known.sort(key=lambda pair: (-pair[0], pair[1]))
     return {place for _, place in known[:count]}
@@ -234,7 +178,7 @@ def _row(
     size: float,
 ) -> None:
     if known is None:
-        _beside(ax, 0.5, place, _nothing(layer), size)
+        _beside(ax, 0.5, place, reason_for_no_bands(layer), size)
         return
     color = EXACT if known.exact else ENCLOSED
     end = ax.get_xlim()[1]
@@ -273,7 +217,7 @@ def _norm(
     worst_case: bool,
 ) -> None:
     """The norm as a dot or a bracket; its number for the worst offenders."""
-    ends = _norm_ends(layer)
+    ends = norm_ends(layer)
     if ends is None or ends[1] == 0:
         return
     low, high = ends
@@ -286,38 +230,18 @@ def _norm(
             [shown, high], [place, place], color="black", linestyle="-", linewidth=1.0,
             marker="|", markersize=0.8 * size,
         )  # fmt: skip
-    if worst_case and _worst(layer) > 0:
-        right = max(right, _worst(layer))
+    if worst_case and visible_worst_case(layer) > 0:
+        right = max(right, visible_worst_case(layer))
         ax.plot(
-            [_worst(layer)], [place], color="black", marker="D", linestyle="",
+            [visible_worst_case(layer)], [place], color="black", marker="D", linestyle="",
             markerfacecolor="none", markersize=0.55 * size, markeredgewidth=0.6,
         )  # fmt: skip
     if written:
-        words = _written(low, high)
+        words = norm_words(low, high)
         ax.annotate(
             words, (right, place), (GAP_POINTS, 0), textcoords="offset points",
             fontsize=size, va="center", weight="bold",
         )  # fmt: skip
-
-
-def _written(low: float, high: float) -> str:
-    """An exact norm to the nearest, certified ends outward."""
-    if low == high:
-        return nearest(high, 3)
-    most = rounded_up(high, 3)
-    if high < low * 1.005:
-        return f"\u2264 {most}"
-    return f"{rounded_down(low, 3)} to {most}"
-
-
-def _nothing(layer: LayerReport) -> str:
-    if layer.spectrum is not None:
-        return "zero operator" if layer.spectrum.norm == 0 else "beyond float64"
-    if layer.envelope is not None and layer.envelope.norm[1] == 0:
-        return "zero operator"
-    if layer.norm is not None and layer.norm.upper == math.inf:
-        return f"norm at least {rounded_down(layer.norm.lower, 3)}"
-    return "norm only" if layer.norm is not None else "nothing known"
 
 
 def _beside(ax: Axes, x: float, place: int, words: str, size: float) -> None:
@@ -346,14 +270,14 @@ def _legend(
             ),
             Patch(facecolor=ENCLOSED, label="middle half lies within"),
         ]  # fmt: skip
-    ends = [found for layer in rows if (found := _norm_ends(layer)) and found[1] > 0]
+    ends = [found for layer in rows if (found := norm_ends(layer)) and found[1] > 0]
     if any(low == high for low, high in ends):
         handles.append(Line2D([], [], color="black", marker=".", ls="", label="norm"))
     if any(low < high for low, high in ends):
         handles.append(
             Line2D([], [], color="black", marker="|", label="norm, certified ends")
         )
-    if worst_case and any(_worst(layer) > 0 for layer in rows):
+    if worst_case and any(visible_worst_case(layer) > 0 for layer in rows):
         handles.append(
             Line2D(
                 [], [], color="black", marker="D", ls="", markerfacecolor="none",

@@ -20,8 +20,8 @@ from convspec.bounds.spectral_norm.parts import Parts
 from convspec.bounds.spectral_norm.pieces import bound_in_pieces
 from convspec.bounds.spectral_norm.search import Search, best_relation
 from convspec.bounds.spectral_norm.tori import Tori
+from convspec.bounds.supremum import supremum
 from convspec.bounds.unfolding import unfolding_norm
-from convspec.bounds.worst_case import supremum
 from convspec.errors import TooLargeError
 from convspec.operators.geometry import Axis
 from convspec.operators.kernel import ScaledKernel

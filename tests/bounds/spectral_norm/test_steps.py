@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from tests.gaussian import gaussian
 
 import convspec as cs
 from convspec.bounds.spectral_norm.lower import leading
@@ -23,6 +22,7 @@ from convspec.bounds.spectral_norm.steps import (
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.reduce import Reduction
 from convspec.run.budget import Budget
+from tests.gaussian import gaussian
 
 # words of a step -> a layer whose upper end comes from it: seed, shape, size, gap, others
 CASES = {
@@ -80,7 +80,8 @@ def test_essential_keeps_one_group_of_each_kernel_and_no_single_axis():
     op = cs.ConvOperator(1e-200 * weight, (9, 6), groups=3, padding=(1, 0), stride=(1, 2))
     kernel = ScaledKernel.of(op)
     core, factor = kernel.essential()
-    assert core.groups == 2 and core.operator.geometry.sizes == (9, 1)
+    assert core.groups == 2
+    assert core.operator.geometry.sizes == (9, 1)
     assert factor == 1.0
     assert core.exponent == kernel.exponent
     scaled = cs.spectrum(core.operator).values[0] * factor
@@ -93,5 +94,6 @@ def test_the_factor_of_axes_that_factor_out_is_the_root_of_most_reads():
         gaussian(8, 2, 2, 1, 3), (5, 9), padding=(2, 1), padding_mode="replicate"
     )
     core, factor = ScaledKernel.of(op).essential()
-    assert factor == pytest.approx(math.sqrt(3), rel=1e-15) and factor >= math.sqrt(3)
+    assert factor == pytest.approx(math.sqrt(3), rel=1e-15)
+    assert factor >= math.sqrt(3)
     assert core.operator.geometry.sizes == (1, 9)

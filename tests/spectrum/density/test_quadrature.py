@@ -9,13 +9,8 @@ import pytest
 import torch
 
 import convspec as cs
-from convspec.spectrum.density.quadrature import (
-    Rules,
-    bidiagonalise,
-    gauss_rules,
-    lanczos_rules,
-    signs,
-)
+from convspec.krylov.bidiagonal import Rules, bidiagonalise, gauss_rules
+from convspec.spectrum.density.quadrature import lanczos_rules, signs
 from convspec.spectrum.density.rules import share_errors, shares_from
 from tests import oracles
 from tests.spectrum.density.test_density import OPERATORS, gaussian, operator
