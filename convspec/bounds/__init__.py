@@ -9,7 +9,7 @@ from convspec.bounds.lipbound import lip_bound
 from convspec.bounds.result import Conditioning, WorstCase
 from convspec.bounds.sampled import sampled_symbol
 from convspec.bounds.schur import frobenius, one_inf
-from convspec.bounds.spectral_norm.spectral_norm import spectral_norm
+from convspec.bounds.spectral_norm.norm import spectral_norm
 from convspec.bounds.supremum import supremum
 from convspec.bounds.table import BoundTable, table
 from convspec.bounds.tensor import tensor_norm

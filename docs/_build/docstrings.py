@@ -16,7 +16,7 @@ PUBLIC = {
     "spectrum": "convspec.spectrum.spectrum.spectrum",
     "fantastic_four": "convspec.bounds.fantastic_four",
     "sampled_symbol": "convspec.bounds.sampled_symbol",
-    "spectral_norm": "convspec.bounds.spectral_norm.spectral_norm.spectral_norm",
+    "spectral_norm": "convspec.bounds.spectral_norm.norm.spectral_norm",
     "bounds.table": "convspec.bounds.table.table",
     "plot.layers": "convspec.plot.layers.layers",
 } | {
