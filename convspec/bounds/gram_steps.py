@@ -49,7 +49,7 @@ class GramSteps:
     errors: tuple[Tensor, ...] = ()
 
     def step(self) -> GramSteps:
-        """One more Gram matrix, on the shorter side."""
+        """The Gram matrices of these matrices, on the shorter side, scaled."""
         x = self.matrices.mH if _tall(self.matrices) else self.matrices
         lengths = self._lengths_above()
         exponents = torch.frexp(lengths)[1]
@@ -63,7 +63,7 @@ class GramSteps:
         return GramSteps(y @ y.mH, (*self.exponents, exponents), (*self.errors, errors))
 
     def take(self, places: Tensor) -> GramSteps:
-        """Some of the batch."""
+        """The state of some matrices of the batch."""
         return GramSteps(
             self.matrices[places],
             tuple(values[places] for values in self.exponents),

@@ -104,7 +104,7 @@ def gram_iteration_zero(
 
 
 def _sizes(setting: Setting, iterations: int) -> list[int]:
-    """Lags of ``F^(2^t)`` per axis."""
+    """How many lags the 2^t-th Gram polynomial has along each axis."""
     return [(lags - 1) * 2**iterations + 1 for lags in setting.lags]
 
 
@@ -186,7 +186,7 @@ def _coefficients(values: Tensor) -> Tensor:
 
 
 def _transformed(values: Tensor) -> Tensor:
-    """Fourier coefficients over the first axis."""
+    """The coefficients as values over the frequencies of the first axis."""
     if values.requires_grad:  # which keeps the waves
         return torch.cat([torch.tensordot(w, values, dims=1) for w in _waves(values)])
     summed, first = torch.empty_like(values, memory_format=torch.contiguous_format), 0

@@ -16,7 +16,7 @@ __all__ = ["Candidate", "least"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the bounds.
+    """A bound on the norm by one setting, of which the least is taken.
 
     Attributes:
         upper: The bound, rounded up.

@@ -89,7 +89,7 @@ def _candidate(
     version: int,
     max_bytes: int,
 ) -> Candidate:
-    """The bound by one setting."""
+    """The bound on the norm by one way to read the padding."""
     real = not kernel.weight.is_complex()
     grid = Grid.sampled(setting.lags, samples, real, max_bytes)
     symbol = kernel.symbol(setting.strides)

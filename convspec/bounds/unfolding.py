@@ -188,7 +188,7 @@ def unfolding_norm(kernel: ScaledKernel, found: LargestNorm | None = None) -> fl
 
 @dataclass(frozen=True)
 class _Side:
-    """Blocks of rows or of columns of A."""
+    """How A is cut into blocks, of its rows or of its columns."""
 
     views: Callable[[ReadTaps], list[IntArray]]
     rows: bool

@@ -28,7 +28,7 @@ Draw = Callable[[Axes, "Network", Any], None]
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network to show.
+    """A trained network that the demonstration shows.
 
     Attributes:
         name: What it is called.

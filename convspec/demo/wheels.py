@@ -50,11 +50,11 @@ class WheelFile:
 
     @property
     def name(self) -> str:
-        """Of the file, without its folders."""
+        """The name of the file, without its folders."""
         return self.member.rsplit("/", 1)[-1]
 
     def is_genuine(self, content: bytes) -> bool:
-        """Whether this is the file."""
+        """Whether these bytes are the file that was meant, by their hash."""
         return hashlib.sha256(content).hexdigest() == self.sha256
 
 

@@ -125,7 +125,7 @@ class _Sweeps:
         self._left, self._since, self._coupled = 2, 0, True
 
     def due(self) -> bool:
-        """Whether the next image is to be swept."""
+        """Whether the next image is to be orthogonalised against the whole basis."""
         self._since += 1
         if not self._left and self._since > self._interval:
             self._left = 2

@@ -45,7 +45,7 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page.
+    """A figure of the page, with its caption.
 
     Attributes:
         uri: Its SVG as a ``data:`` address.
@@ -61,7 +61,7 @@ class Picture:
 
 
 def of_report(report: ModelReport) -> Picture:
-    """All layers at a glance."""
+    """The figure that shows all layers at a glance."""
 
     def draw(ax: Axes) -> None:
         plot.layers(report, ax=ax)
@@ -81,7 +81,7 @@ def of_report(report: ModelReport) -> Picture:
 
 
 def of_layer(layer: LayerReport) -> Iterator[Picture]:
-    """What there is to see of a layer."""
+    """The figures of one layer: whatever of it is known."""
     exact, band, torus = layer.spectrum, layer.envelope, layer.circular
     if exact is not None:
         yield _picture(

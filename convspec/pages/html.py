@@ -140,7 +140,7 @@ def _math(text: str) -> str:
 
 
 def _tiles(report: ModelReport) -> list[tuple[str, str]]:
-    """The report in a few numbers."""
+    """The numbers at the head of the page, each with its words."""
     kinds = Counter(guarantee(layer) for layer in report)
     tiles = [(str(len(report)), "convolutions")]
     words = {
@@ -187,7 +187,7 @@ def _key(key: float | str | None) -> str:
 
 
 def _facts(layer: LayerReport) -> list[tuple[str, str]]:
-    """What the layer is, apart from its numbers."""
+    """The type, shape and geometry of a layer, in words."""
     facts = [("type", printable(layer.type)), ("calls", str(layer.calls))]
     op = layer.operator
     if op is None:

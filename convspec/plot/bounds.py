@@ -230,7 +230,7 @@ def _enclosure(ends: tuple[float, float], source: str) -> str:
 
 
 def _shortened(words: str) -> str:
-    """The first clause, cut at a word."""
+    """The first clause of a reason, cut at a word where it is long."""
     clause = words.split(";")[0]
     if len(clause) <= REASON_LETTERS:
         return clause

@@ -24,7 +24,7 @@ VISIBLE_ERROR = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What is drawn of a spectrum.
+    """The values, places and ends that are drawn of a spectrum.
 
     Attributes:
         kind: ``"exact"``, ``"enclosure"`` or ``"estimate"``.

@@ -145,7 +145,7 @@ def _room(
 
 
 def _cut(bands: list[Bands | None], floor: float) -> bool:
-    """Whether anything goes on below the axis."""
+    """Whether values of any row go on below the axis."""
     return any(known is not None and known.low[0] < floor for known in bands)
 
 
@@ -255,7 +255,7 @@ def _beside(ax: Axes, x: float, place: int, words: str, size: float) -> None:
 def _legend(
     ax: Axes, rows: list[LayerReport], bands: list[Bands | None], worst_case: bool
 ) -> None:
-    """Below the axes, of what there is."""
+    """The legend below the axes, of the marks that were drawn."""
     handles: list[Artist] = []
     if any(known is not None and known.exact for known in bands):
         handles += [

@@ -100,7 +100,7 @@ def operator(
 
 
 def _gathered(cells: Cells) -> bool:
-    """Whether a cell stands for several entries."""
+    """Whether a cell of the image stands for several entries of the matrix."""
     return cells.values.shape != cells.shape
 
 

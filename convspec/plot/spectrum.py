@@ -185,7 +185,7 @@ def _draw(ax: Axes, curve: Curve, name: str, look: dict[str, Any]) -> None:
 
 
 def _free_color(ax: Axes, kind: str) -> str:
-    """The kind's own, unless another curve has it."""
+    """The colour of this kind of curve, unless another curve has it."""
     taken = {line.get_color() for line in ax.lines}
     choices = (COLORS[kind], *CYCLE)
     return next((color for color in choices if color not in taken), COLORS[kind])

@@ -36,7 +36,7 @@ Fields = dict[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """One column of the table of layers, in every form.
 
     Attributes:
         name: Its key.
@@ -70,7 +70,7 @@ class Column:
         return f"{self.heading} [{self.unit}]" if self.unit else self.heading
 
     def entry(self, layer: LayerReport) -> Entry:
-        """What it shows of a row."""
+        """What the column shows of a row."""
         return None if self.of is None else self.of(layer)
 
     def cell(self, layer: LayerReport) -> str:
@@ -88,7 +88,7 @@ def fields(layer: LayerReport) -> Fields:
 
 
 def plain(value: Any) -> Any:
-    """JSON has no infinities."""
+    """A value as JSON can hold it: infinities become words."""
     if isinstance(value, list):
         return [plain(entry) for entry in value]
     if isinstance(value, float) and math.isinf(value):
@@ -125,7 +125,7 @@ def _frobenius(layer: LayerReport) -> Fields:
 
 
 def _geometry(layer: LayerReport) -> Entry:
-    """Of a layer that is not supported, its type."""
+    """The geometry of a layer, or the type of one that is not supported."""
     return layer.type if layer.operator is None else Geometry(layer.geometry)
 
 
@@ -173,7 +173,7 @@ def _worst(layer: LayerReport) -> Fields:
 
 
 def _data(name: str, of: Callable[[LayerReport], Any]) -> Column:
-    """A field that stands in no table."""
+    """A field of the data that no printed table shows."""
     return Column(name, "", "", None, lambda layer: {name: of(layer)})
 
 

@@ -12,7 +12,7 @@ __all__ = ["AtMost", "Digits", "Entry", "Geometry", "Label", "sort_key"]
 
 @dataclass(frozen=True)
 class Label:
-    """A layer's name, and how often it was called."""
+    """The name of a layer, and how often it was called."""
 
     name: str
     calls: int
@@ -27,7 +27,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class AtMost:
-    """An upper end that stands for the number."""
+    """A number of which only the upper end is shown."""
 
     upper: float
 

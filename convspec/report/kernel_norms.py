@@ -19,7 +19,7 @@ __all__ = ["KernelNorms", "kernel_norms"]
 
 @dataclass(frozen=True)
 class KernelNorms:
-    """What a report says of a kernel.
+    """The norms of a kernel at one size and at all, as a report holds them.
 
     Attributes:
         worst_case: The supremum of sigma_1 over input sizes; None if it was left out.

@@ -55,7 +55,7 @@ class Exact:
         return {q.name: q.of_spectrum(self.spectrum) for q in QUANTITIES}
 
     def shown(self, name: str) -> Known:
-        """What a cell says of a quantity."""
+        """What a cell of the table says of a quantity."""
         return self.readings[name].known
 
     @property
@@ -124,11 +124,11 @@ class NotKnown:
 
     @property
     def readings(self) -> dict[str, Reading]:
-        """None."""
+        """No readings."""
         return {}
 
     def shown(self, name: str) -> Known:
-        """Nothing."""
+        """Nothing: an empty cell."""
         return None
 
 

@@ -75,7 +75,7 @@ def rounded_up(value: float, digits: int = DIGITS) -> str:
 
 
 def shape(numbers: Sequence[int]) -> str:
-    """``64x56x56``."""
+    """A shape as ``64x56x56``."""
     return "x".join(map(str, numbers))
 
 

@@ -38,7 +38,7 @@ class Provenance:
 
 
 def provenance(model: nn.Module, inputs: str, limits: Limits) -> Provenance:
-    """Of an analysis that is about to begin.
+    """The provenance of an analysis that is about to begin.
 
     Args:
         model: The model.

@@ -73,7 +73,7 @@ class Quantity:
         return Reading.enclosed(ends, upper=self.nearer_above)
 
     def of_envelope(self, band: Envelope) -> Reading:
-        """Bounds, from bounds on all singular values."""
+        """Enclosures of the quantities, from bounds on all singular values."""
         return Reading.enclosed(self.enclosed(band), upper=self.nearer_above)
 
     def unknown(self, shape: tuple[int, int]) -> Reading:

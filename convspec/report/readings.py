@@ -54,7 +54,7 @@ class Reading:
         return self.value if self.kind == EXACT else self.ends
 
     def fields(self, name: str) -> dict[str, float | str | None]:
-        """As data: the value, both ends and the kind."""
+        """The reading as data: the value, both ends and the kind."""
         return {
             name: self.value,
             f"{name}_lower": self.ends.lower,

@@ -61,7 +61,7 @@ ENDS = 7  # digits of bounds
 
 @dataclass(frozen=True)
 class Statement:
-    """One number.
+    """One number of a layer, in words and with its kind.
 
     Attributes:
         title: What it is called.

@@ -25,7 +25,7 @@ SMALL_FLOPS = 1e10
 @isolated_class
 @dataclass(frozen=True)
 class Plan:
-    """The method a spectrum takes.
+    """The method that a spectrum takes, its cost and the reason.
 
     Attributes:
         method: ``"fourier"``, ``"dense"`` or ``"krylov"``; None where none is possible.

@@ -185,7 +185,7 @@ def _centred_values(symbol: Symbol, sizes: tuple[int, ...], free: int) -> FloatA
 
 
 def _apart(first: Sequence[float], second: Sequence[float]) -> float:
-    """Squared distance on the torus."""
+    """The squared distance of two frequencies on the torus."""
     return sum(
         math.remainder(a - b, 2 * math.pi) ** 2
         for a, b in zip(first, second, strict=True)
@@ -193,5 +193,5 @@ def _apart(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def _centred(count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """-n/2, ..., n/2 - 1, or to (n - 1)/2."""
+    """The integers of n frequencies around 0: -n/2, ..., n/2 - 1, or to (n - 1)/2."""
     return np.arange(count, dtype=np.int64) - count // 2

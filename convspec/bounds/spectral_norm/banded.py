@@ -135,7 +135,7 @@ class BandedGram:
             return float(found[0].real) if len(found) else math.inf
 
     def _dense(self) -> npt.NDArray[Any]:
-        """G itself; for small ones."""
+        """The Gram matrix as a dense matrix, for small ones."""
         side = self._layout.side
         dense = np.zeros((side, side), dtype=self._band.dtype)
         for step in range(self._layout.width + 1):

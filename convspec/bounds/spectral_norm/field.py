@@ -46,7 +46,7 @@ class TorusGrid:
 
     @property
     def turns(self) -> Tensor:
-        """About ``w / 2 pi``; (j, d)."""
+        """The frequencies in turns, about ``w / 2 pi``; (j, d)."""
         return torch.as_tensor(self.index % self.sizes / np.array(self.sizes))
 
 

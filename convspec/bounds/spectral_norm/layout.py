@@ -60,7 +60,7 @@ class AxisBand:
 
     @cached_property
     def _reads(self) -> tuple[IntArray, IntArray, IntArray]:
-        """(tap, what is shared, place) of every read."""
+        """Every read of the axis as (tap, what is shared, place)."""
         tap, output = np.nonzero(self.source >= 0)
         pixel = self.source[tap, output]
         return (tap, output, pixel) if self.pixels else (tap, pixel, output)
@@ -201,7 +201,7 @@ class BandLayout:
 
     @property
     def places(self) -> int:
-        """Pixels or outputs."""
+        """The number of pixels, or of outputs, that the Gram matrix is over."""
         return math.prod(axis.places for axis in self.axes)
 
     @property

@@ -62,7 +62,7 @@ class Piece:
         return not (self.final or self.tables.isometric)
 
     def exact(self) -> Exact:
-        """As it is."""
+        """The axis, or the part of it, left as it is."""
         pixels, source = self.tables.pixels, self.tables.source
         place = np.where(source >= 0, np.searchsorted(pixels, source), -1)
         return Exact(place, len(pixels))

@@ -101,7 +101,7 @@ def prune(field: Field, level: float, estimate: float, count: int) -> Region | N
 
 @dataclass
 class _Search:
-    """One search; it counts its tests."""
+    """A search for the cells above a level; it counts its tests."""
 
     field: Field
     level: float

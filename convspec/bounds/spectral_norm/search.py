@@ -81,11 +81,11 @@ class Search:
         return self.fits(parts) and parts.flops(len(self.open)) <= self.budget.part(share)
 
     def exact(self) -> Parts:
-        """No axis wrapped: A itself."""
+        """The operator with no axis wrapped: A itself."""
         return self.parts([Exact(r.source, len(r.pixels)) for r in self.reduced.kept])
 
     def parts(self, axes: Sequence[Wrap | Exact]) -> Parts:
-        """Some axes wrapped."""
+        """The operator with some axes wrapped onto tori."""
         reduced = self.reduced
         return Parts.of(reduced.weight, reduced.groups, axes, self.budget.bytes)
 

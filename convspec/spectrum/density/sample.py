@@ -115,7 +115,7 @@ class Sample:
 
     @property
     def _rounding(self) -> float:
-        """What counts as rounding, relative."""
+        """The size, relative to the largest node, up to which a node is rounding."""
         return 64 * self.eps
 
     @property
@@ -124,7 +124,7 @@ class Sample:
 
     @cached_property
     def _exact(self) -> npt.NDArray[np.bool_]:
-        """Which rules are their measures; (probes,)."""
+        """Which rules are the measures of their probes exactly; (probes,)."""
         same = self.nodes == self.radau_nodes
         exact: npt.NDArray[np.bool_] = same.all(axis=1)
         return exact

@@ -97,12 +97,12 @@ def _given_up(sides: Sequence[Side]) -> int:
 
 
 def _missed(sides: Sequence[Side]) -> int:
-    """Dimensions of the torus that are not hit."""
+    """How many dimensions of the torus the operator does not reach."""
     return math.prod(s.torus for s in sides) - math.prod(s.hit for s in sides)
 
 
 class Band:
-    """The best bounds so far, per group.
+    """The best bounds so far on the singular values of each group.
 
     Attributes:
         lower: (groups, length), descending.

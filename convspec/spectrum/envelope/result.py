@@ -238,7 +238,7 @@ class Envelope:
 
     @cached_property
     def _even_above(self) -> FloatArray:
-        """Where they are largest."""
+        """The most even values that the bounds and the Frobenius norm allow."""
         return even(self.lower, self.upper, self.frobenius_norm[1], 1)
 
     @property

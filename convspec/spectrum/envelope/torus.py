@@ -68,7 +68,7 @@ class Torus:
         return Symbol.of_taps(weight, groups, offsets, self.strides)
 
     def count(self, weight: Tensor, groups: int) -> int:
-        """Singular values of each group."""
+        """The number of singular values of each group."""
         phases = math.prod(self.strides)
         block = min(weight.shape[0] // groups, weight.shape[1] * phases)
         return math.prod(self.shape) * block
@@ -99,7 +99,7 @@ def _sequence(free: tuple[bool, ...], real: bool) -> Iterator[Turns]:
 
 
 def _rank(turns: Turns) -> tuple[int, Turns]:
-    """Shifts of all axes before those of some."""
+    """The rank of a phase shift: those of all axes before those of some."""
     return -sum(t != 0 for t in turns), turns
 
 
@@ -131,7 +131,7 @@ def torus_values(
 
 
 def torus_flops(weight: Tensor, groups: int, torus: Torus, turns: Turns) -> float:
-    """Estimated operations."""
+    """Estimated operations of decomposing the blocks of a torus."""
     rows, columns = weight.shape[0] // groups, weight.shape[1]
     count = math.prod(torus.varying)
     if not _all(turns, weight.is_complex()):

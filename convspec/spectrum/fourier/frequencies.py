@@ -30,5 +30,5 @@ def _obstacle(axis: Axis) -> str:
 
 
 def torus_shape(reduced: Reduction) -> tuple[int, ...]:
-    """Frequencies per axis."""
+    """The number of frequencies per axis."""
     return tuple(axis.outputs for axis in reduced.kept)

@@ -95,7 +95,7 @@ class _Torus:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of blocks."""
+        """The dtype of the blocks."""
         return self.reduced.weight.dtype.to_complex()
 
     @cached_property
@@ -146,7 +146,7 @@ class _Side:
         self.dtype = torus.dtype.to_real() if torus.real else torus.dtype
 
     def blank(self, count: int) -> Tensor:
-        """Black images, (count, *shape)."""
+        """Images of zeros, (count, *shape)."""
         shape = (count, self.torus.reduced.groups * self.channels, *self.sizes)
         device = self.torus.reduced.weight.device
         return torch.zeros(shape, dtype=self.dtype, device=device)

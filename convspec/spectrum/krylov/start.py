@@ -159,7 +159,7 @@ def _grid(counts: list[int], symbol: Symbol) -> Tensor:
 
 
 def _random(blocks: Tensor, generator: torch.Generator) -> Tensor:
-    """A right vector for each block."""
+    """A random right vector for each block."""
     shape = (*blocks.shape[:-2], blocks.shape[-1])
     return torch.randn(shape, generator=generator, dtype=torch.float32).to(blocks)
 
