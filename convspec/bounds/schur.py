@@ -13,9 +13,9 @@ from torch import Tensor
 from convspec.arrays import IntArray
 from convspec.bounds.views import fans, merged, patches, seen_through
 from convspec.isolation import isolated
-from convspec.operators.geometry import shared_reads
-from convspec.operators.kernel import ReadTaps, ScaledKernel
+from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
+from convspec.operators.reads import Reads
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, gamma, up
 from convspec.rounding.scaling import root
@@ -47,7 +47,7 @@ def frobenius(op: ConvOperator) -> Bound:
     (298.0, 5.96)
     """
     kernel = ScaledKernel.of(op)
-    overlaps = [shared_reads(read.source) for read in kernel.axes]
+    overlaps = [read.overlap for read in kernel.axes]
     squares = _squares(kernel.blocks, overlaps)
     size = float(_squares(kernel.blocks.detach().abs(), overlaps).max())
     rows, columns = kernel.blocks.shape[1:3]
@@ -144,7 +144,7 @@ def _squares(blocks: Tensor, overlaps: list[IntArray]) -> Tensor:
 
 
 def _largest_sum(
-    kernel: ScaledKernel, side: Callable[[ReadTaps], list[IntArray]], keep: int
+    kernel: ScaledKernel, side: Callable[[Reads], list[IntArray]], keep: int
 ) -> tuple[Tensor, float]:
     """The largest sum of absolute values over all but groups and one kind of channels.
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +14,9 @@ from convspec.arrays import IntArray
 from convspec.bounds.least import Candidate, least
 from convspec.bounds.views import fans, merged, patches, seen_through
 from convspec.isolation import isolated
-from convspec.operators.kernel import ReadTaps, ScaledKernel
+from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
+from convspec.operators.reads import Reads
 from convspec.quantity.bound import Bound
 from convspec.rounding import frobenius_above, gamma, norm_enclosure, up
 from convspec.rounding.largest import LargestNorm, norm
@@ -98,7 +98,7 @@ def tsuzuku(op: ConvOperator) -> Bound:
     3.0
     """
     kernel = ScaledKernel.of(op)
-    overlap = math.prod(map(_overlap, kernel.axes))
+    overlap = _most_reads(kernel)
     found = LargestNorm.of([kernel.blocks.detach().flatten(2)])
     matrix = kernel.blocks[found.index].flatten(1)
     return kernel.bound(
@@ -182,15 +182,20 @@ def unfolding_norm(kernel: ScaledKernel, found: LargestNorm | None = None) -> fl
         found: The largest R of its groups, if known.
     """
     found = found or LargestNorm.of([kernel.blocks.detach().flatten(2)])
-    overlap = math.prod(map(_overlap, kernel.axes))
+    overlap = _most_reads(kernel)
     return up(up(math.sqrt(overlap)) * found.above)
+
+
+def _most_reads(kernel: ScaledKernel) -> int:
+    """The most pairs of a tap and an output that read one pixel."""
+    return math.prod(int(read.counts.max()) for read in kernel.axes)
 
 
 @dataclass(frozen=True)
 class _Side:
     """How A is cut into blocks, of its rows or of its columns."""
 
-    views: Callable[[ReadTaps], list[IntArray]]
+    views: Callable[[Reads], list[IntArray]]
     rows: bool
 
     def matrices(self, blocks: Tensor, views: Sequence[IntArray]) -> Tensor:
@@ -210,11 +215,6 @@ class _Side:
 
 
 _PATCHES, _FANS = _Side(patches, rows=True), _Side(fans, rows=False)
-
-
-def _overlap(read: ReadTaps) -> int:
-    """How many (tap, output) pairs read one pixel at most."""
-    return int(np.bincount(read.source[read.source >= 0], minlength=1).max())
 
 
 def _unfoldings(tensor: Tensor) -> Iterator[Tensor]:

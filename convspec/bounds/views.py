@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.operators.kernel import ReadTaps
+from convspec.operators.reads import Reads
 
 __all__ = ["fans", "merged", "patches", "seen_through"]
 
@@ -26,13 +26,14 @@ __all__ = ["fans", "merged", "patches", "seen_through"]
 View = tuple[tuple[int, ...], ...]
 
 
-def patches(read: ReadTaps) -> list[IntArray]:
+def patches(read: Reads) -> list[IntArray]:
     """What outputs see of the taps, less what others see too; each (pixels, k)."""
-    seen = [_groups(column.tolist(), range(read.taps)) for column in read.source.T]
-    return _maximal(seen, read.taps)
+    taps = len(read.taps)
+    seen = [_groups(column.tolist(), range(taps)) for column in read.source.T]
+    return _maximal(seen, taps)
 
 
-def fans(read: ReadTaps) -> list[IntArray]:
+def fans(read: Reads) -> list[IntArray]:
     """What pixels see of the taps, less what others see too; each (outputs, k)."""
     taps, outputs = np.nonzero(read.source >= 0)
     pixels = read.source[taps, outputs]
@@ -40,7 +41,7 @@ def fans(read: ReadTaps) -> list[IntArray]:
     for pixel in np.unique(pixels):
         here = pixels == pixel
         seen.append(_groups(outputs[here].tolist(), taps[here].tolist()))
-    return _maximal(seen, read.taps)
+    return _maximal(seen, len(read.taps))
 
 
 def seen_through(blocks: Tensor, views: Sequence[IntArray]) -> Tensor:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from convspec.arrays import IntArray
 
-__all__ = ["PADDING_MODES", "Axis", "shared_reads"]
+__all__ = ["PADDING_MODES", "Axis", "most_common", "shared_reads"]
 
 
 # torch's padding mode -> NumPy's name for the same extension of a line of pixels
@@ -54,9 +54,21 @@ class Axis:
         return self.dilation * (self.kernel - 1) + 1
 
     @property
+    def span(self) -> int:
+        """Padded positions, before + n + after."""
+        return self.before + self.size + self.after
+
+    @property
     def phases(self) -> int:
         """Pixels per output that taps can read: ``s / gcd(s, d)``."""
         return self.stride // math.gcd(self.stride, self.dilation)
+
+    @property
+    def lags(self) -> IntArray:
+        """Where each tap of output 0 reads on an endless line, ``d t - before``; (k,)."""
+        taps = np.arange(self.kernel, dtype=np.int64)
+        lags: IntArray = self.dilation * taps - self.before
+        return lags
 
     @cached_property
     def padded(self) -> IntArray:
@@ -71,16 +83,15 @@ class Axis:
     @cached_property
     def source(self) -> IntArray:
         """``source[t, o]``: the pixel that tap t of output o reads, or -1; (k, m)."""
-        source: IntArray = self.padded[self._positions]
+        source: IntArray = self.padded[self._coordinates + self.before]
         return source
 
     @property
-    def _positions(self) -> IntArray:
-        """The padded position that each tap of each output reads; (k, m)."""
-        taps = self.dilation * np.arange(self.kernel, dtype=np.int64)
+    def _coordinates(self) -> IntArray:
+        """Where each tap of each output reads on an endless line; (k, m)."""
         outputs = self.stride * np.arange(self.output, dtype=np.int64)
-        positions: IntArray = np.add.outer(taps, outputs)
-        return positions
+        coordinates: IntArray = np.add.outer(self.lags, outputs)
+        return coordinates
 
     @cached_property
     def live(self) -> npt.NDArray[np.bool_]:
@@ -90,7 +101,7 @@ class Axis:
     @property
     def reads_padding(self) -> bool:
         """Whether any tap of an output falls into the padding."""
-        place = self._positions - self.before
+        place = self._coordinates
         return bool(((place < 0) | (place >= self.size)).any())
 
     @cached_property
@@ -101,8 +112,7 @@ class Axis:
     @cached_property
     def most_reads(self) -> int:
         """The most outputs of which one tap reads one pixel; 1 but for some paddings."""
-        counts = [np.bincount(reads[reads >= 0], minlength=1) for reads in self.source]
-        return max(1, *(int(count.max()) for count in counts))
+        return max(most_common(reads[reads >= 0]) for reads in self.source)
 
 
 def shared_reads(source: IntArray) -> IntArray:
@@ -111,3 +121,8 @@ def shared_reads(source: IntArray) -> IntArray:
     for tap, reads in enumerate(source):
         shared[tap] = ((source == reads) & (reads >= 0)).sum(axis=1)
     return shared
+
+
+def most_common(values: IntArray) -> int:
+    """How often the most frequent of some values from 0 up occurs; 1 for no values."""
+    return max(1, int(np.bincount(values, minlength=1).max()))

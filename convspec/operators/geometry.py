@@ -25,9 +25,9 @@ from convspec.arguments import (
     shown,
 )
 from convspec.errors import GeometryError
-from convspec.operators.axis import PADDING_MODES, Axis, shared_reads
+from convspec.operators.axis import PADDING_MODES, Axis
 
-__all__ = ["PADDING_MODES", "Axis", "ConvGeometry", "shared_reads"]
+__all__ = ["PADDING_MODES", "Axis", "ConvGeometry"]
 
 
 @dataclass(frozen=True)

@@ -10,53 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.arrays import IntArray
-from convspec.operators.geometry import Axis
 from convspec.operators.groups import distinct_groups
 from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.reads import Reads, at_live_taps
 from convspec.operators.reduce import Reduction
 from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, up
 from convspec.rounding.scaling import ldexp
 
-__all__ = ["ReadTaps", "ScaledKernel"]
-
-
-@dataclass(frozen=True)
-class ReadTaps:
-    """One axis without the taps in front and behind that only ever read padding.
-
-    Attributes:
-        axis: The axis.
-        first: The first tap that reads a pixel.
-        source: ``source[t, o]``: the pixel that tap ``first + t`` reads, or -1; (k, m).
-    """
-
-    axis: Axis
-    first: int
-    source: IntArray
-
-    @classmethod
-    def of(cls, axis: Axis) -> ReadTaps:
-        """Trim an axis; one that reads nothing keeps one tap."""
-        live = np.flatnonzero(axis.live)
-        first, last = (int(live[0]), int(live[-1])) if len(live) else (0, 0)
-        return cls(axis, first, axis.source[first : last + 1])
-
-    @property
-    def taps(self) -> int:
-        """Number of taps k."""
-        return len(self.source)
-
-    @property
-    def positions(self) -> IntArray:
-        """Where each tap of each output reads on an endless line; (k, m)."""
-        steps = self.axis.dilation * np.arange(self.first, self.first + self.taps)
-        outputs = self.axis.stride * np.arange(self.axis.output)
-        found: IntArray = np.add.outer(steps - self.axis.before, outputs)
-        return found
+__all__ = ["ScaledKernel"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +32,7 @@ class ScaledKernel:
 
     Attributes:
         weight: (c_out, c_in / groups, *taps), float64 or complex128 on the CPU,
-            differentiable in the operator's weight; taps that read nothing are gone or 0.
+            differentiable in the operator's weight; without the taps that read nothing.
         groups: Diagonal blocks of the operator.
         axes: What each axis reads.
         operator: ``2^-exponent A``, with all taps.
@@ -77,7 +41,7 @@ class ScaledKernel:
 
     weight: Tensor
     groups: int
-    axes: tuple[ReadTaps, ...]
+    axes: tuple[Reads, ...]
     operator: ConvOperator
     exponent: int
 
@@ -91,10 +55,8 @@ class ScaledKernel:
     @classmethod
     def _of_scaled(cls, operator: ConvOperator, exponent: int) -> ScaledKernel:
         """Of an operator in normal form, scaled by ``2^-exponent``."""
-        axes = tuple(ReadTaps.of(axis) for axis in operator.geometry.axes)
-        weight = operator.weight
-        for j, axis in enumerate(axes):
-            weight = weight.narrow(2 + j, axis.first, axis.taps)
+        axes = tuple(Reads.of(axis) for axis in operator.geometry.axes)
+        weight = at_live_taps(operator.weight, axes)
         return cls(weight, operator.groups, axes, operator, exponent)
 
     def essential(self) -> tuple[ScaledKernel, float]:
@@ -124,11 +86,16 @@ class ScaledKernel:
         return replace(self, weight=self.weight.detach(), operator=operator)
 
     def symbol(self, strides: Sequence[int]) -> Symbol:
-        """F(w) with each axis split into ``strides`` phases; ``ceil(k / stride)`` lags.
+        """F(w), each axis split into ``strides`` phases: ``ceil(reach / stride)`` lags.
 
-        Dilation is left out: it permutes frequencies.
+        Dilation is left out: it permutes frequencies. There are never more lags than
+        taps, so that an error bound for sums over the taps of ``weight`` serves F.
+
+        Args:
+            strides: Phases per axis, of a :class:`convspec.tori.places.Setting`.
         """
-        return Symbol.of_kernel(self.weight, self.groups, strides)
+        taps = [read.taps - read.taps[0] for read in self.axes]
+        return Symbol.of_kernel(self.weight, self.groups, strides, taps)
 
     def bound(
         self,

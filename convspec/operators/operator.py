@@ -264,7 +264,7 @@ class ConvOperator(MatrixFree):
         symbol = Symbol.of_taps(
             self.weight,
             self.groups,
-            [axis.dilation * np.arange(axis.kernel) - axis.before for axis in axes],
+            [axis.lags for axis in axes],
             [axis.stride for axis in axes],
         )
         return symbol.transpose() if self.transposed else symbol

@@ -17,74 +17,13 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray, IntArray
-from convspec.operators.geometry import Axis, shared_reads
+from convspec.operators.geometry import Axis
 from convspec.operators.operator import ConvOperator
+from convspec.operators.reads import Reads, at_live_taps
 from convspec.operators.symbol import Symbol
 from convspec.rounding import up
 
-__all__ = ["ReadAxis", "Reduction"]
-
-
-@dataclass(frozen=True)
-class ReadAxis:
-    """What an axis reads.
-
-    Attributes:
-        taps: The taps that read a pixel at least once; (k',).
-        pixels: The pixels that are read; (n',).
-        source: ``source[t, o]``: place in ``pixels``, or -1; (k', m).
-    """
-
-    taps: IntArray
-    pixels: IntArray
-    source: IntArray
-
-    @classmethod
-    def of(cls, axis: Axis) -> ReadAxis:
-        """Drop dead taps and unread pixels; an axis that reads nothing keeps one each."""
-        taps = np.flatnonzero(axis.live)
-        if not len(taps):
-            dead = np.zeros(1, dtype=np.int64)
-            return cls(dead, dead, np.full((1, axis.output), -1))
-        source = axis.source[taps]
-        pixels = np.unique(source[source >= 0])
-        place = np.where(source >= 0, np.searchsorted(pixels, source), -1)
-        return cls(taps, pixels, place)
-
-    @property
-    def outputs(self) -> int:
-        """Number of outputs m."""
-        return int(self.source.shape[1])
-
-    @property
-    def single(self) -> bool:
-        """Whether one tap is left, so that the axis factors out."""
-        return len(self.taps) == 1
-
-    @cached_property
-    def counts(self) -> IntArray:
-        """How often each pixel is read; (n',)."""
-        live = self.source[self.source >= 0]
-        return np.bincount(live, minlength=len(self.pixels)).astype(np.int64)
-
-    @cached_property
-    def overlap(self) -> IntArray:
-        """How often the taps t and u that are left share a pixel; (k', k')."""
-        return shared_reads(self.source)
-
-    @property
-    def stride(self) -> int:
-        """Pixels read per output, the stride of a cyclic axis."""
-        return len(self.pixels) // self.outputs
-
-    @cached_property
-    def cyclic(self) -> bool:
-        """Whether ``source[t, o] = source[t, 0] + stride * o`` modulo the pixels read."""
-        count = len(self.pixels)
-        if count % self.outputs or (self.source < 0).any():
-            return False
-        steps = self.stride * np.arange(self.outputs)
-        return bool((self.source == (self.source[:, :1] + steps) % count).all())
+__all__ = ["Reduction"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +40,7 @@ class Reduction:
 
     weight: Tensor
     groups: int
-    axes: tuple[ReadAxis, ...]
+    axes: tuple[Reads, ...]
     transposed: bool
     shape: tuple[int, int]
 
@@ -109,11 +48,8 @@ class Reduction:
     def of(cls, op: ConvOperator) -> Reduction:
         """Reduce an operator."""
         weight, geometry = op.weight.detach(), op.geometry
-        axes = tuple(ReadAxis.of(axis) for axis in geometry.axes)
-        for j, axis in enumerate(axes):
-            if len(axis.taps) < weight.shape[2 + j]:
-                taps = torch.as_tensor(axis.taps, device=weight.device)
-                weight = weight.index_select(2 + j, taps)
+        axes = tuple(Reads.of(axis) for axis in geometry.axes)
+        weight = at_live_taps(weight, axes)
         kept = [
             length
             for length, axis in zip(weight.shape[2:], axes, strict=True)
@@ -123,7 +59,7 @@ class Reduction:
         return cls(weight, geometry.groups, axes, op.transposed, op.shape)
 
     @property
-    def kept(self) -> tuple[ReadAxis, ...]:
+    def kept(self) -> tuple[Reads, ...]:
         """The axes of B."""
         return tuple(axis for axis in self.axes if not axis.single)
 
@@ -148,7 +84,7 @@ class Reduction:
             self.weight,
             self.groups,
             [axis.source[:, 0] for axis in self.kept],
-            [axis.stride for axis in self.kept],
+            [axis.pixels_per_output for axis in self.kept],
         )
 
     @cached_property

@@ -76,7 +76,13 @@ class Symbol:
         return cls(split.reshape(shape), lags.astype(np.int64))
 
     @classmethod
-    def of_kernel(cls, weight: Tensor, groups: int, strides: Sequence[int]) -> Symbol:
+    def of_kernel(
+        cls,
+        weight: Tensor,
+        groups: int,
+        strides: Sequence[int],
+        taps: Sequence[IntArray] | None = None,
+    ) -> Symbol:
         """The symbol with the fewest lags, ``ceil(k / stride)``; differentiable.
 
         Dilation is left out: it permutes frequencies, once strides share no factor with
@@ -86,10 +92,12 @@ class Symbol:
             weight: (C_out, C_in / groups, *kernel).
             groups: Number of groups.
             strides: Phases per axis, coprime to the dilation.
+            taps: Per axis the places of the weight's taps in the kernel, ascending from
+                0; (k_j,). Without a gap unless told.
         """
-        taps = weight.shape[2:]
-        phases = [min(s, k) for s, k in zip(strides, taps, strict=True)]
-        return cls.of_taps(weight, groups, [np.arange(k) for k in taps], phases)
+        taps = taps or [np.arange(k) for k in weight.shape[2:]]
+        phases = [min(s, int(t[-1]) + 1) for s, t in zip(strides, taps, strict=True)]
+        return cls.of_taps(weight, groups, taps, phases)
 
     @property
     def dim(self) -> int:

@@ -31,9 +31,9 @@ from itertools import product
 
 import numpy as np
 
-from convspec.arrays import IntArray
 from convspec.errors import NotApplicable
-from convspec.operators.kernel import ReadTaps
+from convspec.operators.axis import most_common
+from convspec.operators.reads import Reads
 from convspec.rounding import up
 
 __all__ = ["Place", "Setting", "settings", "unrepeated_settings"]
@@ -72,38 +72,36 @@ class Place:
     reason: str = field(kw_only=True)
 
     @classmethod
-    def on_line(cls, read: ReadTaps) -> Place:
+    def on_line(cls, read: Reads) -> Place:
         """The axis as a part of an endless line, for any padding."""
         axis = read.axis
-        live = read.source >= 0
-        positions, pixels = read.positions[live], read.source[live]
-        shown, first = np.unique(positions, return_index=True)
-        most = _most_common(pixels[first])
+        positions, pixels = read.used
+        most = most_common(pixels)
         stride = axis.phases
         shows = "no pixel twice" if most == 1 else f"a pixel at up to {most} positions"
         zero = axis.mode == "zeros"
         return cls(
             stride,
-            -(-read.taps // stride),
+            -(-read.reach // stride),
             most,
-            int(live.any(axis=0).sum()),
-            _most_common(shown % axis.stride),
+            read.live.outputs,
+            most_common(positions % axis.stride),
             reason="zero padding" if zero else f"{axis.mode} padding shows {shows}",
         )
 
     @classmethod
-    def on_circle(cls, read: ReadTaps) -> Place:
+    def on_circle(cls, read: Reads) -> Place:
         """An axis with circular padding as rows of a circulant."""
         axis = read.axis
         wide = math.gcd(axis.stride, axis.size)
         frequencies = axis.size // wide
         rows = (axis.stride // wide * np.arange(axis.output)) % frequencies
-        most = _most_common(rows)
+        most = most_common(rows)
         repeats = "no output" if most == 1 else f"an output up to {most} times"
         common = math.gcd(wide, axis.dilation)
         return cls(
             wide // common,
-            -(-read.taps // (wide // common)),
+            -(-read.reach // (wide // common)),
             most,
             len(np.unique(rows)),
             frequencies,
@@ -152,12 +150,12 @@ class Setting:
         return f"{reasons}: times sqrt({self.multiplicity})"
 
 
-def settings(axes: Sequence[ReadTaps]) -> list[Setting]:
+def settings(axes: Sequence[Reads]) -> list[Setting]:
     """Every combination of places that may give the least bound: one to 2^d."""
     return [Setting(places) for places in product(*map(_places, axes))]
 
 
-def unrepeated_settings(axes: Sequence[ReadTaps], name: str) -> list[Setting]:
+def unrepeated_settings(axes: Sequence[Reads], name: str) -> list[Setting]:
     """The settings in which the supremum itself bounds the operator, with factor 1.
 
     Formulas of the kernel alone, as they were published, bound the supremum and hold for
@@ -186,7 +184,7 @@ def unrepeated_settings(axes: Sequence[ReadTaps], name: str) -> list[Setting]:
     )
 
 
-def _places(read: ReadTaps) -> list[Place]:
+def _places(read: Reads) -> list[Place]:
     """A circle where it is no worse; both where the strides and factors disagree."""
     line = Place.on_line(read)
     if read.axis.mode != "circular":
@@ -195,9 +193,3 @@ def _places(read: ReadTaps) -> list[Place]:
     if line.stride == circle.stride:
         return [line if line.multiplicity < circle.multiplicity else circle]
     return [line] if line.multiplicity <= circle.multiplicity else [circle, line]
-
-
-def _most_common(values: IntArray) -> int:
-    """How often the most frequent value occurs; 1 for none."""
-    counts = np.unique(values, return_counts=True)[1]
-    return int(counts.max(initial=1))

@@ -25,38 +25,37 @@ import scipy
 from scipy.sparse import coo_array
 
 from convspec.arrays import IntArray
-from convspec.operators.geometry import Axis
-from convspec.operators.reduce import ReadAxis
-from convspec.tori.tables import KINDS, AxisTables, Relation, Side
+from convspec.operators.reads import Reads
+from convspec.tori.relation import KINDS, Relation, Side
 
 __all__ = ["compression", "relations"]
 
 
-def relations(axis: Axis, read: ReadAxis) -> dict[str, list[Relation]]:
+def relations(read: Reads) -> dict[str, list[Relation]]:
     """Relations of an axis with more than one live tap, by kind.
 
     A cyclic axis is its torus, whatever the kind, but for unfolding.
     """
-    tables = AxisTables.of(axis, read)
+    live = read.live
     if read.cyclic:
         torus = {kind: [_cyclic(read)] for kind in KINDS}
-        return torus | {"unfolding": [_unfolding(tables)]}
+        return torus | {"unfolding": [_unfolding(live)]}
     found = {
-        "compression": [compression(tables)],
-        "larger": list(_larger(tables)),
-        "perturbation": list(_perturbations(tables)),
-        "rows": list(_row_subsets(tables)),
-        "unfolding": [_unfolding(tables)],
+        "compression": [compression(live)],
+        "larger": list(_larger(live)),
+        "perturbation": list(_perturbations(live)),
+        "rows": list(_row_subsets(live)),
+        "unfolding": [_unfolding(live)],
     }
     return {kind: several for kind, several in found.items() if several}
 
 
-def _cyclic(read: ReadAxis) -> Relation:
+def _cyclic(read: Reads) -> Relation:
     size = read.outputs
     pixels = len(read.pixels)
     return Relation(
         "rows",
-        read.stride,
+        read.pixels_per_output,
         size,
         tuple(read.source[:, 0].tolist()),
         tuple(range(size)),
@@ -67,9 +66,7 @@ def _cyclic(read: ReadAxis) -> Relation:
     )
 
 
-def compression(
-    tables: AxisTables, kind: str = "compression", least: int = 1
-) -> Relation:
+def compression(read: Reads, kind: str = "compression", least: int = 1) -> Relation:
     """The smallest torus that holds the padded axis; any phase.
 
     ``S[t] = T[t] P`` with T the valid convolution on the coordinates that show a pixel
@@ -79,32 +76,32 @@ def compression(
     No wrapped entry is ever used, up to the phases of rows and columns, so every phi
     will do. Where a pixel is shown more than once P is no isometry.
     """
-    used, shows = tables.used
-    total = len(tables.rows)
-    frequencies = max(least, total, -(-len(used) // tables.stride))
-    while not _holds(tables, used, frequencies):
+    used, shows = read.used
+    total = len(read.rows)
+    frequencies = max(least, total, -(-len(used) // read.axis.stride))
+    while not _holds(read, used, frequencies):
         frequencies += 1
     counts = np.unique(shows, return_counts=True)[1]
-    torus = tables.torus_pixels(frequencies, tables.stride, used)
+    torus = _torus_pixels(read, frequencies, read.axis.stride, used)
     rows = Side.plain(total, total, frequencies)
     pixels = len(counts)
     columns = Side(pixels, pixels, pixels, torus, tuple(counts.tolist()))
-    return _relation(kind, tables, frequencies, None, rows, columns)
+    return _relation(kind, read, frequencies, None, rows, columns)
 
 
-def _larger(tables: AxisTables) -> Iterator[Relation]:
+def _larger(read: Reads) -> Iterator[Relation]:
     """The next torus that holds the axis, for paddings that show no pixel twice."""
-    if tables.isometric:
-        smallest = compression(tables).frequencies
-        yield compression(tables, "larger", smallest + 1)
+    if read.isometric:
+        smallest = compression(read).frequencies
+        yield compression(read, "larger", smallest + 1)
 
 
-def _holds(tables: AxisTables, used: IntArray, frequencies: int) -> bool:
+def _holds(read: Reads, used: IntArray, frequencies: int) -> bool:
     """Whether the valid convolution on ``used`` is a submatrix of this torus."""
-    size = tables.stride * frequencies
-    if not (_apart(tables.rows, frequencies) and _apart(used, size)):
+    size = read.axis.stride * frequencies
+    if not (_apart(read.rows, frequencies) and _apart(used, size)):
         return False
-    zeros = tables.coordinates[tables.source < 0]
+    zeros = read.coordinates[read.source < 0]
     return not np.isin(zeros % size, used % size).any()
 
 
@@ -112,7 +109,7 @@ def _apart(places: IntArray, modulus: int) -> bool:
     return len(np.unique(places % modulus)) == len(places)
 
 
-def _perturbations(tables: AxisTables) -> Iterator[Relation]:
+def _perturbations(read: Reads) -> Iterator[Relation]:
     """The smallest torus that holds the axis without its padding: the border differs.
 
     The outputs whose row of the table differs are given up; or else the pixels that the
@@ -123,30 +120,30 @@ def _perturbations(tables: AxisTables) -> Iterator[Relation]:
     wrap differ too, and all the pixels concerned are given up. Paddings that show no
     pixel twice are compressions, which serve better, and are compared at phase 0 only.
     """
-    frequencies = max(len(tables.rows), -(-len(tables.pixels) // tables.stride))
+    frequencies = max(len(read.rows), -(-len(read.pixels) // read.axis.stride))
     while not (
-        _apart(tables.rows, frequencies)
-        and _apart(tables.pixels, tables.stride * frequencies)
+        _apart(read.rows, frequencies)
+        and _apart(read.pixels, read.axis.stride * frequencies)
     ):
         frequencies += 1
-    shown, wound = _shown(tables, tables.stride * frequencies)
-    differs = shown != tables.source
+    shown, wound = _shown(read, read.axis.stride * frequencies)
+    differs = shown != read.shown
     moved = differs | ((shown >= 0) & wound)
-    yield from _given_up(tables, frequencies, differs, shown, twisted=False)
-    if not tables.isometric:
-        yield from _given_up(tables, frequencies, moved, shown, twisted=True)
+    yield from _given_up(read, frequencies, differs, shown, twisted=False)
+    if not read.isometric:
+        yield from _given_up(read, frequencies, moved, shown, twisted=True)
 
 
-def _shown(tables: AxisTables, size: int) -> tuple[IntArray, IntArray]:
+def _shown(read: Reads, size: int) -> tuple[IntArray, IntArray]:
     """What the torus shows where each tap reads, and whether it got there by wrapping."""
     place = np.full(size, -1, dtype=np.int64)
-    place[tables.pixels % size] = tables.pixels
-    shown = place[tables.coordinates % size]
-    return shown, shown != tables.coordinates
+    place[read.pixels % size] = read.pixels
+    shown = place[read.coordinates % size]
+    return shown, shown != read.coordinates
 
 
 def _given_up(
-    tables: AxisTables,
+    read: Reads,
     frequencies: int,
     differs: IntArray,
     shown: IntArray,
@@ -154,10 +151,10 @@ def _given_up(
     twisted: bool,
 ) -> Iterator[Relation]:
     """Relations that leave out what differs, at phase 0 or at every other phase."""
-    torus = tables.torus_pixels(frequencies, tables.stride, tables.pixels)
-    total, pixels = len(tables.rows), len(tables.pixels)
+    torus = _torus_pixels(read, frequencies, read.axis.stride, read.pixels)
+    total, pixels = len(read.rows), len(read.pixels)
     keep = np.flatnonzero(~differs.any(axis=0))
-    touched = _codimension(tables.source[differs], shown[differs], twisted)
+    touched = _codimension(read.shown[differs], shown[differs], twisted)
     choices = [
         (keep, len(keep), pixels),
         (None, total, pixels - touched),
@@ -166,7 +163,7 @@ def _given_up(
         if rows and columns:
             yield _relation(
                 "perturbation",
-                tables,
+                read,
                 frequencies,
                 outputs,
                 Side.plain(total, rows, frequencies),
@@ -199,26 +196,26 @@ def _codimension(first: IntArray, second: IntArray, twisted: bool) -> int:
     return count - int(components)
 
 
-def _row_subsets(tables: AxisTables) -> Iterator[Relation]:
+def _row_subsets(read: Reads) -> Iterator[Relation]:
     """Circular padding reads rows of a circulant of the input's own size; phase 0.
 
     A stride that does not divide the size takes rows of the stride-1 circulant; padding
     beyond the kernel's extent repeats rows.
     """
-    if not tables.circular:
+    if read.axis.mode != "circular":
         return
-    divides = tables.size % tables.stride == 0
-    stride = tables.stride if divides else 1
-    frequencies = tables.size // stride
-    places = tables.rows * (tables.stride // stride) % frequencies
-    if not (tables.coordinates % tables.size == tables.source).all():
+    divides = read.axis.size % read.axis.stride == 0
+    stride = read.axis.stride if divides else 1
+    frequencies = read.axis.size // stride
+    places = read.rows * (read.axis.stride // stride) % frequencies
+    if not (read.coordinates % read.axis.size == read.shown).all():
         return
     counts = np.unique(places, return_counts=True)[1]
-    torus = tables.torus_pixels(frequencies, stride, tables.pixels)
-    total, hit, pixels = len(tables.rows), len(counts), len(tables.pixels)
+    torus = _torus_pixels(read, frequencies, stride, read.pixels)
+    total, hit, pixels = len(read.rows), len(counts), len(read.pixels)
     yield _relation(
         "rows",
-        tables,
+        read,
         frequencies,
         None,
         Side(total, total, hit, frequencies, tuple(counts.tolist())),
@@ -228,7 +225,7 @@ def _row_subsets(tables: AxisTables) -> Iterator[Relation]:
     )
 
 
-def _unfolding(tables: AxisTables) -> Relation:
+def _unfolding(read: Reads) -> Relation:
     """Each output reads pixels of its own: the torus of stride k, where no taps meet.
 
     ``S[t] = C[t] P`` with P showing each pixel at every place (t, o) that reads it. The
@@ -236,9 +233,8 @@ def _unfolding(tables: AxisTables) -> Relation:
     that the norm becomes the unfolding bound of Tsuzuku, Sato and Sugiyama,
     "Lipschitz-Margin Training", NeurIPS 2018: ``sqrt(max reads of a pixel) ||R||``.
     """
-    taps, outputs = tables.source.shape
-    counts = np.unique(tables.source[tables.source >= 0], return_counts=True)[1]
-    pixels = len(counts)
+    taps, outputs = read.source.shape
+    pixels = len(read.pixels)
     return Relation(
         "unfolding",
         taps,
@@ -246,7 +242,7 @@ def _unfolding(tables: AxisTables) -> Relation:
         tuple(range(taps)),
         tuple(range(outputs)),
         Side.plain(outputs, outputs, outputs),
-        Side(pixels, pixels, pixels, taps * outputs, tuple(counts.tolist())),
+        Side(pixels, pixels, pixels, taps * outputs, tuple(read.counts.tolist())),
         untwisted=True,
         twisted=False,
     )
@@ -254,7 +250,7 @@ def _unfolding(tables: AxisTables) -> Relation:
 
 def _relation(
     kind: str,
-    tables: AxisTables,
+    read: Reads,
     frequencies: int,
     outputs: IntArray | None,
     rows: Side,
@@ -264,15 +260,25 @@ def _relation(
     untwisted: bool = True,
     twisted: bool = True,
 ) -> Relation:
-    kept = range(len(tables.rows)) if outputs is None else outputs.tolist()
+    kept = range(len(read.rows)) if outputs is None else outputs.tolist()
     return Relation(
         kind,
-        stride or tables.stride,
+        stride or read.axis.stride,
         frequencies,
-        tuple(tables.lags.tolist()),
+        tuple(read.lags.tolist()),
         tuple(kept),
         rows,
         columns,
         untwisted,
         twisted,
     )
+
+
+def _torus_pixels(read: Reads, frequencies: int, stride: int, more: IntArray) -> int:
+    """Pixels of a torus that a tap of some output reads, or that are among ``more``."""
+    size = frequencies * stride
+    live = np.zeros(size, dtype=bool)
+    steps = stride * np.arange(frequencies, dtype=np.int64)
+    live[np.add.outer(read.lags, steps) % size] = True
+    live[more % size] = True
+    return int(live.sum())

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 import convspec as cs
 from convspec import bounds
 from convspec.frequency.grid import Grid, sampling_factor
-from convspec.operators.kernel import ReadTaps, ScaledKernel
+from convspec.operators.kernel import ScaledKernel
+from convspec.operators.reads import Reads
 from convspec.tori.places import COUNTEREXAMPLES, Place, Setting
 from convspec.tori.places import settings as settings_of
 from tests import geometries, oracles
@@ -74,9 +75,9 @@ def test_circles_have_the_values_of_the_symbol(dim: int) -> None:
     run()
 
 
-def axis(size: int, kernel: int, **options: Any) -> ReadTaps:
+def axis(size: int, kernel: int, **options: Any) -> Reads:
     op = cs.ConvOperator(torch.ones(1, 1, kernel), size, **options)
-    return ReadTaps.of(op.geometry.axes[0])
+    return Reads.of(op.geometry.axes[0])
 
 
 MULTIPLICITIES = [

@@ -14,11 +14,11 @@ import torch
 
 import convspec as cs
 from convspec.operators.geometry import Axis, ConvGeometry
-from convspec.operators.reduce import ReadAxis
+from convspec.operators.reads import Reads
 from convspec.spectrum.envelope.bands import Shift
 from convspec.spectrum.envelope.torus import Torus, torus_values, turns_of
+from convspec.tori.relation import Relation
 from convspec.tori.relations import relations
-from convspec.tori.tables import AxisTables, Relation
 from tests import oracles
 
 MODES = ("zeros", "circular", "reflect", "replicate")
@@ -41,17 +41,17 @@ def axes(mode: str, seed: int) -> Iterator[Axis]:
             ).axes[0]
         except cs.GeometryError:
             continue
-        read = ReadAxis.of(found)
+        read = Reads.of(found)
         if not read.single and not read.cyclic:
             yield found
 
 
-def operator_tables(tables: AxisTables) -> oracles.Array:
+def operator_tables(read: Reads) -> oracles.Array:
     """``S[t]`` on live outputs and read pixels, (k, m, n)."""
-    taps, outputs = tables.source.shape
-    matrix = np.zeros((taps, outputs, len(tables.pixels)))
-    for t, o in zip(*np.nonzero(tables.source >= 0), strict=True):
-        matrix[t, o, np.searchsorted(tables.pixels, tables.source[t, o])] = 1
+    taps, outputs = read.source.shape
+    matrix = np.zeros((taps, outputs, len(read.pixels)))
+    for t, o in zip(*np.nonzero(read.source >= 0), strict=True):
+        matrix[t, o, read.source[t, o]] = 1
     return matrix
 
 
@@ -71,39 +71,38 @@ def phase(turn: Fraction) -> complex:
 
 
 def maps(
-    tables: AxisTables, relation: Relation, turn: Fraction
+    read: Reads, relation: Relation, turn: Fraction
 ) -> tuple[oracles.Array, oracles.Array]:
     """J, (m, M), and P, (N, n)."""
     count, size = relation.frequencies, relation.frequencies * relation.stride
     if relation.kind == "unfolding":
-        taps, outputs = tables.source.shape
-        spread = np.zeros((size, len(tables.pixels)))
-        for t, o in zip(*np.nonzero(tables.source >= 0), strict=True):
-            spread[taps * o + t, np.searchsorted(tables.pixels, tables.source[t, o])] = 1
+        taps, outputs = read.source.shape
+        spread = np.zeros((size, len(read.pixels)))
+        for t, o in zip(*np.nonzero(read.source >= 0), strict=True):
+            spread[taps * o + t, read.source[t, o]] = 1
         return np.eye(outputs), spread
-    steps = tables.rows * (tables.stride // relation.stride)
+    steps = read.rows * (read.axis.stride // relation.stride)
     spread_rows = np.zeros((len(steps), count), dtype=complex)
     for o, step in enumerate(steps):
         turns, place = divmod(int(step), count)
         spread_rows[o, place] = phase(turns * turn)
     if relation.kind in ("compression", "larger"):
-        places, shows = tables.used
+        places, shows = read.used
     else:
-        places = shows = tables.pixels
-    spread_columns = np.zeros((size, len(tables.pixels)), dtype=complex)
-    for x, pixel in zip(places, shows, strict=True):
+        places, shows = read.pixels, np.arange(len(read.pixels))
+    spread_columns = np.zeros((size, len(read.pixels)), dtype=complex)
+    for x, column in zip(places, shows, strict=True):
         turns, place = divmod(int(x), size)
-        column = np.searchsorted(tables.pixels, pixel)
         spread_columns[place, column] = phase(-turns * turn)
     return spread_rows, spread_columns
 
 
-def assert_relation(tables: AxisTables, relation: Relation, turn: Fraction) -> None:
+def assert_relation(read: Reads, relation: Relation, turn: Fraction) -> None:
     """``S[t] = J C[t] P`` on the kept part, whose dimensions are as stated."""
-    repeat, spread = maps(tables, relation, turn)
+    repeat, spread = maps(read, relation, turn)
     torus = torus_tables(relation, turn)
     rows, columns = relation.rows, relation.columns
-    difference = operator_tables(tables) - repeat @ torus @ spread
+    difference = operator_tables(read) - repeat @ torus @ spread
     difference[abs(difference) < 1e-9] = 0
     assert difference.shape[1:] == (rows.total, columns.total)
 
@@ -130,14 +129,14 @@ def assert_relation(tables: AxisTables, relation: Relation, turn: Fraction) -> N
 
 
 def assert_axis_relations(axis: Axis) -> None:
-    read = ReadAxis.of(axis)
-    tables = AxisTables.of(axis, read)
-    found = relations(axis, read)
+    read = Reads.of(axis)
+    live = read.live
+    found = relations(read)
     assert {"compression", "unfolding"} <= set(found)
     for relation in [r for several in found.values() for r in several]:
         for turn in TURNS:
             if relation.twisted if turn else relation.untwisted:
-                assert_relation(tables, relation, turn)
+                assert_relation(live, relation, turn)
 
 
 def assert_axes_relations(mode: str, seed: int, count: int) -> None:
@@ -172,7 +171,7 @@ def test_pixels_cannot_be_equated_across_a_phase(
         padding_mode=mode,
     ).axes[0]
     assert_axis_relations(axis)
-    found = relations(axis, ReadAxis.of(axis))["perturbation"]
+    found = relations(Reads.of(axis))["perturbation"]
     kept = {
         twisted: max(r.columns.kept for r in found if r.twisted == twisted)
         for twisted in (False, True)
@@ -196,7 +195,7 @@ def test_zero_padding_needs_the_torus_of_the_larger_pad(
         (1, 1, 3), 9, padding=(pads,), dilation=dilation
     )
     axis = geometry.axes[0]
-    smallest = relations(axis, ReadAxis.of(axis))["compression"][0]
+    smallest = relations(Reads.of(axis))["compression"][0]
     assert smallest.frequencies == 9 + max(pads)
 
 
@@ -311,7 +310,7 @@ def test_same_size_rank_counts() -> None:
         axis = ConvGeometry.of_convolution(
             (1, 1, 3), 8, padding=1, padding_mode=mode
         ).axes[0]
-        found = relations(axis, ReadAxis.of(axis))["perturbation"]
+        found = relations(Reads.of(axis))["perturbation"]
         plain = [relation for relation in found if relation.untwisted]
         shifts = [shift for a in plain for shift in Shift.all_of((a, a), 1, 1)]
         assert min(shift.rise for shift in shifts) == rise

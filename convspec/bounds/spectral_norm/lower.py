@@ -17,7 +17,6 @@ from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.groups import of_groups
 from convspec.operators.kernel import ScaledKernel, scaled_down
 from convspec.operators.product_error import convolution_error
-from convspec.operators.reduce import ReadAxis
 from convspec.spectrum.krylov.largest import basis_within, largest_triples
 
 __all__ = ["Leading", "group_lower", "leading"]
@@ -119,7 +118,7 @@ def leading(
     rows = (found.left if op.shape[1] > op.shape[0] else found.right).flatten(1)
     lower = rayleigh(side, rows[0], convolution_error(side))
     pixels = found.left[0] if op.transposed else found.right[0]
-    single = [ReadAxis.of(axis).single for axis in op.geometry.axes]
+    single = [read.single for read in kernel.axes]
     ahead = [0, *[1 + j for j, alone in enumerate(single) if alone]]
     behind = [1 + j for j, alone in enumerate(single) if not alone]
     pixels = pixels.permute(*ahead, *behind).flatten(0, len(ahead) - 1)

@@ -33,7 +33,7 @@ from convspec.rounding.products import gram_matrix
 from convspec.rounding.prove import least_proven
 from convspec.rounding.waves import RATIONAL, rational_waves, sum_factor
 from convspec.spectrum.envelope.torus import Torus, torus_frequencies
-from convspec.tori.tables import Relation
+from convspec.tori.relation import Relation
 
 __all__ = ["Exact", "Parts", "Wrap"]
 

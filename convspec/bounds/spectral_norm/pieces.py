@@ -23,19 +23,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from convspec.arrays import IntArray
+from convspec.arrays import FloatArray
 from convspec.bounds.spectral_norm.lower import Leading
 from convspec.bounds.spectral_norm.parts import Exact, Parts, Wrap
 from convspec.bounds.spectral_norm.search import Search
+from convspec.operators.axis import most_common
+from convspec.operators.reads import Reads
 from convspec.rounding import up
 from convspec.tori.relations import compression
-from convspec.tori.tables import AxisTables
 
 __all__ = ["bound_in_pieces"]
 
@@ -49,40 +51,30 @@ class Piece:
     """An axis, or the part of it on some of its pixels.
 
     Attributes:
-        tables: What it reads.
+        read: What it reads, by the outputs that read anything.
         final: Whether it is not to be cut again.
     """
 
-    tables: AxisTables
+    read: Reads
     final: bool
 
     @property
     def whole(self) -> bool:
         """Whether padding shows pixels more than once and it can still be cut."""
-        return not (self.final or self.tables.isometric)
+        return not (self.final or self.read.isometric)
 
     def exact(self) -> Exact:
         """The axis, or the part of it, left as it is."""
-        pixels, source = self.tables.pixels, self.tables.source
-        place = np.where(source >= 0, np.searchsorted(pixels, source), -1)
-        return Exact(place, len(pixels))
+        return Exact(self.read.source, len(self.read.pixels))
 
-    def on(self, pixels: IntArray) -> Piece | None:
+    def on(self, chosen: npt.NDArray[np.bool_]) -> Piece | None:
         """On some of the pixels, or None if nothing reads them."""
-        tables = self.tables
-        source = np.where(np.isin(tables.source, pixels), tables.source, -1)
-        live = (source >= 0).any(axis=0)
-        if not live.any():
-            return None
-        part = replace(tables, rows=tables.rows[live], source=source[:, live])
-        return Piece(part, True)
+        return Piece(self.read.on(chosen), True) if chosen.any() else None
 
 
-def bound_in_pieces(
-    search: Search, found: Leading, tables: Sequence[AxisTables], words: str
-) -> None:
+def bound_in_pieces(search: Search, found: Leading, words: str) -> None:
     """Bound every open group by pieces of its axes, as far as the budget allows."""
-    pieces = [Piece(axis, False) for axis in tables]
+    pieces = [Piece(read.live, False) for read in search.reduced.kept]
     if sum(piece.whole for piece in pieces) < 1:
         return
     for group in search.open:
@@ -97,7 +89,7 @@ def _square(search: Search, group: int, found: Leading, pieces: list[Piece]) -> 
     if not whole:
         return _tested(search, group, found, pieces)
     j = whole[0]
-    if sum(not piece.tables.isometric for piece in pieces) == 1:
+    if sum(not piece.read.isometric for piece in pieces) == 1:
         square = _tested(search, group, found, pieces)
         if square < math.inf:
             return square
@@ -119,10 +111,10 @@ def _square(search: Search, group: int, found: Leading, pieces: list[Piece]) -> 
 
 def _tested(search: Search, group: int, found: Leading, pieces: list[Piece]) -> float:
     """The squared norm by one test: what shows pixels twice exact, the rest wrapped."""
-    relations = [compression(piece.tables) for piece in pieces]
+    relations = [compression(piece.read) for piece in pieces]
     wraps = search.wraps(found, relations)
     axes = [
-        wrap if piece.tables.isometric else piece.exact()
+        wrap if piece.read.isometric else piece.exact()
         for piece, wrap in zip(pieces, wraps, strict=True)
     ]
     parts = search.parts(axes)
@@ -138,20 +130,20 @@ def _cut(
     piece: Piece, width: int
 ) -> tuple[list[Piece], list[tuple[int, int, float]]] | None:
     """The pieces of an axis, and ``max_o w`` for each pair of taps; None if too short."""
-    tables = piece.tables
-    pixels = tables.pixels
-    shown, counts = np.unique(tables.used[1], return_counts=True)
+    read = piece.read
+    pixels = len(read.pixels)
+    shown, counts = np.unique(read.used[1], return_counts=True)
     often = np.flatnonzero(counts > 1)
-    half = len(pixels) // 2
+    half = pixels // 2
     first = int((often[often < half]).max(initial=-1))
-    last = int((often[often >= half]).min(initial=len(pixels)))
+    last = int((often[often >= half]).min(initial=pixels))
     ramp = min(width, half) - first
-    if len(shown) != len(pixels) or ramp < 2 or last - half < 2:
+    if len(shown) != pixels or ramp < 2 or last - half < 2:
         return None
-    back = min(width, len(pixels) - half) - (len(pixels) - last)
+    back = min(width, pixels - half) - (pixels - last)
     if back < 2:
         return None
-    place = np.arange(len(pixels))
+    place = np.arange(pixels)
     rise = np.clip((place - first) / ramp, 0, 1)
     fall = np.clip((last - place) / back, 0, 1)
     angle = math.pi / 2 * np.minimum(rise, fall)
@@ -162,17 +154,14 @@ def _cut(
         (rise > 0) & (fall > 0),
         ~start & (fall < 1),
     ]
-    parts = [piece.on(pixels[support]) for support in supports]
-    weights = _weights(tables, pixels, vectors)
+    parts = [piece.on(support) for support in supports]
+    weights = _weights(read, vectors)
     return [part for part in parts if part is not None], weights
 
 
-def _weights(
-    tables: AxisTables, pixels: IntArray, vectors: np.ndarray
-) -> list[tuple[int, int, float]]:
+def _weights(read: Reads, vectors: FloatArray) -> list[tuple[int, int, float]]:
     """The largest ``1 - <c(p), c(q)>`` of each pair of taps, rounded up."""
-    place = np.searchsorted(pixels, tables.source)
-    live = tables.source >= 0
+    place, live = read.source, read.source >= 0
     found = []
     for t in range(len(place)):
         for u in range(len(place)):
@@ -192,9 +181,9 @@ def _error(
     weights: Sequence[tuple[int, int, float]],
 ) -> float:
     """What cutting axis j may add to the squared norm."""
-    source = pieces[j].tables.source
+    source = pieces[j].read.source
     lengths = [
-        up(norm * math.sqrt(_most(reads)) * (1 + 2.0**-48))
+        up(norm * math.sqrt(most_common(reads[reads >= 0])) * (1 + 2.0**-48))
         for norm, reads in zip(_tap_norms(search, group, pieces, j), source, strict=True)
     ]
     total = math.fsum(w * lengths[t] * lengths[u] for t, u, w in weights)
@@ -207,7 +196,7 @@ def _tap_norms(
     """At least the norms of the taps of axis j, convolutions along the other axes."""
     reduced = search.reduced
     others = [piece for i, piece in enumerate(pieces) if i != j]
-    for tap in range(len(pieces[j].tables.source)):
+    for tap in range(len(pieces[j].read.source)):
         weight = reduced.weight.select(2 + j, tap)
         axes: list[Wrap | Exact] = [piece.exact() for piece in others]
         parts = Parts.of(weight, reduced.groups, axes, search.budget.bytes)
@@ -220,22 +209,17 @@ def _tap_norms(
 
 
 def _wrapped(piece: Piece) -> Wrap:
-    return Wrap(compression(piece.tables), Fraction(0))
-
-
-def _most(reads: IntArray) -> int:
-    """The most outputs of which one tap reads one pixel."""
-    return int(np.bincount(reads[reads >= 0], minlength=1).max())
+    return Wrap(compression(piece.read), Fraction(0))
 
 
 def _width(search: Search, pieces: Sequence[Piece], j: int) -> int:
     """How many pixels of axis j its ends may have; corners with other ends cost most."""
-    others = [p for i, p in enumerate(pieces) if i != j and not p.tables.isometric]
-    ends = [len(piece.tables.pixels) for piece in others if piece.final]
+    others = [p for i, p in enumerate(pieces) if i != j and not p.read.isometric]
+    ends = [len(piece.read.pixels) for piece in others if piece.final]
     channels = float(min(search.reduced.block_channels))
     reach = max(len(read.taps) for read in search.reduced.kept)
     best = 2
-    for width in range(2, len(pieces[j].tables.pixels) // 2 + 1):
+    for width in range(2, len(pieces[j].read.pixels) // 2 + 1):
         sides = [width, *ends] + [width] * (len(others) - len(ends))
         across = math.prod(sides) / max(sides) if len(sides) > 1 else 1
         band = channels * reach * (across + 1)

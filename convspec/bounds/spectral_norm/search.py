@@ -16,7 +16,7 @@ from convspec.bounds.spectral_norm.parts import Exact, Parts, Wrap
 from convspec.operators.reduce import Reduction
 from convspec.rounding import down, up
 from convspec.run.budget import Budget
-from convspec.tori.tables import Relation
+from convspec.tori.relation import Relation
 
 __all__ = ["Search", "best_relation"]
 

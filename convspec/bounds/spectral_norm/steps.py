@@ -23,12 +23,9 @@ from convspec.bounds.spectral_norm.tori import Tori
 from convspec.bounds.supremum import supremum
 from convspec.bounds.unfolding import unfolding_norm
 from convspec.errors import TooLargeError
-from convspec.operators.geometry import Axis
 from convspec.operators.kernel import ScaledKernel
-from convspec.operators.reduce import ReadAxis
 from convspec.rounding import up
 from convspec.tori.relations import relations
-from convspec.tori.tables import AxisTables
 
 __all__ = ["STEPS", "Proof", "Step", "climb"]
 
@@ -70,16 +67,9 @@ class Proof:
         return self.search.exact()
 
     @cached_property
-    def axes(self) -> list[tuple[Axis, ReadAxis]]:
-        """The axes with more than one tap."""
-        every = self.kernel.operator.geometry.axes
-        pairs = zip(every, self.search.reduced.axes, strict=True)
-        return [(axis, read) for axis, read in pairs if not read.single]
-
-    @cached_property
     def tori(self) -> Tori:
         """The tori that the operator is a compression of."""
-        kinds = [best_relation(relations(*axis)) for axis in self.axes]
+        kinds = [best_relation(relations(read)) for read in self.search.reduced.kept]
         return Tori(self.search, self.kernel, self.found, kinds, self.rtol, self.counted)
 
     @property
@@ -158,9 +148,9 @@ def _several_flops(proof: Proof) -> float:
 
 def _pieces_flops(proof: Proof) -> float:
     """Nothing, as pieces spend as they go, where padding shows pixels twice."""
-    tables = _tables(proof)
-    useful = proof.exact.exact and not any(axis.circular for axis in tables)
-    return 0.0 if useful else math.inf
+    axes = proof.search.reduced.kept
+    circular = any(read.axis.mode == "circular" for read in axes)
+    return 0.0 if proof.exact.exact and not circular else math.inf
 
 
 def _by_counting(proof: Proof, words: str) -> None:
@@ -215,11 +205,7 @@ def _by_half_wrapped(proof: Proof, words: str) -> None:
 
 
 def _in_pieces(proof: Proof, words: str) -> None:
-    bound_in_pieces(proof.search, proof.found, _tables(proof), words)
-
-
-def _tables(proof: Proof) -> list[AxisTables]:
-    return [AxisTables.of(*axis) for axis in proof.axes]
+    bound_in_pieces(proof.search, proof.found, words)
 
 
 ITSELF = "the operator itself"

@@ -32,7 +32,7 @@ from convspec.errors import TooLargeError
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.product_error import convolution_error
 from convspec.rounding import down, up
-from convspec.tori.tables import Relation
+from convspec.tori.relation import Relation
 
 __all__ = ["Tori"]
 

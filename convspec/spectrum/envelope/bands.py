@@ -44,7 +44,7 @@ import numpy as np
 
 from convspec.arrays import FloatArray, IntArray
 from convspec.spectrum.envelope.tighten import Sources
-from convspec.tori.tables import Relation, Side
+from convspec.tori.relation import Relation, Side
 
 __all__ = ["Band", "Shift"]
 

@@ -23,8 +23,8 @@ from convspec.spectrum.envelope.tighten import tighter
 from convspec.spectrum.envelope.torus import torus_bytes, torus_values
 from convspec.spectrum.result import Spectrum
 from convspec.spectrum.spectrum import explain, spectrum
+from convspec.tori.relation import KINDS
 from convspec.tori.relations import relations
-from convspec.tori.tables import KINDS, AxisTables
 
 __all__ = ["Envelope", "spectral_envelope"]
 
@@ -161,9 +161,7 @@ def _bounded(
     """Bands of the groups from the tori, sorted together; tori taken and planned."""
     reduced = Reduction.of(work)
     weight, groups, channels = reduced.weight, reduced.groups, reduced.block_channels
-    pairs = zip(work.geometry.axes, reduced.axes, strict=True)
-    kept = [(axis, read) for axis, read in pairs if not read.single]
-    axes = [relations(*pair) for pair in kept]
+    axes = [relations(read) for read in reduced.kept]
     planned: list[Job] = []
     if axes and phases:
         planned = torus_jobs(axes, phases, channels, weight, groups)
@@ -171,10 +169,9 @@ def _bounded(
     tori = len(jobs), len(planned)
     if not jobs:
         jobs = affordable([unfolding_job(axes, channels, weight, groups)], max_flops)
-    tables = [AxisTables.of(*pair) for pair in kept]
     length = min(
-        channels[0] * math.prod(len(table.rows) for table in tables),
-        channels[1] * math.prod(len(table.pixels) for table in tables),
+        channels[0] * math.prod(read.live.outputs for read in reduced.kept),
+        channels[1] * math.prod(len(read.pixels) for read in reduced.kept),
     )
     needed = 120 * (groups * length + min(work.shape))
     needed += max((torus_bytes(weight, groups, job.torus) for job in jobs), default=0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convspec.spectrum.envelope.bands import Shift
 from convspec.spectrum.envelope.torus import Torus, Turns, torus_flops, turns_of
-from convspec.tori.tables import KINDS, Relation
+from convspec.tori.relation import KINDS, Relation
 
 __all__ = ["Job", "affordable", "torus_jobs", "unfolding_job"]
 

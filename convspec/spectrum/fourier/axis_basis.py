@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from convspec.arrays import FloatArray, IntArray
-from convspec.operators.reduce import ReadAxis
+from convspec.operators.axis import Axis
+from convspec.operators.reads import Reads
 
 __all__ = ["Atoms", "AxisBasis"]
 
@@ -39,8 +40,9 @@ class AxisBasis:
     triples: int
 
     @classmethod
-    def of_pixels(cls, read: ReadAxis, length: int) -> AxisBasis:
+    def of_pixels(cls, read: Reads) -> AxisBasis:
         """Of the pixels: one vector each, those that are read in front."""
+        length = read.axis.size
         live = read.pixels[read.counts > 0]
         order = np.concatenate((live, np.setdiff1d(np.arange(length), live)))
         each = np.stack((order, np.zeros(length, dtype=np.int64)), axis=1)
@@ -48,11 +50,11 @@ class AxisBasis:
         return cls(np.arange(length), zero, each, len(live))
 
     @classmethod
-    def of_outputs(cls, read: ReadAxis) -> AxisBasis:
+    def of_outputs(cls, read: Reads) -> AxisBasis:
         """Of the outputs: grouped by the pixel they read where one tap is left."""
         length = read.outputs
         if not read.single:
-            return cls.of_pixels(_identity(length), length)
+            return cls.of_pixels(Reads.of(Axis(length, length, 1)))
         pixel = read.source[0]
         dead = np.flatnonzero(pixel < 0)
         group = pixel.copy()
@@ -104,8 +106,3 @@ class Atoms:
         for run in np.split(order, ends):
             if len(run):
                 yield int(self.frequency[run[0]]), run
-
-
-def _identity(length: int) -> ReadAxis:
-    every = np.arange(length, dtype=np.int64)
-    return ReadAxis(np.zeros(1, dtype=np.int64), every, every[None])

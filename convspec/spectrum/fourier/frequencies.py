@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from convspec.operators.geometry import Axis, ConvGeometry
-from convspec.operators.reduce import ReadAxis, Reduction
+from convspec.operators.reads import Reads
+from convspec.operators.reduce import Reduction
 
 __all__ = ["fourier_obstacle", "torus_shape"]
 
@@ -11,7 +12,7 @@ __all__ = ["fourier_obstacle", "torus_shape"]
 def fourier_obstacle(geometry: ConvGeometry) -> str | None:
     """Why the operator is not block circulant, or None if it is."""
     for j, axis in enumerate(geometry.axes):
-        read = ReadAxis.of(axis)
+        read = Reads.of(axis)
         if not (read.single or read.cyclic):
             return f"axis {j} {_obstacle(axis)}"
     return None

@@ -87,10 +87,7 @@ class _Torus:
         self.symbol = reduced.symbol
         self.index, self.multiplicity = conjugate_half(self.shape, not self.real)
         self.first = np.cumsum(self.multiplicity) - self.multiplicity
-        self.inputs = [
-            AxisBasis.of_pixels(read, axis.size)
-            for read, axis in zip(reduced.axes, op.geometry.axes, strict=True)
-        ]
+        self.inputs = [AxisBasis.of_pixels(read) for read in reduced.axes]
         self.outputs = [AxisBasis.of_outputs(read) for read in reduced.axes]
 
     @property
@@ -239,7 +236,7 @@ class _Side:
         torus = self.torus
         axes = list(zip(torus.reduced.axes, self.sizes, strict=True))
         kept = [(read, length) for read, length in axes if not read.single]
-        strides = [1 if self.left else read.stride for read, _ in kept]
+        strides = [1 if self.left else read.pixels_per_output for read, _ in kept]
         images = vectors.reshape(len(vectors), self.channels, *strides)
         images = images / math.sqrt(math.prod(torus.shape))
         for j, (read, length) in enumerate(kept):

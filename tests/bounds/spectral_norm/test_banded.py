@@ -13,7 +13,8 @@ import convspec as cs
 from convspec.bounds.spectral_norm.fill import negative_band
 from convspec.bounds.spectral_norm.layout import BandLayout
 from convspec.operators.geometry import ConvGeometry
-from convspec.operators.reduce import ReadAxis, Reduction
+from convspec.operators.reads import Reads
+from convspec.operators.reduce import Reduction
 from tests import geometries
 from tests.cases import Case
 
@@ -90,7 +91,7 @@ def test_band_is_that_of_the_dense_gram_matrix(
     arguments: dict[str, object], channels: tuple[int, int]
 ) -> None:
     geometry = ConvGeometry.of_convolution((*channels, 3, 4), (7, 8), **arguments)  # type: ignore[arg-type]
-    axes = [ReadAxis.of(axis) for axis in geometry.axes]
+    axes = [Reads.of(axis) for axis in geometry.axes]
     layout = BandLayout.of(
         [axis.source for axis in axes], [len(axis.pixels) for axis in axes], *channels
     )

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from torch import Tensor
 
 import convspec as cs
+from convspec.operators.axis import Axis
 from convspec.operators.operator import ConvOperator
-from convspec.operators.reduce import ReadAxis, Reduction
+from convspec.operators.reads import Reads
+from convspec.operators.reduce import Reduction
 from convspec.spectrum.fourier.axis_basis import AxisBasis
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import fourier_values
@@ -239,7 +241,9 @@ def test_axis_basis_of_outputs(pixels: list[int]) -> None:
     live = np.unique(reads[reads >= 0])
     place = np.where(reads >= 0, np.searchsorted(live, reads), -1)
     kept = live if len(live) else np.zeros(1, dtype=np.int64)
-    basis = AxisBasis.of_outputs(ReadAxis(np.zeros(1, dtype=np.int64), kept, place[None]))
+    tap, rows = np.zeros(1, dtype=np.int64), np.arange(len(reads))
+    read = Reads(Axis(7, len(reads), 1), tap, rows, kept, place[None])
+    basis = AxisBasis.of_outputs(read)
     rows = basis.rows(np.arange(len(reads)))
     np.testing.assert_allclose(rows @ rows.T, np.eye(len(reads)), rtol=0, atol=1e-14)
     assert basis.triples == len(live)
