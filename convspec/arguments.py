@@ -18,6 +18,7 @@ __all__ = [
     "kernel_size",
     "pad_pairs",
     "per_axis",
+    "same_pads",
     "shown",
     "single",
 ]
@@ -143,8 +144,7 @@ def pad_pairs(
                 "padding='same' needs stride 1, as in torch; "
                 f"got stride {tuple(strides)}; give the amounts as (before, after) pairs"
             )
-        totals = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
-        return [(total // 2, total - total // 2) for total in totals]
+        return same_pads(kernel, dilations)
     entries = [padding] * len(kernel) if is_integer(padding) else _entries(padding)
     if len(entries) == 1 and mode == "zeros":  # torch repeats it in this mode alone
         entries = [*entries] * len(kernel)
@@ -156,6 +156,12 @@ def pad_pairs(
             f"got {shown(padding)}"
         )
     return pairs
+
+
+def same_pads(kernel: Sequence[int], dilations: Sequence[int]) -> list[tuple[int, int]]:
+    """(before, after) per axis that keep the size at stride 1; the odd pixel behind."""
+    totals = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
+    return [(total // 2, total - total // 2) for total in totals]
 
 
 def _pad_pair(entry: object) -> tuple[int, int]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from convspec.arguments import is_integer, kernel_size, per_axis
+from convspec.arguments import is_integer, kernel_size, per_axis, same_pads
 from convspec.errors import GeometryError
+from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.layers import read_layer
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
@@ -44,14 +46,15 @@ def operator_of(layer: Layer, **given: Any) -> ConvOperator:
         if isinstance(layer, ConvOperator):
             return layer
         found = read_layer(layer)
-        size = _some_size(found.weight.shape, found.dilation, found.padding)
+        size = _some_size(found.weight.shape, found.given)
         return ConvOperator.from_layer(layer, size)
     weight = finite_tensor("weight", layer)
-    dilation = given.get("dilation", 1)
-    if given.get("padding_mode", "zeros") != "zeros" and "padding" not in given:
-        given["padding"] = _keeping(weight.shape, dilation)
-    size = _some_size(weight.shape, dilation, given.get("padding", 0))
-    return ConvOperator(weight, size, **given)
+    arguments = ConvArguments(**given)
+    if arguments.padding_mode != "zeros" and "padding" not in given:
+        pads = same_pads(*_kernel(weight.shape, arguments))
+        arguments = replace(arguments, padding=pads)
+    size = _some_size(weight.shape, arguments)
+    return ConvOperator(weight, size, **arguments.keywords)
 
 
 def symbol_of(op: ConvOperator, with_stride: list[bool]) -> Symbol:
@@ -82,19 +85,19 @@ def own_frequency(
     return tuple(-w if op.transposed else w for w in own)
 
 
-def _keeping(shape: Sequence[int], dilation: Any) -> list[tuple[int, int]]:
-    """The padding that keeps the size at stride 1, the odd pixel behind."""
+def _kernel(
+    shape: Sequence[int], arguments: ConvArguments
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Taps and dilation per axis of a weight of this shape."""
     kernel = kernel_size(shape)
-    dilations = per_axis("dilation", dilation, len(kernel), least=1)
-    totals = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
-    return [(total // 2, total - total // 2) for total in totals]
+    return kernel, per_axis("dilation", arguments.dilation, len(kernel), least=1)
 
 
-def _some_size(shape: Sequence[int], dilation: Any, padding: Any) -> tuple[int, ...]:
-    """A size that is large enough for the kernel and for any padding."""
-    kernel = kernel_size(shape)
-    dilations = per_axis("dilation", dilation, len(kernel), least=1)
+def _some_size(shape: Sequence[int], arguments: ConvArguments) -> tuple[int, ...]:
+    """An input size that is large enough for the kernel and for any padding."""
+    padding = arguments.padding
     pads = np.array(0 if isinstance(padding, str) else padding, dtype=object)
     pad = max([int(entry) for entry in pads.flat if is_integer(entry)], default=0)
-    extents = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    kernel, dilations = _kernel(shape, arguments)
+    extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
     return tuple(2 * (extent + max(pad, 0)) for extent in extents)

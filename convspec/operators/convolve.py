@@ -35,7 +35,7 @@ def product_bytes(geometry: ConvGeometry, weight: Tensor, images: int = 1) -> in
     keeps more than one such piece.
     """
     at_once = min(images, _images_at_once(geometry, weight))
-    spans = math.prod(axis.before + axis.size + axis.after for axis in geometry.axes)
+    spans = math.prod(axis.span for axis in geometry.axes)
     results = geometry.c_in * spans + geometry.c_out * math.prod(geometry.outputs)
     unfolded = min(at_once * _unfolded_bytes(geometry, weight), CHUNK_BYTES)
     return 2 * at_once * weight.element_size() * results + 2 * unfolded
@@ -120,14 +120,7 @@ def _transposed(y: Tensor, weight: Tensor, geometry: ConvGeometry, rows: int) ->
     axes, native = geometry.axes, _native(geometry, rows)
     first = axes[0]
     # padded pixels behind the last one that any kept output reads
-    behind = [
-        axis.before
-        + axis.size
-        + axis.after
-        - (axis.output - 1) * axis.stride
-        - axis.extent
-        for axis in axes
-    ]
+    behind = [axis.span - (axis.output - 1) * axis.stride - axis.extent for axis in axes]
 
     def product(part: Tensor, output_padding: list[int]) -> Tensor:
         return _CONV_TRANSPOSE[len(axes)](
@@ -147,8 +140,7 @@ def _transposed(y: Tensor, weight: Tensor, geometry: ConvGeometry, rows: int) ->
         count = min(rows, first.output - start)
         added = product(y.narrow(2, start, count), [0, *behind[1:]])
         if z is None:
-            span = first.before + first.size + first.after
-            z = added.new_zeros(*added.shape[:2], span, *added.shape[3:])
+            z = added.new_zeros(*added.shape[:2], first.span, *added.shape[3:])
         z.narrow(2, start * first.stride, added.shape[2]).add_(added)
     assert z is not None
     return _fold(z, geometry, native)

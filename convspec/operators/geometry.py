@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convspec.arguments import (
-    Padding,
     group_count,
     kernel_size,
     pad_pairs,
@@ -26,6 +25,7 @@ from convspec.arguments import (
 )
 from convspec.errors import GeometryError
 from convspec.operators.axis import PADDING_MODES, Axis
+from convspec.operators.conv_arguments import ConvArguments
 
 __all__ = ["PADDING_MODES", "Axis", "ConvGeometry"]
 
@@ -78,42 +78,38 @@ class ConvGeometry:
         return self.c_out * (self.c_in // self.groups) * live
 
     @classmethod
-    def of_convolution(
+    def of(
         cls,
         weight_shape: Sequence[int],
         input_size: int | Sequence[int],
-        *,
-        stride: int | Sequence[int] = 1,
-        padding: Padding = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        padding_mode: str = "zeros",
+        given: ConvArguments,
     ) -> ConvGeometry:
-        """The geometry of ``torch.nn.Conv{1,2,3}d``, refused where torch fails."""
+        """The geometry of torch's layer with these arguments, refused where torch fails.
+
+        Of a transposed layer it is that of the convolution whose transpose the layer is:
+        the layer reads ``axis.output`` pixels and writes ``axis.size``.
+        """
         kernel = kernel_size(weight_shape)
         dim = len(kernel)
-        groups = group_count(groups, weight_shape[0], "output channels")
-        if not isinstance(padding_mode, str) or padding_mode not in PADDING_MODES:
+        which = "input channels" if given.transposed else "output channels"
+        groups = group_count(given.groups, weight_shape[0], which)
+        _require_consistent(given)
+        strides = per_axis("stride", given.stride, dim, least=1)
+        dilations = per_axis("dilation", given.dilation, dim, least=1)
+        pads = pad_pairs(given.padding, kernel, strides, dilations, given.padding_mode)
+        more = per_axis("output_padding", given.output_padding, dim, least=0)
+        if any(more) and not given.transposed:
             raise GeometryError(
-                f"padding_mode must be one of {', '.join(PADDING_MODES)}; "
-                f"got {shown(padding_mode)}"
+                "output_padding is for transposed convolutions; "
+                f"got {shown(given.output_padding)} with transposed=False"
             )
-        strides = per_axis("stride", stride, dim, least=1)
-        dilations = per_axis("dilation", dilation, dim, least=1)
-        pads = pad_pairs(padding, kernel, strides, dilations, padding_mode)
-        axes = tuple(
-            _convolution_axis(j, *numbers, padding_mode)
-            for j, numbers in enumerate(
-                zip(
-                    per_axis("input_size", input_size, dim, least=1),
-                    kernel,
-                    strides,
-                    dilations,
-                    pads,
-                    strict=True,
-                )
-            )
-        )
+        sizes = per_axis("input_size", input_size, dim, least=1)
+        lines = enumerate(zip(sizes, kernel, strides, dilations, pads, strict=True))
+        if given.transposed:
+            axes = tuple(_transposed_axis(j, *line, more[j]) for j, line in lines)
+        else:
+            mode = given.padding_mode
+            axes = tuple(_convolution_axis(j, *line, mode) for j, line in lines)
         return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
 
     def with_sizes(self, sizes: tuple[int, ...]) -> ConvGeometry:
@@ -137,74 +133,40 @@ class ConvGeometry:
 
     def on_torus(self) -> ConvGeometry:
         """The same kernel wrapped around this input size: n / stride outputs per axis."""
+        axes = []
         for j, axis in enumerate(self.axes):
             if axis.size % axis.stride:
                 raise GeometryError(
                     "a torus needs a size that the stride divides; "
                     f"axis {j} has size {axis.size} and stride {axis.stride}"
                 )
-        totals = [max(0, axis.extent - axis.stride) for axis in self.axes]
-        befores = [
-            min(axis.before, total) for axis, total in zip(self.axes, totals, strict=True)
-        ]
-        return self.of_convolution(
-            (self.c_out, self.c_in // self.groups, *(axis.kernel for axis in self.axes)),
-            self.sizes,
-            stride=[axis.stride for axis in self.axes],
-            padding=[(b, t - b) for b, t in zip(befores, totals, strict=True)],
-            dilation=[axis.dilation for axis in self.axes],
-            groups=self.groups,
-            padding_mode="circular",
-        )
+            total = max(0, axis.extent - axis.stride)
+            before = min(axis.before, total)
+            numbers = axis.size, axis.kernel, axis.stride, axis.dilation
+            pad = before, total - before
+            axes.append(_convolution_axis(j, *numbers, pad, "circular"))
+        return replace(self, axes=tuple(axes))
 
-    @classmethod
-    def of_transposed(
-        cls,
-        weight_shape: Sequence[int],
-        input_size: int | Sequence[int],
-        *,
-        stride: int | Sequence[int] = 1,
-        padding: Padding = 0,
-        output_padding: int | Sequence[int] = 0,
-        dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        padding_mode: str = "zeros",
-    ) -> ConvGeometry:
-        """The geometry of the convolution whose transpose is ``ConvTranspose{1,2,3}d``.
 
-        The transposed layer reads ``axis.output`` pixels and writes ``axis.size``.
-        """
-        kernel = kernel_size(weight_shape)
-        dim = len(kernel)
-        groups = group_count(groups, weight_shape[0], "input channels")
-        if not isinstance(padding_mode, str) or padding_mode != "zeros":
+def _require_consistent(given: ConvArguments) -> None:
+    """Refuse padding modes that there are not, and padding of transposed convolutions."""
+    mode = given.padding_mode
+    if given.transposed:
+        if not isinstance(mode, str) or mode != "zeros":
             raise GeometryError(
                 "a transposed convolution has padding_mode='zeros' only, as in torch; "
-                f"got {shown(padding_mode)}; for the adjoint of a {padding_mode} "
+                f"got {shown(mode)}; for the adjoint of a {mode} "
                 "convolution take ConvOperator(...).T"
             )
-        if isinstance(padding, str):
+        if isinstance(given.padding, str):
             raise GeometryError(
                 "padding of a transposed convolution must be integers; "
-                f"got {shown(padding)}; give the amount per axis"
+                f"got {shown(given.padding)}; give the amount per axis"
             )
-        strides = per_axis("stride", stride, dim, least=1)
-        dilations = per_axis("dilation", dilation, dim, least=1)
-        axes = tuple(
-            _transposed_axis(j, *numbers)
-            for j, numbers in enumerate(
-                zip(
-                    per_axis("input_size", input_size, dim, least=1),
-                    kernel,
-                    strides,
-                    dilations,
-                    pad_pairs(padding, kernel, strides, dilations, padding_mode),
-                    per_axis("output_padding", output_padding, dim, least=0),
-                    strict=True,
-                )
-            )
+    elif not isinstance(mode, str) or mode not in PADDING_MODES:
+        raise GeometryError(
+            f"padding_mode must be one of {', '.join(PADDING_MODES)}; got {shown(mode)}"
         )
-        return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
 
 
 def _convolution_axis(
@@ -216,6 +178,7 @@ def _convolution_axis(
     pad: tuple[int, int],
     mode: str,
 ) -> Axis:
+    """Axis j of a convolution, with as many outputs as fit, or a refusal."""
     before, after = pad
     extent = dilation * (kernel - 1) + 1
     if mode == "reflect" and max(pad) >= size:
@@ -249,6 +212,7 @@ def _transposed_axis(
     pad: tuple[int, int],
     output_padding: int,
 ) -> Axis:
+    """Axis j of the convolution that a layer transposes, which reads ``size`` pixels."""
     before, after = pad
     if output_padding >= max(stride, dilation):
         raise GeometryError(

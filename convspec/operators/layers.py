@@ -14,8 +14,8 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from convspec.arguments import Padding
 from convspec.errors import UnsupportedLayer
+from convspec.operators.conv_arguments import ConvArguments
 
 __all__ = ["LayerArguments", "is_convolution", "is_lazy", "layer_type", "read_layer"]
 
@@ -31,17 +31,17 @@ CONVOLUTIONS: tuple[type[_ConvNd], ...] = (
 
 @dataclass(frozen=True)
 class LayerArguments:
-    """What a convolution layer is made of, in torch's terms."""
+    """What a convolution layer is made of, in torch's terms.
+
+    Attributes:
+        weight: The weight in force.
+        bias: The bias in force, or None.
+        given: All other arguments.
+    """
 
     weight: Tensor
     bias: Tensor | None
-    stride: tuple[int, ...]
-    padding: Padding
-    dilation: tuple[int, ...]
-    groups: int
-    padding_mode: str
-    transposed: bool
-    output_padding: tuple[int, ...]
+    given: ConvArguments
 
 
 def is_convolution(module: nn.Module) -> bool:
@@ -77,9 +77,7 @@ def read_layer(layer: nn.Module) -> LayerArguments:
             f"the weight of {_describe(layer)} must have values; it is on the meta "
             "device; load the weights first"
         )
-    return LayerArguments(
-        weight=weight,
-        bias=bias,
+    given = ConvArguments(
         stride=tuple(layer.stride),
         padding=layer.padding,
         dilation=tuple(layer.dilation),
@@ -88,6 +86,7 @@ def read_layer(layer: nn.Module) -> LayerArguments:
         transposed=isinstance(layer, _ConvTransposeNd),
         output_padding=tuple(layer.output_padding),
     )
+    return LayerArguments(weight, bias, given)
 
 
 def _require_supported(layer: nn.Module) -> None:

@@ -13,11 +13,12 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from convspec.arguments import Padding, per_axis, shown, single
+from convspec.arguments import Padding, per_axis, single
 from convspec.errors import GeometryError, NotFiniteError
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators import matrix
+from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.layers import read_layer
 from convspec.operators.matrix_free import MatrixFree
@@ -90,34 +91,17 @@ class ConvOperator(MatrixFree):
     ) -> None:
         self.weight = finite_tensor("weight", weight)
         single("transposed", transposed, "truth value")
-        self.transposed = bool(transposed)
-        if self.transposed:
-            self.geometry = ConvGeometry.of_transposed(
-                self.weight.shape,
-                input_size,
-                stride=stride,
-                padding=padding,
-                output_padding=output_padding,
-                dilation=dilation,
-                groups=groups,
-                padding_mode=padding_mode,
-            )
-        else:
-            dim = max(1, self.weight.ndim - 2)
-            if any(per_axis("output_padding", output_padding, dim, least=0)):
-                raise GeometryError(
-                    "output_padding is for transposed convolutions; "
-                    f"got {shown(output_padding)} with transposed=False"
-                )
-            self.geometry = ConvGeometry.of_convolution(
-                self.weight.shape,
-                input_size,
-                stride=stride,
-                padding=padding,
-                dilation=dilation,
-                groups=groups,
-                padding_mode=padding_mode,
-            )
+        given = ConvArguments(
+            stride,
+            padding,
+            dilation,
+            groups,
+            padding_mode,
+            bool(transposed),
+            output_padding,
+        )
+        self.transposed = given.transposed
+        self.geometry = ConvGeometry.of(self.weight.shape, input_size, given)
         self.bias = None if bias is None else finite_tensor("bias", bias)
         if self.bias is not None and self.bias.shape != self.output_shape[:1]:
             raise GeometryError(
@@ -150,18 +134,7 @@ class ConvOperator(MatrixFree):
         """
         found = read_layer(layer)
         try:
-            op = cls(
-                found.weight,
-                input_size,
-                bias=found.bias,
-                stride=found.stride,
-                padding=found.padding,
-                dilation=found.dilation,
-                groups=found.groups,
-                padding_mode=found.padding_mode,
-                transposed=found.transposed,
-                output_padding=found.output_padding,
-            )
+            op = cls(found.weight, input_size, bias=found.bias, **found.given.keywords)
             return op if output_size is None else op._with_output_size(output_size)
         except (GeometryError, NotFiniteError) as error:
             raise type(error)(f"{layer}: {error}") from None

@@ -41,36 +41,30 @@ class Reads:
         axis: The axis.
         taps: The taps that read a pixel at least once; (k',).
         rows: The outputs that are described, all of the axis at first; (m',).
-        pixels: The pixels that are read; (n',).
-        source: ``source[t, o]``: the place in ``pixels`` of what tap ``taps[t]`` of
-            output ``rows[o]`` reads, or -1 for a zero; (k', m').
+        shown: ``shown[t, o]``: the pixel that tap ``taps[t]`` of output ``rows[o]``
+            reads, or -1 for a zero; (k', m').
     """
 
     axis: Axis
     taps: IntArray
     rows: IntArray
-    pixels: IntArray
-    source: IntArray
+    shown: IntArray
 
     @classmethod
     def of(cls, axis: Axis) -> Reads:
-        """Drop dead taps and unread pixels; an axis that reads nothing keeps one each."""
-        rows, none = np.arange(axis.output), np.zeros(1, dtype=np.int64)
-        taps = np.flatnonzero(axis.live)
-        if not len(taps):
-            return cls(axis, none, rows, none, np.full((1, axis.output), -1))
-        source = axis.source[taps]
-        pixels = np.unique(source[source >= 0])
-        place = np.where(source >= 0, np.searchsorted(pixels, source), -1)
-        return cls(axis, taps, rows, pixels, place)
+        """Drop the taps that read nothing; of an axis that reads nothing keep one."""
+        live = axis.live
+        taps = np.flatnonzero(live) if live.any() else np.zeros(1, dtype=np.int64)
+        shown = axis.source if len(taps) == axis.kernel else axis.source[taps]
+        return cls(axis, taps, np.arange(axis.output), shown)
 
     @cached_property
     def live(self) -> Reads:
         """The same without the outputs that read nothing but zeros."""
-        live = (self.source >= 0).any(axis=0)
+        live = (self.shown >= 0).any(axis=0)
         if live.all():
             return self
-        return replace(self, rows=self.rows[live], source=self.source[:, live])
+        return replace(self, rows=self.rows[live], shown=self.shown[:, live])
 
     def on(self, chosen: npt.NDArray[np.bool_]) -> Reads:
         """The part on some of the pixels: taps see zeros in the place of the others.
@@ -80,9 +74,29 @@ class Reads:
         Args:
             chosen: Which of ``pixels``; (n',).
         """
-        place = np.where(chosen, np.cumsum(chosen) - 1, -1)
-        source = np.where(self.source >= 0, place[self.source], -1)
-        return replace(self, pixels=self.pixels[chosen], source=source).live
+        kept = (self.source >= 0) & chosen[self.source]
+        return replace(self, shown=np.where(kept, self.shown, -1)).live
+
+    @cached_property
+    def _is_read(self) -> npt.NDArray[np.bool_]:
+        """Which pixels of the axis are read; (n,)."""
+        read = np.zeros(self.axis.size + 1, dtype=bool)
+        read[self.shown] = True  # -1 marks the last place, of no pixel
+        return read[:-1]
+
+    @cached_property
+    def pixels(self) -> IntArray:
+        """The pixels that are read, or the first if none is; (n',)."""
+        pixels = np.flatnonzero(self._is_read)
+        return pixels if len(pixels) else np.zeros(1, dtype=np.int64)
+
+    @cached_property
+    def source(self) -> IntArray:
+        """``source[t, o]``: the place in ``pixels`` of what is read, or -1; (k', m')."""
+        if self._is_read.all():
+            return self.shown
+        place = np.cumsum(self._is_read) - 1
+        return np.where(self.shown >= 0, place[self.shown], -1)
 
     @property
     def outputs(self) -> int:
@@ -98,11 +112,6 @@ class Reads:
     def reach(self) -> int:
         """Taps from the first to the last that are left, those between them included."""
         return int(self.taps[-1] - self.taps[0]) + 1
-
-    @cached_property
-    def shown(self) -> IntArray:
-        """The pixel itself that each tap of each output reads, or -1; (k', m')."""
-        return np.where(self.source >= 0, self.pixels[self.source], -1)
 
     @cached_property
     def counts(self) -> IntArray:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import convspec as cs
+from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import Axis, ConvGeometry
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.reads import Reads, at_live_taps
@@ -27,10 +28,8 @@ def axis(
 ) -> Axis:
     """An axis as a convolution has it."""
     mode = str(given.pop("mode", "zeros"))
-    geometry = ConvGeometry.of_convolution(
-        (1, 1, kernel), size, padding=(pads,), padding_mode=mode, **given
-    )
-    return geometry.axes[0]
+    arguments = ConvArguments(padding=(pads,), padding_mode=mode, **given)  # type: ignore[arg-type]
+    return ConvGeometry.of((1, 1, kernel), size, arguments).axes[0]
 
 
 # -- some axes ------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import convspec as cs
+from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import Axis, ConvGeometry
 from convspec.operators.reads import Reads
 from convspec.spectrum.envelope.bands import Shift
@@ -31,13 +32,15 @@ def axes(mode: str, seed: int) -> Iterator[Axis]:
     while True:
         kernel, stride = int(rng.integers(2, 6)), int(rng.integers(1, 4))
         try:
-            found = ConvGeometry.of_convolution(
+            found = ConvGeometry.of(
                 (1, 1, kernel),
                 int(rng.integers(1, 13)),
-                stride=stride,
-                dilation=int(rng.integers(1, 4)),
-                padding=(tuple(rng.integers(0, 6, 2).tolist()),),
-                padding_mode=mode,
+                ConvArguments(
+                    stride=stride,
+                    dilation=int(rng.integers(1, 4)),
+                    padding=(tuple(rng.integers(0, 6, 2).tolist()),),
+                    padding_mode=mode,
+                ),
             ).axes[0]
         except cs.GeometryError:
             continue
@@ -162,13 +165,12 @@ def test_pixels_cannot_be_equated_across_a_phase(
     mode: str,
 ) -> None:
     """All that wraps differs already at phase 0, yet other phases cost more pixels."""
-    axis = ConvGeometry.of_convolution(
+    axis = ConvGeometry.of(
         (1, 1, kernel),
         size,
-        stride=stride,
-        dilation=dilation,
-        padding=(pads,),
-        padding_mode=mode,
+        ConvArguments(
+            stride=stride, dilation=dilation, padding=(pads,), padding_mode=mode
+        ),
     ).axes[0]
     assert_axis_relations(axis)
     found = relations(Reads.of(axis))["perturbation"]
@@ -191,8 +193,8 @@ def test_zero_padding_needs_the_torus_of_the_larger_pad(
     pads: tuple[int, int], dilation: int
 ) -> None:
     """The smallest torus is ``n + max(before, after)``, for pads below the extent."""
-    geometry = ConvGeometry.of_convolution(
-        (1, 1, 3), 9, padding=(pads,), dilation=dilation
+    geometry = ConvGeometry.of(
+        (1, 1, 3), 9, ConvArguments(padding=(pads,), dilation=dilation)
     )
     axis = geometry.axes[0]
     smallest = relations(Reads.of(axis))["compression"][0]
@@ -307,8 +309,8 @@ def test_phases_are_nested_and_distinct() -> None:
 def test_same_size_rank_counts() -> None:
     """Zeros: the border outputs; replicate: one functional per axis, not two."""
     for mode, rise in (("zeros", 28), ("reflect", 28), ("replicate", 15)):
-        axis = ConvGeometry.of_convolution(
-            (1, 1, 3), 8, padding=1, padding_mode=mode
+        axis = ConvGeometry.of(
+            (1, 1, 3), 8, ConvArguments(padding=1, padding_mode=mode)
         ).axes[0]
         found = relations(Reads.of(axis))["perturbation"]
         plain = [relation for relation in found if relation.untwisted]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 import convspec as cs
 from convspec.bounds.spectral_norm.fill import negative_band
 from convspec.bounds.spectral_norm.layout import BandLayout
+from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.reads import Reads
 from convspec.operators.reduce import Reduction
@@ -90,7 +91,7 @@ def agree(layout: BandLayout, seed: int, *, is_complex: bool = False) -> None:
 def test_band_is_that_of_the_dense_gram_matrix(
     arguments: dict[str, object], channels: tuple[int, int]
 ) -> None:
-    geometry = ConvGeometry.of_convolution((*channels, 3, 4), (7, 8), **arguments)  # type: ignore[arg-type]
+    geometry = ConvGeometry.of((*channels, 3, 4), (7, 8), ConvArguments(**arguments))  # type: ignore[arg-type]
     axes = [Reads.of(axis) for axis in geometry.axes]
     layout = BandLayout.of(
         [axis.source for axis in axes], [len(axis.pixels) for axis in axes], *channels
@@ -116,7 +117,7 @@ def test_filling_stays_within_what_the_layout_says(
     size: tuple[int, ...], kernel: int, channels: int
 ) -> None:
     shape = channels, channels, *[kernel] * len(size)
-    geometry = ConvGeometry.of_convolution(shape, size, padding=kernel // 2)
+    geometry = ConvGeometry.of(shape, size, ConvArguments(padding=kernel // 2))
     sources = [axis.source for axis in geometry.axes]
     taps = torch.randn(kernel ** len(size), channels, channels, dtype=torch.float64)
     tracemalloc.start()
@@ -134,7 +135,7 @@ def test_filling_stays_within_what_the_layout_says(
 
 def test_cost_of_the_band_of_a_huge_layer_is_arithmetic() -> None:
     # 9x9 taps on 4096 x 4096 pixels: the pairs of places alone would be terabytes
-    geometry = ConvGeometry.of_convolution((1, 1, 9, 9), (4096, 4096), padding=4)
+    geometry = ConvGeometry.of((1, 1, 9, 9), (4096, 4096), ConvArguments(padding=4))
     layout = BandLayout.of([axis.source for axis in geometry.axes], (4096, 4096), 1, 1)
     assert layout.width == 8 * 4096 + 8
     assert layout.bytes(False) >= 2 * 8 * 4096**2 * layout.width
