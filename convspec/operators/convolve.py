@@ -42,13 +42,14 @@ def product_bytes(geometry: ConvGeometry, weight: Tensor, images: int = 1) -> in
 
 
 def _unfolded_bytes(geometry: ConvGeometry, weight: Tensor) -> int:
-    """Of one image and one group, each of its outputs with all that it reads."""
+    """Bytes of one image and one group unfolded: each output with all that it reads."""
     taps = math.prod(axis.kernel for axis in geometry.axes)
     reads = weight.shape[1] * taps * math.prod(geometry.outputs)
     return weight.element_size() * reads if taps > 1 else 0
 
 
 def _images_at_once(geometry: ConvGeometry, weight: Tensor) -> int:
+    """How many images may be unfolded at a time, at least one."""
     return max(1, CHUNK_BYTES // max(1, _unfolded_bytes(geometry, weight)))
 
 
@@ -123,6 +124,7 @@ def _transposed(y: Tensor, weight: Tensor, geometry: ConvGeometry, rows: int) ->
     behind = [axis.span - (axis.output - 1) * axis.stride - axis.extent for axis in axes]
 
     def product(part: Tensor, output_padding: list[int]) -> Tensor:
+        """What some rows of outputs add to the padded pixels."""
         return _CONV_TRANSPOSE[len(axes)](
             part,
             weight,

@@ -49,7 +49,7 @@ def distinct_groups(op: ConvOperator) -> ConvOperator:
 
 
 def by_kernel(op: ConvOperator) -> list[list[int]]:
-    """The groups by their kernels."""
+    """Lists of the groups that have one and the same kernel."""
     if op.groups == 1:
         return [[0]]
     kinds, which = torch.unique(_kernels(op), dim=0, return_inverse=True)

@@ -50,7 +50,7 @@ class Division:
 
     @classmethod
     def of(cls, channels: int, length: int, most: int) -> Division:
-        """At most ``most`` cells."""
+        """Divide channels of a length into at most ``most`` cells."""
         parts = max(1, min(length, most // channels))
         return cls(channels, length, parts, max(1, -(-channels // most)))
 

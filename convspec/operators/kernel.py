@@ -81,7 +81,7 @@ class ScaledKernel:
         return self.weight.reshape(self.groups, -1, *self.weight.shape[1:])
 
     def detached(self) -> ScaledKernel:
-        """The same without the graph."""
+        """The same kernel without the graph of its gradient."""
         operator = self.operator.with_weight(self.operator.weight.detach())
         return replace(self, weight=self.weight.detach(), operator=operator)
 

@@ -90,6 +90,7 @@ def read_layer(layer: nn.Module) -> LayerArguments:
 
 
 def _require_supported(layer: nn.Module) -> None:
+    """Refuse layers that are lazy, no convolution, or compute something else."""
     if is_lazy(layer):
         raise UnsupportedLayer(
             "a layer must have its weight; "
@@ -152,5 +153,6 @@ def _quiet_parametrizations(layer: nn.Module) -> Iterator[None]:
 
 
 def _describe(layer: object) -> str:
+    """What messages call a layer: its class, with its module if it is not torch's."""
     kind = type(layer)
     return kind.__name__ if kind.__module__.startswith("torch.nn") else f"{kind}"

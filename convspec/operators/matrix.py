@@ -81,6 +81,7 @@ class Pattern:
     def _sorted(
         cls, shape: tuple[int, int], row: IntArray, column: IntArray, tap: IntArray
     ) -> Pattern:
+        """The pattern of reads in any order: one entry per position that is read."""
         position = row * shape[1] + column
         step = np.diff(position)
         if (step <= 0).any():

@@ -43,7 +43,7 @@ class MatrixFree:
         transposed: bool,
         bias: Tensor | None = None,
     ) -> Map:
-        """An operator from checked parts."""
+        """An operator from parts that were checked before."""
         op = cls.__new__(cls)
         op.weight, op.bias = weight, bias
         op.geometry, op.transposed = geometry, transposed
@@ -154,6 +154,7 @@ class MatrixFree:
         return self._product("x", x)
 
     def _product(self, name: str, x: Tensor) -> Tensor:
+        """A x on images; ``name`` is what messages call x."""
         x, weight = self.operands(name, x)
         lead = x.shape[: x.ndim - len(self.input_shape)]
         images = x.reshape(math.prod(lead), *self.input_shape)

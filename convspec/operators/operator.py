@@ -162,10 +162,12 @@ class ConvOperator(MatrixFree):
 
     @property
     def _pattern_bytes(self) -> int:
+        """What finding the nonzero positions takes, at most."""
         return matrix.pattern_bytes([axis.source for axis in self.geometry.axes])
 
     @cached_property
     def _pattern(self) -> matrix.Pattern:
+        """The nonzero positions between an input and an output channel."""
         axes = self.geometry.axes
         return matrix.Pattern.of([axis.source for axis in axes], self.geometry.sizes)
 

@@ -180,11 +180,12 @@ class Symbol:
         )
 
     def _at_places(self, index: IntArray, sizes: Sequence[int]) -> Tensor:
+        """:meth:`at_grid` for frequencies that are few enough to be done at once."""
         wave = rational_waves(self.lags, index, sizes)
         return self._sums(wave.to(self.coefficients.device))
 
     def _in_chunks(self, evaluate: Callable[[slice], Tensor], points: int) -> Tensor:
-        """All values; so many at a time that their waves take a few megabytes."""
+        """All values of F, so many at a time that their waves take a few megabytes."""
         size = max(1, WAVE_BYTES // (32 * len(self.lags)))
         if points <= size:
             return evaluate(slice(None))
@@ -205,6 +206,7 @@ class Symbol:
         return values.reshape(len(wave), self.groups, *self.block_shape)
 
     def _guard(self, points: int, max_bytes: int) -> None:
+        """Refuse values at so many frequencies that need more than ``max_bytes``."""
         needed = 16 * points * self.groups * math.prod(self.block_shape)
         require_bytes(
             f"the symbol at {points} frequencies",
@@ -251,4 +253,5 @@ class Symbol:
 
 
 def _waves(angle: Tensor) -> Tensor:
+    """``exp(i angle)``, entry by entry."""
     return torch.complex(angle.cos(), angle.sin())

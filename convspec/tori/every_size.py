@@ -27,7 +27,7 @@ STRIDED = " and whose stride divides it"
 
 @dataclass(frozen=True)
 class Repeats:
-    """What one axis contributes.
+    """How often one axis repeats rows or pixels, over all input sizes.
 
     Attributes:
         count: The norm squared is at most this many times the supremum squared.
@@ -40,7 +40,7 @@ class Repeats:
 
 
 def every_size(axis: Axis) -> Repeats:
-    """For every input size that torch accepts with this padding."""
+    """The repeats of an axis at every input size that torch accepts with this padding."""
     pad = axis.before + axis.after
     if axis.mode == "zeros" or pad == 0:
         return Repeats()

@@ -30,13 +30,13 @@ class Side:
 
     @classmethod
     def plain(cls, total: int, kept: int, torus: int) -> Side:
-        """Every kept coordinate stands for one."""
+        """A side of which every kept coordinate stands for one of the torus."""
         return cls(total, kept, kept, torus, (1,) * kept)
 
 
 @dataclass(frozen=True)
 class Relation:
-    """An axis on a torus.
+    """The statement that an axis is a part of a torus, up to repeated rows and pixels.
 
     Attributes:
         kind: One of :data:`KINDS`.

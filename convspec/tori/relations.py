@@ -32,7 +32,7 @@ __all__ = ["compression", "relations"]
 
 
 def relations(read: Reads) -> dict[str, list[Relation]]:
-    """Relations of an axis with more than one live tap, by kind.
+    """The relations to tori of an axis with more than one live tap, by kind.
 
     A cyclic axis is its torus, whatever the kind, but for unfolding.
     """
@@ -51,6 +51,7 @@ def relations(read: Reads) -> dict[str, list[Relation]]:
 
 
 def _cyclic(read: Reads) -> Relation:
+    """A cyclic axis is the torus of its outputs and of the pixels that are read."""
     size = read.outputs
     pixels = len(read.pixels)
     return Relation(
@@ -106,6 +107,7 @@ def _holds(read: Reads, used: IntArray, frequencies: int) -> bool:
 
 
 def _apart(places: IntArray, modulus: int) -> bool:
+    """Whether no two of the places coincide modulo the size of a torus."""
     return len(np.unique(places % modulus)) == len(places)
 
 
@@ -260,6 +262,7 @@ def _relation(
     untwisted: bool = True,
     twisted: bool = True,
 ) -> Relation:
+    """A relation to the torus of the live taps: of all outputs, or of the given ones."""
     kept = range(len(read.rows)) if outputs is None else outputs.tolist()
     return Relation(
         kind,

@@ -286,8 +286,7 @@ def test_lehmann_rounds_up() -> None:
 
 def torus_of(op: cs.ConvOperator, phases: int = 1) -> Parts:
     reduced = Reduction.of(op)
-    pairs = zip(op.geometry.axes, reduced.axes, strict=True)
-    kinds = [best_relation(relations(*pair)) for pair in pairs]
+    kinds = [best_relation(relations(read)) for read in reduced.kept]
     turn = Fraction(1, phases) % 1
     return Parts.of(reduced.weight, reduced.groups, [Wrap(k, turn) for k in kinds])
 
