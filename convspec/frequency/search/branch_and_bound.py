@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from convspec.frequency.direct import LEAST_CHUNK, Gram
+from convspec.frequency.gram import LEAST_CHUNK, Gram
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.frequency.search.cells import Cells
 from convspec.frequency.search.cover import first_cover, sample

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convspec.frequency.direct import gram_of
+from convspec.frequency.gram import gram_of
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.frequency.search.branch_and_bound import SearchBudget, search
 from convspec.frequency.search.peak import Peak
