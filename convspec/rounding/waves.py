@@ -99,7 +99,7 @@ def waves(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
 
 
 def _one_factor(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the phases, whose fractions of a turn are exact."""
+    """Cosines and sines of ``2 pi <q, x>``, whose fractions of a turn are exact."""
     phase = turns @ torch.as_tensor(lags.T, dtype=torch.float64)
     angle = 2 * math.pi * (phase - phase.round())
     return angle.cos(), angle.sin()
@@ -216,6 +216,6 @@ def symbol_error(weight: Tensor, eps: float = 2 * UNIT) -> float:
 
 
 def _length(values: Tensor) -> float:
-    """The root of the sum of squares, scaled first: those of tiny weights underflow."""
+    """The Euclidean norm of numbers >= 0, scaled first: tiny ones have no squares."""
     largest = float(values.max()) if values.numel() else 0.0
     return largest * float(torch.linalg.vector_norm(values / largest)) if largest else 0.0

@@ -131,7 +131,7 @@ def _value(symbol: Symbol, reduced: ReducedSymbol, peak: Peak) -> Tensor:
 
 
 def _unit(vector: Tensor) -> Tensor:
-    """The vector over its length; 0 stays 0."""
+    """The vector divided by its length; a vector of zeros as it is."""
     length = torch.linalg.vector_norm(vector)
     unit: Tensor = vector / length if length > 0 else vector
     return unit

@@ -272,7 +272,7 @@ def _holds_single(gram: Tensor, level: Tensor, error: Tensor, room: Tensor) -> T
 
 
 def _slack(relative: float, absolute: float, value: float) -> float:
-    """How far from a value a target must be for tests to succeed near its square.
+    """Relative distance of a target from a value at which tests can succeed.
 
     Half of this on either side: the test's own need, and that of the certified value.
     """
