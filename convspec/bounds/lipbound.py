@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from convspec.arguments import shown
@@ -13,13 +12,15 @@ from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.operators.autocorrelation import Autocorrelation
 from convspec.operators.kernel import ScaledKernel
-from convspec.operators.lags import lag_differences
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.rounding import gamma, up
+from convspec.rounding.norms import sum_above
 from convspec.rounding.scaling import root
+from convspec.rounding.waves import RATIONAL, sum_factor
 from convspec.tori.places import Setting, settings
 
 __all__ = ["lip_bound"]
@@ -93,53 +94,32 @@ def _candidate(
     real = not kernel.weight.is_complex()
     grid = Grid.sampled(setting.lags, samples, real, max_bytes)
     symbol = kernel.symbol(setting.strides)
-    needed = _bytes(symbol, len(grid.index), version)
+    rows = symbol.coefficients.flatten(0, 1)[:, None]  # each a group of its own
+    sums = len(rows) if version == 1 else symbol.groups
+    needed = Autocorrelation.bytes_of(rows, symbol.lags) + 40 * len(grid.index) * sums
     what = f"the products of pairs of {len(symbol.lags)} taps, and {len(grid.index)} sums"
     require_bytes(what, needed, max_bytes, "take fewer samples or version=2")
-    lags, rows = _autocorrelation(symbol)
-    each = 16 * (len(lags) + 2 * rows.shape[0] * rows.shape[1])
+    squares = Autocorrelation.rounded(rows, symbol.lags)
+    each = 16 * (len(squares.lags) + 2 * len(rows))
     what = f"the rows of the symbol at {len(grid.index):,} frequencies"
     needed = each * len(grid.index)
     require_bytes(what, needed, DEFAULT_MAX_BYTES, "ask for fewer samples", False)
-    parts = rows if version == 1 else rows.sum(dim=1, keepdim=True)
-    largest = _on_grid(parts, lags, grid).amax(dim=0).sum(dim=-1).max()
-    # |error| <= gamma sum_tu |K_t| |K_u|, of sums over channels and lags and of the waves
-    taps = torch.linalg.vector_norm(symbol.coefficients.detach(), dim=2)
-    terms = sum(symbol.block_shape) + 3 * len(lags) + 16 * (symbol.dim + 2) ** 2
-    error = up(gamma(4 * terms) * float(taps.sum(dim=-1).square().sum(dim=-1).max()))
-    rounded = up(math.sqrt(up(max(0.0, float(largest.detach())) + error)))
+    parts = squares.coefficients.reshape(len(squares.lags), symbol.groups, -1)
+    parts = parts if version == 1 else parts.sum(dim=-1, keepdim=True)
+    suprema = _on_grid(parts, squares.lags, grid).amax(dim=0)
+    largest = suprema.sum(dim=-1).max()
+    # of the sums with waves, and of those over rows
+    factor = sum_factor(len(squares.lags), not real, RATIONAL) + gamma(2 * len(rows))
+    error = squares.evaluation_error(factor).reshape(symbol.groups, -1)
+    above = sum_above(suprema.detach().clamp(min=0), -1) + sum_above(error, -1)
+    rounded = up(math.sqrt(up(float(above.max()))))
     factor = up(setting.factor * grid.factor)
     return Candidate(
         up(factor * rounded), setting.words, lambda: root(largest * factor**2)
     )
 
 
-def _bytes(symbol: Symbol, frequencies: int, version: int) -> int:
-    """Of the products of pairs of taps, twice, their places, and values of the sums."""
-    rows = symbol.groups * symbol.block_shape[0]
-    pairs = len(symbol.lags) ** 2
-    products = 2 * symbol.coefficients.element_size() * rows + 24 * (symbol.dim + 1)
-    values = 40 * frequencies * (rows if version == 1 else symbol.groups)
-    return pairs * products + values
-
-
-def _autocorrelation(symbol: Symbol) -> tuple[IntArray, Tensor]:
-    """``r_q = sum_t <K_t, K_(t+q)>`` of each row: ``||F_i(w)||^2 = sum_q r_q e^iqw``.
-
-    Returns:
-        The lags q, (j, d), and the coefficients, (groups, rows, j).
-    """
-    lags, place = lag_differences(symbol.lags)
-    folded = symbol.coefficients
-    products = torch.einsum("grct,grcu->grtu", folded.conj(), folded).flatten(2)
-    sums = products.new_zeros((*products.shape[:2], len(lags)))
-    return lags, sums.index_add(2, torch.as_tensor(place.reshape(-1)), products)
-
-
-def _on_grid(coefficients: Tensor, lags: IntArray, grid: Grid) -> Tensor:
-    """``sum_q r_q exp(i <q, w>)``, which is real; (frequencies, groups, rows)."""
-    return (
-        Symbol(coefficients[:, :, None, :], lags)
-        .at_grid(grid.index, grid.sizes)[..., 0]
-        .real
-    )
+def _on_grid(half: Tensor, lags: IntArray, grid: Grid) -> Tensor:
+    """``2 Re sum_q X_q exp(i <q, w>)``: (lags, g, r) -> (frequencies, g, r)."""
+    symbol = Symbol(half.permute(1, 2, 0)[:, :, None], lags)
+    return 2 * symbol.at_grid(grid.index, grid.sizes)[..., 0].real

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.frequency.gram import CALL, GramPolynomial, group_runs
+from convspec.frequency.gram_polynomial import CALL, group_runs
 from convspec.frequency.reduced import ReducedSymbol
-from convspec.limits import require_bytes
 from convspec.rounding.directed import UNIT, up
 from convspec.rounding.norms import above
 from convspec.rounding.products import product_error
@@ -24,14 +23,8 @@ from convspec.rounding.waves import (
     wave_sums,
     waves,
 )
-from convspec.run.threads import available_cores
 
-__all__ = ["LEAST_CHUNK", "DirectGram", "Gram", "gram_of"]
-
-# beyond so many taps the table of their pairs costs more than it saves
-MANY_LAGS = 64
-# matrices that a search holds at a time, at least, on each core
-LEAST_CHUNK = 4
+__all__ = ["DirectGram"]
 
 
 class DirectGram:
@@ -89,21 +82,3 @@ class DirectGram:
             F = wave_sums(self._symbol.coefficients[group], wave[run])
             found.append(F @ F.mH)
         return torch.cat(found)
-
-
-Gram = GramPolynomial | DirectGram
-
-
-def gram_of(symbol: ReducedSymbol, max_bytes: int) -> Gram:
-    """The cheaper of the two evaluations, or the one that fits.
-
-    Raises:
-        TooLargeError: If neither does.
-    """
-    many = len(symbol.lags) > MANY_LAGS
-    if not many and GramPolynomial.bytes_of(symbol) <= max_bytes:
-        return GramPolynomial(symbol)
-    needed = available_cores() * LEAST_CHUNK * DirectGram.bytes_of(symbol)
-    what = f"{LEAST_CHUNK} values of the symbol on each core"
-    require_bytes(what, needed, max_bytes, "take a kernel of fewer channels")
-    return DirectGram(symbol)

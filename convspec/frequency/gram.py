@@ -1,192 +1,66 @@
-"""The Gram polynomial ``G(w) = F(w) F(w)^H``, evaluated with a bound on its error.
-
-``G(w) = G_0 + sum_{q > 0} cos<q, w> (G_q + G_q^H) + sin<q, w> i (G_q - G_q^H)`` with
-``G_q = sum_p C_{p+q} C_p^H``: real combinations of Hermitian matrices. That costs one
-multiplication per lag and entry, far fewer than a product of two matrices.
-"""
+"""``G(w) = F(w) F(w)^H`` at given frequencies: what evaluates it, and which to take."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Protocol
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
+from convspec.frequency.direct import DirectGram
+from convspec.frequency.gram_polynomial import GramPolynomial
 from convspec.frequency.reduced import ReducedSymbol
-from convspec.operators.lags import lag_differences, leading_sign
-from convspec.rounding.directed import UNIT, gamma, up
-from convspec.rounding.norms import above, norm_above, sum_above
-from convspec.rounding.scaling import UNDERFLOW
-from convspec.rounding.waves import RATIONAL, rational_waves, wave_error, waves
+from convspec.limits import require_bytes
+from convspec.run.threads import available_cores
 
-__all__ = ["CALL", "GramPolynomial", "group_runs"]
+__all__ = ["LEAST_CHUNK", "Gram", "gram_of"]
 
-# what a matrix takes besides its own operations, in operations
-CALL = 5000.0
-
-# a product per group beats one product per matrix from this side on, and from so many
-# matrices per group
-GATHER_SIDE = 12
-GATHER_ITEMS = 8
+# beyond so many taps the table of their pairs costs more than it saves
+MANY_LAGS = 64
+# matrices that a search holds at a time, at least, on each core
+LEAST_CHUNK = 4
 
 
-class GramPolynomial:
-    """G of every group, and how far an evaluation is from it.
+class Gram(Protocol):
+    """G of every group of channels, evaluated with a bound on its error.
 
     Attributes:
+        side: Rows n of a matrix.
         error: At least the 2-norm of the error of each group's evaluations; (groups,).
     """
 
-    def __init__(self, symbol: ReducedSymbol) -> None:
-        self.side = symbol.side
-        self.real = not symbol.is_complex
-        self.lags, pairs = _half_lags(symbol.lags)
-        C = symbol.coefficients
-        every = np.arange(len(symbol.lags))
-        even, odd, sizes = [_product(C, every, every)], [], []
-        for plus, minus in pairs:
-            product = _product(C, plus, minus)  # G_q
-            even.append(product + product.mH)
-            odd.append(product - product.mH)
-            sizes.append(norm_above(product))
-        shape = (symbol.groups, -1, self.side * self.side)
-        self._even = torch.stack(even, 1).reshape(shape)
-        self._odd = torch.stack(odd, 1).reshape(shape)
-        count = C.shape[-1]
-        # a real sum over pairs of lags and columns, then one over lags; see sum_factor
-        inner = (1 if self.real else 2) * C.shape[2] * count
-        terms = inner + 2 * len(self.lags) + max(wave_error(self.lags), RATIONAL) + 8
-        factor = up(up(math.sqrt(2)) * gamma(terms))
-        self.error = above(factor * above(symbol.spread**2), 4 * UNIT) + UNDERFLOW
-
-        # (groups, lags): at least ||G_q|| but for what self.error accounts for
-        self._sizes = torch.stack(sizes, 1)
-
-    def bend(self, spans: Sequence[float]) -> Tensor:
-        """How much less than at an extreme a value of G can be within a cell; (groups,).
-
-        For fixed v, ``v^H G v`` has the second derivative ``-sum_{q > 0} 2 Re v^H G_q v
-        <q, d>^2 exp(i <q, w>)`` along d, so from a point where its first one is 0 it
-        changes by at most ``sum_{q > 0} ||G_q|| <q, d>^2``.
-
-        Args:
-            spans: Of the cells, see :class:`Cells`.
-        """
-        steps = 2 * math.pi * self.lags * np.array(spans)
-        steps = np.abs(steps)
-        reach = steps[:, :2].max(1) + steps[:, 2:].sum(1)
-        squares = torch.from_numpy(reach**2)
-        total = sum_above(self._sizes * squares, -1, 12)
-        return above(total + self.error * squares.max(), 12 * UNIT)
-
-    @staticmethod
-    def bytes_of(symbol: ReducedSymbol) -> int:
-        """What the tables take while they are stacked, and the pairs of their lags."""
-        half = math.prod(2 * int(lag) + 1 for lag in symbol.lags.max(axis=0)) // 2
-        half = min(half, len(symbol.lags) * (len(symbol.lags) - 1) // 2)
-        each = symbol.groups * symbol.side * symbol.coefficients.element_size()
-        pairs = 2 * len(symbol.lags) * symbol.coefficients.shape[2]
-        lags = 64 * len(symbol.lags) ** 2 * (1 + symbol.dim)
-        return each * (2 * (1 + 2 * half) * symbol.side + pairs) + lags
+    side: int
+    error: Tensor
 
     @property
     def flops_each(self) -> float:
         """Operations of one evaluation and one Cholesky test, about."""
-        lags = (1 + 2 * len(self.lags)) * (1 if self.real else 2)
-        return CALL + 2.0 * lags * self.side**2 + 4 / 3 * self.side**3
 
     @property
     def bytes_each(self) -> int:
-        """What one evaluation takes, at most about."""
-        lags = 1 + 2 * len(self.lags)
-        copied = lags * self.side**2 if self.side < GATHER_SIDE else lags
-        return 16 * (2 * self.side**2 + copied)
+        """What one evaluation takes, about."""
+
+    def bend(self, spans: Sequence[float]) -> Tensor:
+        """How much less than at an extreme G can be within a cell, or inf; (groups,)."""
 
     def at(self, groups: Tensor, turns: Tensor, *, single: bool = False) -> Tensor:
-        """G of ``groups[k]`` at ``w = 2 pi turns[k]``: (k,), (k, d) -> (k, n, n).
-
-        The groups must be in ascending order.
-
-        Args:
-            groups: Which groups.
-            turns: Where.
-            single: Whether to round the values, evaluated as ever, to complex64.
-        """
-        dtype = torch.complex64 if single else torch.complex128
-        return self._of_waves(groups, *waves(turns, self.lags), dtype)
+        """G of ``groups[k]``, ascending, at ``w = 2 pi turns[k]``; (k, n, n)."""
 
     def at_grid(self, groups: Tensor, index: IntArray, grid: Sequence[int]) -> Tensor:
-        """G of ``groups[k]`` at ``w = 2 pi index[k] / grid``; (k, n, n)."""
-        wave = rational_waves(self.lags, index, grid)
-        return self._of_waves(groups, wave.real, wave.imag)
-
-    def _of_waves(
-        self,
-        groups: Tensor,
-        cosines: Tensor,
-        sines: Tensor,
-        dtype: torch.dtype = torch.complex128,
-    ) -> Tensor:
-        cosines = torch.cat([cosines.new_ones((len(groups), 1)), cosines], 1)
-        even = self._combine(groups, cosines, self._even)
-        odd = self._combine(groups, sines, self._odd)
-        if self.real:
-            values = torch.complex(even.to(dtype.to_real()), odd.to(dtype.to_real()))
-        else:
-            values = (even + 1j * odd).to(dtype)
-        return values.reshape(-1, self.side, self.side)
-
-    def _combine(self, groups: Tensor, factors: Tensor, table: Tensor) -> Tensor:
-        """``sum_q factors[k, q] table[groups[k], q]``: (k, n n)."""
-        if len(table) == 1:
-            return _real_combination(factors, table[0])
-        runs = group_runs(groups)
-        if self.side < GATHER_SIDE and len(groups) < GATHER_ITEMS * len(runs):
-            return _real_combination(factors[:, None, :], table[groups])[:, 0]
-        return torch.cat(
-            [_real_combination(factors[run], table[group]) for group, run in runs]
-        )
+        """G of ``groups[k]``, ascending, at ``w = 2 pi index[k] / grid``; (k, n, n)."""
 
 
-def group_runs(groups: Tensor) -> list[tuple[int, slice]]:
-    """Each group of an ascending list, and where it stands there."""
-    counts = torch.bincount(groups)
-    present = counts.nonzero()[:, 0]
-    ends = counts[present].cumsum(0)
-    starts = ends - counts[present]
-    bounds = zip(starts.tolist(), ends.tolist(), strict=True)
-    return [
-        (group, slice(*ends))
-        for group, ends in zip(present.tolist(), bounds, strict=True)
-    ]
+def gram_of(symbol: ReducedSymbol, max_bytes: int) -> Gram:
+    """The cheaper of the two evaluations, or the one that fits.
 
-
-def _real_combination(factors: Tensor, table: Tensor) -> Tensor:
-    """Real factors times a real or complex table, in real products."""
-    if not table.is_complex():
-        return factors @ table
-    parts = torch.view_as_real(table).flatten(-2)
-    combined = factors @ parts
-    return torch.view_as_complex(combined.reshape(*combined.shape[:-1], -1, 2))
-
-
-def _product(C: Tensor, plus: IntArray, minus: IntArray) -> Tensor:
-    """``sum_k C_{plus_k} C_{minus_k}^H`` per group, (groups, n, n)."""
-    left, right = (C[..., torch.as_tensor(lag)].flatten(2) for lag in (plus, minus))
-    return left @ right.mH
-
-
-def _half_lags(lags: IntArray) -> tuple[IntArray, list[tuple[IntArray, IntArray]]]:
-    """One of each pair {q, -q} of differences, and the pairs of lags that make it."""
-    differences, which = lag_differences(lags)
-    minus, plus = (index.reshape(-1) for index in np.indices(which.shape))
-    order = np.argsort(which.reshape(-1), kind="stable")
-    ends = np.cumsum(np.bincount(which.reshape(-1)))[:-1]
-    pairs = zip(np.split(plus[order], ends), np.split(minus[order], ends), strict=True)
-    half = leading_sign(differences) > 0
-    return differences[half], [
-        pair for pair, kept in zip(pairs, half, strict=True) if kept
-    ]
+    Raises:
+        TooLargeError: If neither does.
+    """
+    many = len(symbol.lags) > MANY_LAGS
+    if not many and GramPolynomial.bytes_of(symbol) <= max_bytes:
+        return GramPolynomial(symbol)
+    needed = available_cores() * LEAST_CHUNK * DirectGram.bytes_of(symbol)
+    what = f"{LEAST_CHUNK} values of the symbol on each core"
+    require_bytes(what, needed, max_bytes, "take a kernel of fewer channels")
+    return DirectGram(symbol)

@@ -177,7 +177,7 @@ def _guard(sizes: Sequence[int], max_bytes: int) -> None:
 
 
 def _sizes(lags: Sequence[int], samples: Samples) -> tuple[int, ...]:
-    """Points per axis, at least as many as lags."""
+    """Points of the grid per axis: those asked for, at least as many as lags."""
     if samples is None:
         rate = SAMPLES_PER_LAG[len(lags)]
         return tuple(max(1, rate * (count - 1)) for count in lags)

@@ -81,7 +81,7 @@ class TorusBlocks:
         ]
 
     def _factors(self, j: int, places: IntArray) -> npt.NDArray[np.complex128]:
-        """Those of axis j at some places; (places, lags)."""
+        """The factors of axis j in the waves at some of its places; (places, lags)."""
         table = self._waves[j]
         if table is not None:
             return table[places]

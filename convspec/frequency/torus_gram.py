@@ -1,8 +1,8 @@
 """Gram matrices of the symbol at the frequencies of a torus, by their own polynomial.
 
-``F(w)^H F(w) = sum_q G_q exp(i <q, w>)`` with ``G_q = sum_p C_p^H C_{p+q}`` is a
-trigonometric polynomial too. Where one side of F is much the smaller, evaluating it
-skips the long side at every frequency.
+Where one side of F is much the smaller, evaluating ``F F^H`` as a trigonometric
+polynomial (:mod:`convspec.operators.autocorrelation`) skips the long side at every
+frequency.
 """
 
 from __future__ import annotations
@@ -10,36 +10,26 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from convspec.arrays import IntArray
-from convspec.operators.lags import lag_differences
+from convspec.arrays import FloatArray, IntArray
+from convspec.operators.autocorrelation import Autocorrelation
 from convspec.operators.symbol import Symbol
 from convspec.rounding.blocks import root_values
-from convspec.rounding.waves import rational_waves
+from convspec.rounding.directed import up
+from convspec.rounding.waves import RATIONAL, RATIONAL_AXES, rational_waves, sum_factor
 
-__all__ = ["PAIRS", "TorusGram"]
-
-EPS = float(np.finfo(np.float64).eps)
-# products of pairs of taps held at a time, numbers
-PAIRS = 2**18
-# exponent of the least weights taken
-LEAST = -400
+__all__ = ["TorusGram"]
 
 
 class TorusGram:
-    """The smaller of ``F^H F`` and ``conj(F F^H)`` at the frequencies of a torus.
+    """The smaller of ``F F^H`` and ``F^T conj(F)`` at the frequencies of a torus.
 
-    The coefficients G are sums of many products, of both signs, much smaller than their
-    terms. The weights are cut in two, ``C = H + L`` with so few bits in H that all of
-    ``H^H H`` adds up exactly; what is left is of the order of L, so that G is as good as
-    rounded once (Ozaki et al., "Error-free transformations of matrix multiplication by
-    using fast routines of matrix multiplication", Numerical Algorithms 59, 2012).
-
-    As ``G_{-q} = G_q^H``, half of the lags of the last axis are kept. The other axes are
-    summed first, over the rows of frequencies that share them, then the last one.
+    The lags but for their last axis are summed first, over the rows of frequencies that
+    share them, then the last one: ``X(w) = sum_l exp(i l w_d) X_l``, and G is the sum of
+    ``exp(i l w_d) X_l`` and its mirror. Its coefficients are sums of many products, of
+    both signs, much smaller than their terms, so these are split.
 
     Attributes:
         error: Bound on the norm error of each group's matrices; (groups,).
@@ -49,27 +39,20 @@ class TorusGram:
         self.shape = shape
         coefficients = symbol.coefficients
         rows, columns = symbol.block_shape
-        if rows < columns:
+        if rows > columns:
             coefficients = coefficients.transpose(1, 2)
-        factors = coefficients.permute(0, 3, 2, 1)  # (groups, taps, small, large)
-        lags, pairs = lag_differences(symbol.lags)
-        gram, cut = _correlate(factors, pairs, len(lags))
-        half = lags[:, -1] >= 0
-        lags, gram = lags[half], gram[torch.as_tensor(half, device=gram.device)]
-        # of lags 0 along the last axis each is met twice: once as its mirror
-        middle = torch.as_tensor(lags[:, -1] == 0, device=gram.device)
-        gram = torch.where(middle[:, None, None, None], gram / 2, gram)
-        front, place = np.unique(lags[:, :-1], axis=0, return_inverse=True)
-        self._front, self._last = front, np.unique(lags[:, -1])
+        half = Autocorrelation.split(coefficients, symbol.lags)
+        each = half.coefficients
+        front, place = np.unique(half.lags[:, :-1], axis=0, return_inverse=True)
+        self._front, self._last = front, np.unique(half.lags[:, -1])
         place = place.reshape(-1) * len(self._last)
-        place += np.searchsorted(self._last, lags[:, -1])
-        table = gram.new_zeros((len(front) * len(self._last), *gram.shape[1:]))
-        table[torch.as_tensor(place, device=gram.device)] = gram
+        place += np.searchsorted(self._last, half.lags[:, -1])
+        table = each.new_zeros((len(front) * len(self._last), *each.shape[1:]))
+        table[torch.as_tensor(place, device=each.device)] = each
         self._table = table.reshape(len(front), -1).to(torch.complex128)
-        self._block = tuple(gram.shape[1:])
-        total = gram.abs().sum(dim=0)
-        total = torch.linalg.matrix_norm(total + total.mT).cpu().numpy()
-        self.error: npt.NDArray[np.float64] = cut + self._roundings() * EPS * total
+        self._block = tuple(each.shape[1:])
+        error = half.evaluation_error(self._factor(each.is_complex()))
+        self.error: FloatArray = error.cpu().numpy()
 
     @staticmethod
     def pays(symbol: Symbol, count: int) -> bool:
@@ -92,16 +75,17 @@ class TorusGram:
         error = torch.as_tensor(self.error, device=gram.device)
         return root_values(gram, rounded, error)
 
-    def _roundings(self) -> float:
-        """How often eps times ``sum_q |G_q|`` bounds the error of the evaluation.
+    def _factor(self, is_complex: bool) -> float:
+        """By how much both stages of a sum are off, by :func:`sum_factor` each.
 
-        An angle carries three roundings of a number below 2 pi, its sine and cosine one
-        each, a product of two waves three: 12 per axis. The real and imaginary parts of
-        the sums over l lags are sums of 2 l products, each of at most ``(|.| + |.|) /
-        2`` eps per term and rounding: ``2 l`` for both parts of a complex number. Six for
-        the coefficients, the sum with the mirror and the sum of these.
+        The second one sums what the first has made, which is complex unless real weights
+        have one axis, whose first stage is to copy.
         """
-        return 12 * len(self.shape) + 2 * len(self._front) + 2 * len(self._last) + 6
+        axes = len(self.shape) - 1
+        wave = RATIONAL_AXES[max(axes - 1, 0)]
+        first = sum_factor(len(self._front), is_complex, wave) if axes else 0.0
+        last = sum_factor(len(self._last), is_complex or axes > 0, RATIONAL)
+        return up(first + last * (1 + first), 3)
 
     def at(self, index: IntArray) -> Tensor:
         """At ``w = 2 pi index / shape``, (j, d): (j, groups, small, small)."""
@@ -142,71 +126,3 @@ def _distinct(numbers: IntArray, size: int) -> tuple[IntArray, IntArray]:
     present[numbers] = True
     place = np.cumsum(present) - 1
     return np.flatnonzero(present), place[numbers]
-
-
-def _correlate(
-    factors: Tensor, pairs: IntArray, count: int
-) -> tuple[Tensor, npt.NDArray[np.float64]]:
-    """``sum conj(X_p) X_t^T`` over the pairs of taps (p, t) of each lag.
-
-    Args:
-        factors: X; (groups, taps, small, large).
-        pairs: The lag of each pair; (taps, taps).
-        count: Number of lags.
-
-    Returns:
-        (count, groups, small, small), and a bound for each group on the Frobenius norm
-        of the sum of the absolute errors, but for one rounding of each number.
-    """
-    terms = factors.shape[1] * factors.shape[3] * (2 if factors.is_complex() else 1)
-    high = _leading_bits(factors, (51 - math.ceil(math.log2(terms))) // 2)
-    low = factors - high
-    exact = _by_lag(high, high, pairs, count)
-    left, right = torch.cat((high, low), dim=-1), torch.cat((low, factors), dim=-1)
-    gram = exact + _by_lag(left, right, pairs, count)
-    largest = _largest(factors)
-    whole, rest = (_spread(part) for part in (factors, low))
-    # twice the terms, of sizes |high| |low| and |low| |factors|; |high| <= whole + rest
-    error = 4 * (terms + 2) * EPS * (whole + rest) * rest
-    # their products would underflow
-    tiny = (largest > 0) & (largest < 2.0**LEAST)
-    return gram, np.where(tiny, np.inf, error)
-
-
-def _leading_bits(factors: Tensor, bits: int) -> Tensor:
-    """The multiples of ``2^-bits`` times the power of 2 above each group's largest."""
-    parts = torch.view_as_real(factors) if factors.is_complex() else factors
-    unit = np.ldexp(1.0, np.maximum(np.frexp(_largest(factors))[1], LEAST) - bits)
-    units = torch.as_tensor(unit, device=parts.device)
-    units = units.reshape(-1, *[1] * (parts.ndim - 1))
-    rounded = torch.round(parts / units) * units
-    return torch.view_as_complex(rounded) if factors.is_complex() else rounded
-
-
-def _largest(factors: Tensor) -> npt.NDArray[np.float64]:
-    """The largest real or imaginary part of each group, in absolute value."""
-    parts = torch.view_as_real(factors) if factors.is_complex() else factors
-    largest: npt.NDArray[np.float64] = parts.abs().flatten(1).amax(dim=1).cpu().numpy()
-    return largest
-
-
-def _spread(factors: Tensor) -> npt.NDArray[np.float64]:
-    """The Frobenius norm of the sum of the taps' absolute values, per group."""
-    total = torch.linalg.matrix_norm(factors.abs().sum(dim=1))
-    spread: npt.NDArray[np.float64] = total.cpu().numpy()
-    return spread
-
-
-def _by_lag(left: Tensor, right: Tensor, pairs: IntArray, count: int) -> Tensor:
-    """``sum conj(left_p) right_t^T`` by lag, for some p at a time."""
-    groups, taps, small, _ = left.shape
-    sums = left.new_zeros((count, groups, small, small))
-    every = right.flatten(1, 2).mT
-    at_once = max(1, PAIRS // (groups * taps * small**2))
-    for first in range(0, taps, at_once):
-        some = left[:, first : first + at_once].conj()
-        products = (some.flatten(1, 2) @ every).reshape(groups, -1, small, taps, small)
-        which = torch.as_tensor(pairs[first : first + at_once].reshape(-1))
-        products = products.permute(1, 3, 0, 2, 4).flatten(0, 1)
-        sums.index_add_(0, which.to(sums.device), products)
-    return sums

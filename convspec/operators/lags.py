@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
 from convspec.arrays import IntArray
 
-__all__ = ["lag_differences", "leading_sign"]
+__all__ = ["LagPairs", "leading_sign", "most_differences"]
 
 
-def lag_differences(lags: IntArray) -> tuple[IntArray, IntArray]:
-    """The distinct differences of two lags, and which one ``lags[t] - lags[p]`` is.
+@dataclass(frozen=True)
+class LagPairs:
+    """One of each two differences {q, -q} of lags, and the pairs of lags that make it.
 
-    The product of two sums over the lags is one over their differences.
+    Of q and -q it is the one whose last number that is not 0 is positive: where lags are
+    sorted with the last axis first, that of a later lag less an earlier one.
 
-    Args:
-        lags: (n, d).
-
-    Returns:
-        The differences in ascending order, (j, d), and places among them, (n, n), [p, t].
-
-    >>> found, which = lag_differences(np.array([[0], [2]]))
-    >>> found.ravel().tolist(), which.tolist()
-    ([-2, 0, 2], [[1, 2], [0, 1]])
+    Attributes:
+        order: The places of the lags in this order; (n,).
+        lags: The differences q in the same order, 0 first; (j, d).
+        places: Which q the t-th lag less the p-th is, in this order; -1 for t < p, whose
+            difference is a -q; (n, n), [t, p].
     """
-    difference = lags[None, :, :] - lags[:, None, :]  # [p, t]
-    low, high = difference.min(axis=(0, 1)), difference.max(axis=(0, 1))
-    sizes = tuple(high - low + 1)
-    flat = np.ravel_multi_index(tuple((difference - low).reshape(-1, len(low)).T), sizes)
-    found, which = np.unique(flat, return_inverse=True)
-    each = np.stack(np.unravel_index(found, sizes), axis=1) + low
-    return each, which.reshape(len(lags), len(lags))
+
+    order: IntArray
+    lags: IntArray
+    places: IntArray
+
+    @classmethod
+    def of(cls, lags: IntArray) -> LagPairs:
+        """The pairs of distinct lags, (n, d).
+
+        >>> pairs = LagPairs.of(np.array([[0], [2]]))
+        >>> pairs.lags.ravel().tolist(), pairs.places.tolist()
+        ([0, 2], [[0, -1], [1, 0]])
+        """
+        order = np.lexsort(lags.T)
+        later, sooner = np.tril_indices(len(lags))
+        difference = lags[order[later]] - lags[order[sooner]]
+        low, high = difference.min(axis=0), difference.max(axis=0)
+        sizes = tuple(high - low + 1)[::-1]
+        flat = np.ravel_multi_index(tuple((difference - low).T[::-1]), sizes)
+        found, which = np.unique(flat, return_inverse=True)
+        each = np.stack(np.unravel_index(found, sizes)[::-1], axis=1) + low
+        places = np.full((len(lags), len(lags)), -1, dtype=np.int64)
+        places[later, sooner] = which.reshape(-1)
+        return cls(order, each, places)
+
+
+def most_differences(lags: IntArray) -> int:
+    """How many differences :class:`LagPairs` has at most, known without making them."""
+    extent = lags.max(axis=0) - lags.min(axis=0)
+    box = math.prod(2 * int(width) + 1 for width in extent) // 2
+    return 1 + min(box, len(lags) * (len(lags) - 1) // 2)
 
 
 def leading_sign(rows: IntArray) -> IntArray:

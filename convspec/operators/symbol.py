@@ -15,7 +15,8 @@ from convspec.arrays import IntArray
 from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.lags import lag_differences
+from convspec.operators.autocorrelation import half_coefficients
+from convspec.operators.lags import LagPairs
 from convspec.rounding.waves import rational_waves, wave_sums
 
 __all__ = ["Symbol"]
@@ -232,19 +233,18 @@ class Symbol:
         Raises:
             TooLargeError: If its coefficients need more than ``max_bytes``.
         """
-        lags, which = lag_differences(self.lags)
+        pairs = LagPairs.of(self.lags)
         columns = self.block_shape[1]
-        shape = (self.groups, columns, columns, len(lags))
+        lags = np.concatenate((-pairs.lags[:0:-1], pairs.lags))
+        shape = (len(lags), self.groups, columns, columns)
         needed = math.prod(shape) * self.coefficients.element_size()
         instead = "take the Gram of single values of at()"
         require_bytes("the Gram symbol", needed, max_bytes, instead)
-        gram = self.coefficients.new_zeros(shape)
-        for p in range(len(self.lags)):
-            first = self.coefficients[..., p].conj()  # (g, r, c)
-            products = torch.einsum("grc,grdq->gcdq", first, self.coefficients)
-            place = torch.as_tensor(which[p], device=gram.device)
-            gram = gram.index_add(3, place, products)
-        return Symbol(gram, lags)
+        # of F^T, whose Gram polynomial is the transpose of F^H F
+        half = half_coefficients(self.coefficients.transpose(1, 2), pairs)
+        middle = half[:1].mT + half[:1].conj()
+        gram = torch.cat((half[1:].flip(0).conj(), middle, half[1:].mT))
+        return Symbol(gram.permute(1, 2, 3, 0), lags)
 
     def __repr__(self) -> str:
         rows, columns = self.block_shape

@@ -80,7 +80,7 @@ class LargestNorm:
         suspects: Tensor,
         distance: float,
     ) -> Tensor:
-        """Which suspects fail so far above a level that they do not raise any more."""
+        """The suspects whose tests fail at this distance above the final level."""
         while True:
             level = self._level * (1 + distance)
             suspects = suspects[cheap[suspects] > level]
@@ -105,7 +105,7 @@ def norm(matrix: Tensor) -> Tensor:
 
 
 def _slack(matrices: Tensor) -> float:
-    """How far above the largest eigenvalue a test succeeds, relative, but for luck."""
+    """About how far above an eigenvalue its Cholesky test succeeds, relative to it."""
     side, inner = sorted(matrices.shape[-2:])
     is_complex = matrices.is_complex()
     errors = cholesky_error(side, is_complex) + product_error(inner, is_complex)
@@ -113,7 +113,7 @@ def _slack(matrices: Tensor) -> float:
 
 
 def _rough(grams: Tensor) -> Tensor:
-    """Estimates of the largest eigenvalues; (b,)."""
+    """Estimates of each Gram matrix's largest eigenvalue, by the power method; (b,)."""
     v = grams.abs().sum(dim=-1, keepdim=True).to(grams)
     v = v + torch.linspace(0.5, 1.0, v.shape[1], dtype=torch.float64)[:, None]
     for _ in range(PICKING):

@@ -83,14 +83,14 @@ def norm_above(matrices: Tensor) -> Tensor:
 
 
 def _length(matrices: Tensor) -> tuple[Tensor, int]:
-    """The root of the sum of squares, and of how many."""
+    """The Frobenius norm of each matrix as computed, and of how many squares it is."""
     parts = real_parts(matrices)
     length: Tensor = torch.linalg.vector_norm(parts, dim=(-3, -2, -1))
     return length, math.prod(parts.shape[-3:])
 
 
 def _largest(matrices: Tensor) -> Tensor:
-    """The largest size of a real or imaginary part, 0 if there is none."""
+    """The largest size of a real or imaginary part in each matrix, 0 without entries."""
     parts = real_parts(matrices)
     largest: Tensor = torch.linalg.vector_norm(parts, math.inf, dim=(-3, -2, -1))
     return largest

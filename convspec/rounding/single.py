@@ -132,7 +132,7 @@ def _pivots(matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _width(side: int) -> int:
-    """Columns of a block."""
+    """Columns of a block of the factorisation, for matrices of this side."""
     return NARROW if side <= NARROW_SIDE else WIDE
 
 

@@ -24,6 +24,7 @@ from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = [
     "RATIONAL",
+    "RATIONAL_AXES",
     "TURN",
     "nearest_turns",
     "rational_waves",
@@ -98,7 +99,7 @@ def waves(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
 
 
 def _one_factor(turns: Tensor, lags: IntArray) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the phases, whose fractions of a turn are exact."""
+    """Cosines and sines of ``2 pi <q, x>``, whose fractions of a turn are exact."""
     phase = turns @ torch.as_tensor(lags.T, dtype=torch.float64)
     angle = 2 * math.pi * (phase - phase.round())
     return angle.cos(), angle.sin()
@@ -140,8 +141,13 @@ def sum_factor(count: int, is_complex: bool, wave: int) -> float:
     and sine in either part, complex C both: ``|a| + |b| <= sqrt(2) |a + ib|``. The two
     parts together are off by at most sqrt(2) times one.
 
+    So are sums over pairs, ``sum_q cos<q, w> (C_q + C_q^H) + sin<q, w> i (C_q - C_q^H)``,
+    off by at most g times ``sum_q |C_q| + |C_q|^T``: an entry and its mirror, a + ib and
+    c + id, enter either part as ``|a| + |b| + |c| + |d|`` at most, and the two more
+    roundings, of the combination and of its parts' sum, are among the 4.
+
     Args:
-        count: Number of lags.
+        count: Number of lags, or of pairs.
         is_complex: Whether C is.
         wave: By how many u cosines and sines are off.
     """
@@ -210,6 +216,6 @@ def symbol_error(weight: Tensor, eps: float = 2 * UNIT) -> float:
 
 
 def _length(values: Tensor) -> float:
-    """The root of the sum of squares, scaled first: those of tiny weights underflow."""
+    """The Euclidean norm of numbers >= 0, scaled first: tiny ones have no squares."""
     largest = float(values.max()) if values.numel() else 0.0
     return largest * float(torch.linalg.vector_norm(values / largest)) if largest else 0.0

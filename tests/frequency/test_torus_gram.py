@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 import convspec as cs
-from convspec.frequency import torus_gram as gram
 from convspec.frequency.conjugate import conjugate_half
 from convspec.frequency.torus import TorusBlocks
 from convspec.frequency.torus_gram import TorusGram
+from convspec.operators import autocorrelation
 from convspec.operators.reduce import Reduction
 from convspec.operators.symbol import Symbol
 from convspec.rounding import svd_error
@@ -78,8 +78,8 @@ def test_against_50_digits(
                 ]
                 tap = coefficients[group, :, :, number].tolist()
                 block += mpmath.matrix(tap) * mpmath.expjpi(2 * mpmath.fsum(turns))
-            thin = block if block.cols <= block.rows else block.T
-            gap = mpmath.matrix(found[place, group].tolist()) - thin.H * thin
+            wide = block if block.rows <= block.cols else block.T
+            gap = mpmath.matrix(found[place, group].tolist()) - wide * wide.H
             assert mpmath.mnorm(gap, "f") <= polynomial.error[group]
 
 
@@ -96,7 +96,7 @@ def test_pairs_at_a_time(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     symbol = symbol_of(gaussian(0, 10, 2, 3, 2), 2)
     index, _ = conjugate_half((6, 5), everything=False)
     known = TorusGram(symbol, (6, 5))
-    monkeypatch.setattr(gram, "PAIRS", pairs)
+    monkeypatch.setattr(autocorrelation, "PAIRS", pairs)
     found = TorusGram(symbol, (6, 5))
     gap = torch.linalg.matrix_norm(found.at(index) - known.at(index))
     assert (gap.amax(dim=0).numpy() <= known.error + found.error).all()

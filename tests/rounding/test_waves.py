@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from convspec.frequency.direct import DirectGram
-from convspec.frequency.gram import GramPolynomial
+from convspec.frequency.gram_polynomial import GramPolynomial
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.operators.symbol import Symbol
 from convspec.rounding.waves import TURN, nearest_turns, symbol_ball, wave_error, waves

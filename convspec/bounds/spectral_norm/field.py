@@ -11,7 +11,7 @@ from torch import Tensor
 from convspec.arrays import IntArray
 from convspec.bounds.spectral_norm.parts import Parts
 from convspec.errors import TooLargeError
-from convspec.frequency.direct import Gram, gram_of
+from convspec.frequency.gram import Gram, gram_of
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.operators.symbol import Symbol
 from convspec.rounding.definite import at_most

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from convspec.frequency.direct import LEAST_CHUNK, Gram
+from convspec.frequency.gram import LEAST_CHUNK, Gram
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.frequency.search.cells import Cells
 from convspec.frequency.search.cover import first_cover, sample
@@ -116,7 +116,7 @@ class _Search:
     peaks: list[Peak] = field(default_factory=list)
 
     def enclose(self, some: Cells) -> Found:
-        """Level by level, from a sample."""
+        """The extreme between its ends, found level by level from a sample of cells."""
         begun, flops = self.budget.elapsed, self.gram.flops_each
         squares = _examine(self.gram, self.rule, some, test=False)[1]
         each = (self.budget.elapsed - begun) / len(some)
@@ -170,12 +170,12 @@ class _Search:
         self.rule = self.rule.aimed(self.peaks[0].value)
 
     def refined(self) -> Peak:
-        """The best value, to rounding."""
+        """The best peak found, climbed to where rounding ends it."""
         return _refined(self.symbol, self.rule, self.peaks[0])
 
 
 def _parts(cells: Cells, few: int) -> list[Cells]:
-    """All cells, but if there are many more than a few a part all over them first."""
+    """All cells in one part, or a sample of them first where they are many."""
     stride = len(cells) // few
     if stride < 2:
         return [cells]
@@ -185,7 +185,7 @@ def _parts(cells: Cells, few: int) -> list[Cells]:
 
 
 def _is_little(cells: Cells, side: int) -> bool:
-    """Whether one thread is quicker."""
+    """Whether one thread tests so few cells more quickly than several would."""
     return side <= ONE_THREAD_SIDE and len(cells) * side**3 <= ONE_THREAD_WORK
 
 
@@ -240,7 +240,7 @@ def _worth(rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak]) -> list
 
 
 def _spread(rule: Rule, cells: Cells, squares: Tensor) -> list[int]:
-    """The best cells, none next to another."""
+    """The places of the best cells to climb from, none next to another."""
     places: list[int] = []
     span = max(cells.spans)
     far = torch.ones(len(cells), dtype=torch.bool)
@@ -287,7 +287,7 @@ def _look(
 
 
 def _rough(rule: Rule) -> float:
-    """How near to an extreme ascents end, relative to its square."""
+    """How near to an extreme the first ascents end, relative to its square."""
     if not rule.largest:
         return LEAST_ROUGH
     return min(max(ROUGH_SHARE * rule.rtol, LEAST_ROUGH), ROUGHEST)
@@ -308,13 +308,13 @@ def _close(rule: Rule, peak: Peak, peaks: list[Peak], rough: float) -> bool:
 
 
 def _refined(symbol: ReducedSymbol, rule: Rule, peak: Peak) -> Peak:
-    """The extreme that a rough one is next to."""
+    """The peak that a rough ascent ended next to."""
     fine = climb(symbol, peak.group, peak.turns, largest=rule.largest, near=peak.vector)
     return fine if rule.better(fine.value, peak.value) else peak
 
 
 def _weaker_target(gram: Gram, rule: Rule, cells: Cells) -> float:
-    """The bound that is left if these cells are not split any more."""
+    """The bound that is proven if the cells that are left are not split any more."""
     if not len(cells):  # none was tested
         return math.inf if rule.largest else 0.0
     bend = float(gram.bend(cells.spans).max())

@@ -103,7 +103,7 @@ class Cells:
 
     @property
     def volume(self) -> float:
-        """Of one cell, in turns to the power d."""
+        """The volume of one cell, in turns to the power d."""
         corners = 2.0 if len(self.spans) >= 2 else 1.0  # diamonds are half as large
         return math.prod(2 * span for span in self.spans) / corners
 
@@ -168,7 +168,7 @@ class Cells:
 
 
 def _children(half: tuple[float, ...]) -> Tensor:
-    """Where the centres of the parts lie, seen from the centre of the whole."""
+    """Where the centres of a cell's parts lie, seen from its own centre."""
     if len(half) == 1:
         steps = [[-half[0]], [half[0]]]
     else:
@@ -180,7 +180,7 @@ def _children(half: tuple[float, ...]) -> Tensor:
 
 
 def _counts(degrees: Sequence[float], reach: float) -> list[int]:
-    """Steps per axis, even ones, as on a chessboard.
+    """How many steps of centres each axis has: even numbers, as on a chessboard.
 
     An interval of half a step reaches ``pi n / count``, a diamond ``2 pi n / count``, and
     both together their sum.
@@ -190,7 +190,7 @@ def _counts(degrees: Sequence[float], reach: float) -> list[int]:
 
 
 def _spans(counts: Sequence[int]) -> tuple[float, ...]:
-    """Spans with which cells around rounded centres cover the torus.
+    """The cells' spans per axis with which they cover the torus from rounded centres.
 
     With e the rounding and a, b the spans, ``|x| / a + |y| / b <= 1`` implies
     ``(|x| + e) / a' + (|y| + e) / b' <= 1`` for a' and b' larger by the factor

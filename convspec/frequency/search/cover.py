@@ -84,7 +84,7 @@ def _shares(
     peak: float,
     dim: int,
 ) -> list[float]:
-    """About which share of the cells of each reach fails.
+    """About which share of the cells of each reach fails its test.
 
     Beyond what the sample shows, the frequencies that fail lie around a maximum: their
     volume goes with the reach to the power d, until the maximum itself passes.

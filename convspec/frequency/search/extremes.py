@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convspec.frequency.direct import gram_of
+from convspec.frequency.gram import gram_of
 from convspec.frequency.reduced import ReducedSymbol
 from convspec.frequency.search.branch_and_bound import SearchBudget, search
 from convspec.frequency.search.peak import Peak
@@ -131,7 +131,7 @@ def _value(symbol: Symbol, reduced: ReducedSymbol, peak: Peak) -> Tensor:
 
 
 def _unit(vector: Tensor) -> Tensor:
-    """The vector over its length; 0 stays 0."""
+    """The vector divided by its length; a vector of zeros as it is."""
     length = torch.linalg.vector_norm(vector)
     unit: Tensor = vector / length if length > 0 else vector
     return unit

@@ -23,11 +23,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from convspec.frequency.direct import Gram
+from convspec.frequency.gram import Gram
 from convspec.krylov.estimates import largest_estimates, smallest_estimates
 from convspec.rounding.definite import at_least, at_most, cholesky_error
 from convspec.rounding.directed import UNIT, down, up
@@ -45,6 +46,49 @@ INSIDE = 0.999
 # Krylov dimensions of estimates: to tell cells apart, and to tell which of them fail,
 # for which the edge of a random layer's spectrum needs more
 ROUGH, CLOSE = 8, 24
+
+
+class Rule(Protocol):
+    """What a search is to prove of an extreme, and when a cell cannot hold it."""
+
+    @property
+    def largest(self) -> bool:
+        """Whether it is the largest value over all frequencies that is bounded."""
+
+    @property
+    def rtol(self) -> float:
+        """How far the target is from the best value found."""
+
+    @property
+    def target(self) -> float:
+        """T, the bound that is to be proven."""
+
+    def aimed(self, value: float) -> Rule:
+        """The rule whose target is just beyond the best value found."""
+
+    def single(self, side: int, reach: float, bend: Tensor) -> bool:
+        """Whether tests in single precision serve for such cells."""
+
+    def holds(self, gram: Tensor, error: Tensor, reach: float, bend: Tensor) -> Tensor:
+        """Which of the centres' matrices pass, see :meth:`ProveLargest.holds`."""
+
+    def squares(self, gram: Tensor, *, close: bool = False) -> Tensor:
+        """About the extreme eigenvalue of each matrix, not beyond it."""
+
+    def order(self, squares: Tensor) -> Tensor:
+        """The places of the most promising squares, best first."""
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether a value is nearer to the extreme."""
+
+    def fails(self, squares: Tensor, reach: float, bend: float) -> Tensor:
+        """About which of the centres fail, by their squares."""
+
+    def must_improve(self, value: float, reach: float) -> bool:
+        """Whether a cell can fail only because its centre beats the best value found."""
+
+    def weaker(self, reach: float, bend: float, slack: float) -> Rule:
+        """The rule that a cell passes if its centre's value is within slack of T."""
 
 
 @dataclass(frozen=True)
@@ -216,9 +260,6 @@ class ProveSmallest:
         return replace(self, target=max(target, 0.0))
 
 
-Rule = ProveLargest | ProveSmallest
-
-
 def _holds_single(gram: Tensor, level: Tensor, error: Tensor, room: Tensor) -> Tensor:
     """Which matrices, rounded to single precision, have no eigenvalue above the level."""
     error = single_error(gram, error)
@@ -231,7 +272,7 @@ def _holds_single(gram: Tensor, level: Tensor, error: Tensor, room: Tensor) -> T
 
 
 def _slack(relative: float, absolute: float, value: float) -> float:
-    """How far from a value a target must be for tests to succeed near its square.
+    """Relative distance of a target from a value at which tests can succeed.
 
     Half of this on either side: the test's own need, and that of the certified value.
     """

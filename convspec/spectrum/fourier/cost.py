@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from convspec.frequency.torus_gram import PAIRS
+from convspec.operators.autocorrelation import PAIRS
 from convspec.operators.reduce import Reduction
 from convspec.operators.symbol import Symbol
 from convspec.rounding.blocks import CHUNK_BYTES
