@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from convspec.arguments import (
     group_count,
@@ -46,27 +47,27 @@ class ConvGeometry:
     groups: int
     axes: tuple[Axis, ...]
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Input pixels per axis."""
         return tuple(axis.size for axis in self.axes)
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[int, ...]:
         """Outputs per axis."""
         return tuple(axis.output for axis in self.axes)
 
-    @property
+    @cached_property
     def input_shape(self) -> tuple[int, ...]:
         """(c_in, *sizes)."""
         return (self.c_in, *self.sizes)
 
-    @property
+    @cached_property
     def output_shape(self) -> tuple[int, ...]:
         """(c_out, *outputs)."""
         return (self.c_out, *self.outputs)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int]:
         """(m, n): the flattened lengths."""
         return math.prod(self.output_shape), math.prod(self.input_shape)

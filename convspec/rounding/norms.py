@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from convspec.rounding.directed import UNIT, down, gamma, up
-from convspec.rounding.scaling import UNDERFLOW, real_parts
+from convspec.rounding.scaling import (
+    UNDERFLOW,
+    ldexp_above,
+    ldexp_below,
+    real_parts,
+    scaled,
+)
 
 __all__ = [
     "above",
@@ -24,6 +30,10 @@ __all__ = [
     "norm_above",
     "sum_above",
 ]
+
+
+# matrices are scaled before they are squared where their largest part is below this
+SMALLEST = 2.0**-500
 
 
 def above(values: Tensor, relative: float = UNIT) -> Tensor:
@@ -53,18 +63,19 @@ def frobenius_above(matrices: Tensor) -> Tensor:
     >>> 5 <= frobenius_above(X) < 5.0001
     tensor(True)
     """
+    matrices, exponent = _lifted(matrices)
     length, count = _length(matrices)
     length = above(length, gamma(count + 4))
-    return torch.where(_largest(matrices) > 0, length + UNDERFLOW, length)
+    length = torch.where(_largest(matrices) > 0, length + UNDERFLOW, length)
+    return length if exponent is None else ldexp_above(length, exponent)
 
 
 def frobenius_below(matrices: Tensor) -> Tensor:
-    """At most ``||X||_F``: (..., r, c) -> (...).
-
-    What underflows only makes a square smaller.
-    """
+    """At most ``||X||_F``: (..., r, c) -> (...)."""
+    matrices, exponent = _lifted(matrices)
     length, count = _length(matrices)
-    return below(length, gamma(count + 4))
+    length = below(length, gamma(count + 4))
+    return length if exponent is None else ldexp_below(length, exponent)
 
 
 def norm_above(matrices: Tensor) -> Tensor:
@@ -74,12 +85,29 @@ def norm_above(matrices: Tensor) -> Tensor:
     """
     if not matrices.numel():
         return torch.zeros(matrices.shape[:-2], dtype=torch.float64)
+    matrices, exponent = _lifted(matrices)
     sizes = matrices.abs()  # for complex numbers good to a few units
     rows = sum_above(sizes, -1, 4).amax(-1)
     columns = sum_above(sizes, -2, 4).amax(-1)
     schur = above((rows * columns).sqrt(), 4 * UNIT)
     schur = torch.where(_largest(matrices) > 0, schur + UNDERFLOW, schur)
-    return torch.minimum(schur, frobenius_above(matrices))
+    norm = torch.minimum(schur, frobenius_above(matrices))
+    return norm if exponent is None else ldexp_above(norm, exponent)
+
+
+def _lifted(matrices: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Matrices of which no square vanishes that matters, and what they were scaled by.
+
+    None where all are as they were. Of a matrix whose largest part is at least
+    ``SMALLEST`` squares that underflow are below 2^-70 of the sum for each of them.
+    """
+    largest = _largest(matrices)
+    tiny = (largest > 0) & (largest < SMALLEST)
+    if not bool(tiny.any()):
+        return matrices, None
+    lifted, exponent = scaled(matrices)
+    exponent = torch.where(tiny, exponent, 0)
+    return torch.where(tiny[..., None, None], lifted, matrices), exponent
 
 
 def _length(matrices: Tensor) -> tuple[Tensor, int]:

@@ -105,6 +105,7 @@ def spectrum(
             whole, whatever it is, and groups that are searched apart count apart.
         seed: For ``"krylov"``: of the noise in its starting block.
         dtype: ``torch.float64`` or ``torch.float32``, the arithmetic; weights are cast.
+            ``"krylov"`` works in both, from single to double precision, whatever is told.
         device: Where to compute; by default where the weight is.
         max_bytes: Byte limit of what is held at a time.
 

@@ -162,6 +162,16 @@ def test_norms_of_scaled_matrices(
     assert is_above(norm_above(work), exact.singular_values(work)[0])
 
 
+@pytest.mark.parametrize("exponent", [-300, -530, -537, -541, -800, -1060])
+def test_norms_whose_squares_underflow(exponent: int, is_complex: bool) -> None:
+    entries = drawn("gaussian", (4, 7), is_complex)
+    tiny = entries * 2.0 ** (exponent // 2) * 2.0 ** (exponent - exponent // 2)
+    length = exact.frobenius(tiny)
+    assert is_below(frobenius_below(tiny), length)
+    assert is_above(frobenius_above(tiny), length)
+    assert is_above(norm_above(tiny), exact.singular_values(tiny)[0])
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (5, 4)], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gram_matrix_is_within_its_error(
