@@ -24,6 +24,9 @@ from convspec.rounding.products import product_error
 
 __all__ = ["Above", "singular_values_above"]
 
+# eigenvectors of larger matrices are computed in single precision, this much off
+SINGLE_SIDE = 96
+SINGLE_ERROR = 1e-5
 # how many more eigenvalues than computed ones above a level are tried to be taken out
 RETRIES = 2
 
@@ -33,6 +36,7 @@ class Block:
     """A block of the torus that may have singular values above a level.
 
     Attributes:
+        place: Which of the frequencies it is at.
         gram: G, (n, n).
         error: At least the 2-norm of what it is off by; scalar.
         times: How many blocks it stands for.
@@ -40,6 +44,7 @@ class Block:
         vectors: Their eigenvectors, (n, k).
     """
 
+    place: int
     gram: Tensor
     error: Tensor
     times: int
@@ -136,14 +141,34 @@ def singular_values_above(
 
 
 def _block(field: Field, grid: TorusGrid, group: int, place: int, level: float) -> Block:
+    """The block at a frequency, with the eigenvectors that may be above the level."""
     groups = torch.tensor([group], dtype=torch.int64)
     gram = field.gram.at_grid(groups, grid.index[[place]], grid.sizes)[0]
     least = level * level * (1 - 64 * field.slack) - float(field.gram.error[group])
-    squares, vectors = scipy.linalg.eigh(gram.numpy(), subset_by_value=(least, np.inf))
+    squares, vectors = _eigenpairs(gram, least)
     return Block(
+        place,
         gram,
         field.gram.error[group],
         int(grid.multiplicity[place]),
-        torch.from_numpy(squares[::-1].copy()),
-        torch.from_numpy(vectors[:, ::-1].copy()).to(gram),
+        squares.flip(0),
+        vectors.flip(1),
     )
+
+
+def _eigenpairs(gram: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """The eigenvalues from ``least`` on, ascending, and vectors: (k,), (n, k).
+
+    Of large matrices in single precision, the values as Rayleigh quotients: what is
+    proven with them does not ask how they were found.
+    """
+    if len(gram) < SINGLE_SIDE:
+        squares, vectors = scipy.linalg.eigh(
+            gram.numpy(), subset_by_value=(least, np.inf)
+        )
+        return torch.from_numpy(squares), torch.from_numpy(vectors).to(gram)
+    rough, basis = torch.linalg.eigh(gram.to(torch.complex64))
+    vectors = basis[:, rough > least * (1 - SINGLE_ERROR)].to(gram)
+    vectors = torch.linalg.qr(vectors)[0]
+    inner, turned = torch.linalg.eigh(vectors.mH @ gram @ vectors)
+    return inner, vectors @ turned

@@ -25,24 +25,19 @@ from __future__ import annotations
 
 import math
 
-import scipy
 import torch
 from torch import Tensor
 
 from convspec.operators.operator import ConvOperator
 from convspec.operators.rows import one_by_one
 from convspec.rounding import up
-from convspec.rounding.definite import at_least
 from convspec.rounding.directed import UNIT
 from convspec.rounding.norms import frobenius_above
+from convspec.rounding.pencil import hermitian_part, largest_ratio
 from convspec.rounding.products import product_error
-from convspec.rounding.prove import least_proven_of
 from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["Ritz"]
-
-# distance above the computed t at which a proof is tried first, relative
-STEP = 2.0**-44
 
 
 class Ritz:
@@ -91,36 +86,10 @@ class Ritz:
         length, size = (float(frobenius_above(x)) for x in (rows, shifted))
         # what it is off by: the products and the rounding of this line
         off = up(self._error + 4 * UNIT * up(size + 2 * nu * length), 4)
-        numerator = _hermitian(shifted.conj() @ shifted.mT)
-        denominator = _hermitian(rows.conj() @ shifted.mT)
+        numerator = hermitian_part(shifted.conj() @ shifted.mT)
+        denominator = hermitian_part(rows.conj() @ shifted.mT)
         inner = product_error(rows.shape[1] + 2, rows.is_complex())
         off_below = up(length * off + up(inner * up(length * size)) + UNDERFLOW, 4)
         off_above = up(2 * size * off + off * off, 3)
         off_above = up(off_above + up(inner * up(size * size)) + UNDERFLOW, 3)
-        if not _above_zero(denominator, off_below):
-            return math.inf
-
-        def test(trial: float) -> float:
-            difference = trial * denominator - numerator
-            entries = trial * float(frobenius_above(denominator))
-            entries = up(entries + float(frobenius_above(numerator)), 2)
-            error = up(trial * off_below + off_above + 4 * UNIT * entries, 6)
-            return up(nu + trial) if _above_zero(difference, error) else math.inf
-
-        pair = numerator.numpy(), denominator.numpy()
-        t = float(scipy.linalg.eigh(*pair, eigvals_only=True)[-1])
-        return least_proven_of(test, t, STEP)
-
-
-def _hermitian(matrix: Tensor) -> Tensor:
-    """Its Hermitian part, no further from a Hermitian matrix than it."""
-    return (matrix + matrix.mH) / 2
-
-
-def _above_zero(matrix: Tensor, error: float) -> bool:
-    """Whether a Hermitian matrix known up to an error is proven positive definite."""
-    if not (math.isfinite(error) and bool(torch.isfinite(matrix).all())):
-        return False
-    bound = torch.tensor(error, dtype=torch.float64)
-    floor = torch.tensor(UNDERFLOW, dtype=torch.float64)
-    return bool(at_least(matrix[None], floor, bound)[0])
+        return up(nu + largest_ratio(numerator, denominator, off_above, off_below))

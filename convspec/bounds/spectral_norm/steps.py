@@ -15,6 +15,7 @@ from functools import cached_property
 from torch import Tensor
 
 from convspec.bounds.schur import schur_norm
+from convspec.bounds.spectral_norm.inertia import bound_by_inertia
 from convspec.bounds.spectral_norm.lower import Leading
 from convspec.bounds.spectral_norm.parts import Parts
 from convspec.bounds.spectral_norm.pieces import bound_in_pieces
@@ -55,6 +56,7 @@ class Proof:
     found: Leading
     rtol: float
     between: Tensor | None = None
+    by_inertia: bool = False
 
     @cached_property
     def counted(self) -> float:
@@ -132,6 +134,22 @@ def _between_flops(proof: Proof) -> float:
     return proof.search.cost(proof.tori.full, proof.tori.caps)
 
 
+def _inertia_flops(proof: Proof) -> float:
+    """Of one level of the first group; inf where no such torus holds the operator."""
+    return proof.tori.inertia_flops
+
+
+def _inertia_first(proof: Proof) -> float:
+    """As :func:`_inertia_flops` where that is less than testing a torus."""
+    flops = _inertia_flops(proof)
+    return flops if flops < _between_flops(proof) else math.inf
+
+
+def _inertia_next(proof: Proof) -> float:
+    """As :func:`_inertia_flops` where that was not the cheaper way before."""
+    return math.inf if proof.by_inertia else _inertia_flops(proof)
+
+
 def _instead_of_torus(proof: Proof) -> float:
     """Nothing, as it takes a share of what is left, where the torus was too large."""
     return 0.0 if proof.between is None else math.inf
@@ -178,6 +196,11 @@ def _by_torus_between(proof: Proof, words: str) -> None:
     proof.between = proof.search.run(tori.full, words, tori.caps)
 
 
+def _by_inertia(proof: Proof, words: str) -> None:
+    proof.by_inertia = True
+    bound_by_inertia(proof.search, proof.tori.on_peak, proof.rtol, words)
+
+
 def _by_supremum(proof: Proof, words: str) -> None:
     """At least the norm, by the supremum of the symbol, unless that is too large.
 
@@ -211,6 +234,7 @@ def _in_pieces(proof: Proof, words: str) -> None:
 ITSELF = "the operator itself"
 SUPREMUM = "the supremum of the symbol"
 COUNTED = "a count of singular values of a phase-shifted torus (Lehmann 1949)"
+INERTIA = "the inertia of a torus and of what it has more (Haynsworth 1968)"
 SOME_AXES = "some axes on a phase-shifted torus"
 
 STEPS = (
@@ -218,8 +242,10 @@ STEPS = (
     Step(ITSELF, _small_flops, _by_itself, settles=True),
     Step(SUPREMUM, _free, _below_supremum),
     Step(COUNTED, _free, _by_one_vector),
+    Step(INERTIA, _inertia_first, _by_inertia),
     Step("a phase-shifted torus", _between_flops, _by_torus_between),
     Step(SUPREMUM, _instead_of_torus, _by_supremum),
+    Step(INERTIA, _inertia_next, _by_inertia),
     Step(SOME_AXES, lambda proof: _half_wrapped_flops(proof, True), _by_half_wrapped),
     Step(COUNTED, _several_flops, _by_several_vectors),
     Step(ITSELF, _exact_flops, _by_itself, settles=True),

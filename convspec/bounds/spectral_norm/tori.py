@@ -22,7 +22,9 @@ from torch import Tensor
 
 from convspec.bounds.iteration import small_side
 from convspec.bounds.spectral_norm.count import Above, singular_values_above
+from convspec.bounds.spectral_norm.deleted import DeletedTorus
 from convspec.bounds.spectral_norm.field import Field
+from convspec.bounds.spectral_norm.inertia import inertia_flops
 from convspec.bounds.spectral_norm.lehmann import Ritz
 from convspec.bounds.spectral_norm.lower import Leading, leading
 from convspec.bounds.spectral_norm.parts import Parts, Wrap
@@ -84,6 +86,21 @@ class Tori:
     def _countable(self) -> bool:
         """Whether values of tori can be counted, for phases that may be chosen."""
         return self._field is not None and any(self._free)
+
+    @cached_property
+    def on_peak(self) -> list[Wrap]:
+        """A torus with a peak on its grid: few of its values are above those of A."""
+        return self.search.wraps(self.found, self.kinds, between=False)
+
+    @cached_property
+    def inertia_flops(self) -> float:
+        """Estimated operations of asking the inertia of a torus; inf where it is none."""
+        reduced = self.search.reduced
+        if not self.kinds or all(read.cyclic for read in reduced.kept):
+            return math.inf
+        block = reduced.weight[: len(reduced.weight) // reduced.groups]
+        torus = DeletedTorus.of(block, reduced.kept, tuple(self.on_peak))
+        return math.inf if torus is None else inertia_flops(torus)
 
     def below_supremum(self, words: str) -> None:
         """Prove the target by the supremum of the symbol, if it seems to be below it."""
@@ -191,9 +208,8 @@ class Tori:
     def _phases(self) -> Iterator[Parts]:
         """Tori with a peak on the grid, and of symmetric ones."""
         seen = set()
-        on = self.search.wraps(self.found, self.kinds, between=False)
         choices = [(Fraction(0), Fraction(1, 2))[: 1 + free] for free in self._free]
-        for turns in [tuple(wrap.turn for wrap in on), *product(*choices)]:
+        for turns in [tuple(wrap.turn for wrap in self.on_peak), *product(*choices)]:
             if turns not in seen:
                 seen.add(turns)
                 yield self.search.parts(self._wraps(turns))

@@ -1,0 +1,236 @@
+"""The norm of A from the inertia of a torus and of the inverse on what was deleted.
+
+A is C without some rows and columns. ``M = [[gamma I, C], [C^H, gamma I]]`` has as many
+negative eigenvalues as C has singular values above gamma, m at most. That A has none is
+seen on the deleted rows and columns D: by Haynsworth's inertia additivity ("Determination
+of the inertia of a partitioned Hermitian matrix", Linear Algebra Appl. 1, 1968) M on the
+kept ones, K, has m negative eigenvalues less those of ``(M^-1)_DD``. So if that has m of
+them, with vectors d, then ``||A|| <= gamma``; ``Z = M^-1 d`` has ``Z^H M Z < 0`` and no
+entries of ``M Z`` on K. What is proven, of any Z of m columns, is this:
+
+    if M has at most m negative eigenvalues, ``T = Z^H M Z`` is negative definite and
+    ``E`` are the rows K of ``M Z``, then ``||A|| <= gamma + t``, t the largest value of
+    ``<x, E^H E x> / <x, -T x>``.
+
+Proof: if not, there is a unit vector k on K with ``<k, M k> < -t``. On combinations ``Z c
++ b k`` the form of M is ``<c, T c> + 2 Re b <E c, k> + |b|^2 <k, M k>``, whose middle
+term is at most ``2 |b| ||E c||``, and ``||E c||^2 <= t <c, -T c>``: it is negative. So Z
+and k are independent and M is negative on m + 1 dimensions, a contradiction.
+
+Below ``sigma_1(A)`` no Z can serve. Above, the vectors d are found by Rayleigh and Ritz
+from those of the torus, in single precision; T and E are computed in double precision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from convspec.bounds.spectral_norm.count import Above, singular_values_above
+from convspec.bounds.spectral_norm.deleted import DeletedTorus
+from convspec.bounds.spectral_norm.field import Field
+from convspec.bounds.spectral_norm.parts import Parts, Wrap
+from convspec.bounds.spectral_norm.search import Search
+from convspec.bounds.spectral_norm.shifted import ShiftedInverse
+from convspec.rounding import up
+from convspec.rounding.directed import UNIT
+from convspec.rounding.norms import frobenius_above
+from convspec.rounding.pencil import hermitian_part, largest_ratio
+from convspec.rounding.products import product_error
+from convspec.rounding.scaling import UNDERFLOW
+
+__all__ = ["bound_by_inertia", "inertia_flops"]
+
+# levels above the lower end, in gaps to be reached
+MARGINS = (0.5, 4.0)
+# single precision tells no finer gaps
+FINEST = 1e-5
+ROUNDED = 1e-6
+# singular values of a torus above the level, and operations on their vectors per entry
+MOST = 1024
+VECTORS = 8000.0
+# rounds of Rayleigh and Ritz, each with so many vectors more than are missing
+ROUNDS = 16
+MORE = 4
+
+
+def bound_by_inertia(
+    search: Search, wraps: Sequence[Wrap], rtol: float, words: str
+) -> None:
+    """Bound every open group at levels a little above the norm's lower end."""
+    reduced = search.reduced
+    lower = search.target / (1 + rtol)
+    blocks = reduced.weight.reshape(reduced.groups, -1, *reduced.weight.shape[1:])
+    for group in search.open:
+        torus = DeletedTorus.of(blocks[group], reduced.kept, tuple(wraps))
+        if torus is None:
+            return
+        for margin in MARGINS:
+            gap = margin * max(rtol, FINEST)
+            cost = inertia_flops(torus)
+            if not (
+                search.budget.left >= cost and lower * (1 + gap) < search.upper[group]
+            ):
+                break
+            search.budget.spend(cost)
+            upper = _bound(torus, lower * (1 + gap), lower * gap, search.budget.bytes)
+            search.include(group, upper, words)
+            if upper < math.inf:
+                break
+
+
+def inertia_flops(torus: DeletedTorus) -> float:
+    """Estimated operations of one level: a factorisation or two at each frequency."""
+    rows, columns = torus.block_shape
+    side = min(rows, columns)
+    each = 40.0 * side**3 + (8.0 * side + VECTORS) * rows * columns
+    return torus.frequencies * each
+
+
+def _bound(torus: DeletedTorus, gamma: float, gap: float, max_bytes: int) -> float:
+    """At least ``||A||``, a little above gamma, or inf where it was not proven."""
+    if _bytes(torus) > max_bytes or torus.torus.varying != torus.torus.shape:
+        return math.inf
+    parts = Parts.of(torus.weight, 1, torus.wraps, max_bytes)
+    field = Field.of(parts, max_bytes)
+    if field is None:
+        return math.inf
+    level = field.scaled(gamma)
+    above = singular_values_above(field, field.grid(parts), None, level, MOST)
+    count = above.count(level) if above else None
+    if above is None or count is None or count * torus.row_bytes > max_bytes / 4:
+        return math.inf
+    if not count:
+        return gamma
+    inverse = ShiftedInverse(torus, gamma)
+    start = torus_rows(inverse, above, level, field.symbol.flipped)
+    found = _negative_directions(inverse, inverse.deleted(start), count)
+    if len(found) < count:
+        return math.inf
+    rows = inverse.solve(inverse.embedded(found))
+    return up(gamma + _excess(inverse, rows, gamma, 0.1 * gap))
+
+
+def _bytes(torus: DeletedTorus) -> int:
+    """Of the blocks, their Gram matrices and inverses, in single precision."""
+    rows, columns = torus.block_shape
+    return 8 * torus.frequencies * (2 * rows * columns + 4 * min(rows, columns) ** 2)
+
+
+def torus_rows(
+    inverse: ShiftedInverse, above: Above, level: float, flipped: bool
+) -> Tensor:
+    """Rows ``(u, -v)`` of the torus' singular vectors above a level; (k, ...).
+
+    Args:
+        inverse: Of the torus.
+        above: Its blocks with singular values above a lower level.
+        level: The level, of the scaled symbol.
+        flipped: Whether that symbol is the transpose of the torus'.
+    """
+    parts = []
+    for block in above.blocks:
+        high = int((block.squares > level * level).sum())
+        if not high:
+            continue
+        F = inverse.blocks[block.place]
+        own = block.vectors[:, :high].to(F)
+        left, right = (F @ own.conj(), own.conj()) if flipped else (own, F.mH @ own)
+        left, right = (x / torch.linalg.vector_norm(x, dim=0) for x in (left, right))
+        parts.append(inverse.waves_above(block.place, left.mT, right.mT))
+    return torch.cat(parts)
+
+
+def _negative_directions(inverse: ShiftedInverse, start: Tensor, count: int) -> Tensor:
+    """Vectors on D on which ``(M^-1)_DD`` is negative, at most ``count``; (k, ...).
+
+    The space grows by the residuals of the Ritz vectors of the least values that are not
+    negative yet.
+    """
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(MORE, start.shape[1], generator=generator, dtype=torch.float32)
+    start = torch.cat([start, noise.to(start)])  # no direction is out of reach
+    basis = new = _orthonormal(start, start[:0])
+    images = basis[:0]
+    for _ in range(ROUNDS):
+        images = torch.cat([images, inverse.on_deleted(new)])
+        values, y = torch.linalg.eigh(hermitian_part(_inner(images, basis).mT))
+        # what single precision cannot tell from 0 is no direction
+        negative = int((values < -ROUNDED * values.abs().max()).sum())
+        if negative >= count:
+            break
+        wanted = y[:, negative : negative + 2 * (count - negative) + MORE]
+        new = _orthonormal(wanted.mT.to(images) @ images, basis)
+        if not len(new):
+            break
+        basis = torch.cat([basis, new])
+    weights = y[:, : min(negative, count)]
+    found: Tensor = weights.mT.to(basis) @ basis[: len(weights)]
+    return found
+
+
+def _orthonormal(rows: Tensor, basis: Tensor) -> Tensor:
+    """Orthonormal rows for what the rows have beside a basis."""
+    for _ in range(2):
+        rows = rows - _inner(rows, basis).to(rows) @ basis
+    q, r = torch.linalg.qr(rows.mT)
+    sizes = r.diagonal().abs()
+    found: Tensor = q.mT[sizes > 1e-5 * sizes.max()]
+    return found
+
+
+def _inner(rows: Tensor, others: Tensor) -> Tensor:
+    """``<o, r>`` for rows r and others o; (k, j)."""
+    return rows @ others.mH
+
+
+def _excess(inverse: ShiftedInverse, rows: Tensor, gamma: float, enough: float) -> float:
+    """How far above gamma the norm of A can be at most; inf if T is not negative.
+
+    Args:
+        inverse: ``M^-1``, for another step where the first is not good enough.
+        rows: Z, a row for each vector.
+        gamma: The level.
+        enough: An excess that will do.
+    """
+    rows = rows.to(inverse.torus.dtype)
+    rows = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    images, off = _multiplied(inverse, rows, gamma)
+    excess = _ratio(inverse, rows, images, off)
+    if excess <= enough:
+        return excess
+    # single precision leaves something on K: the inverse takes most of it away
+    rest = torch.where(inverse.is_deleted, 0.0, images)
+    rows = rows - inverse.solve(rest.to(inverse.dtype)).to(rows)
+    images, off = _multiplied(inverse, rows, gamma)
+    return min(excess, _ratio(inverse, rows, images, off))
+
+
+def _ratio(inverse: ShiftedInverse, rows: Tensor, images: Tensor, off: float) -> float:
+    """At least the largest ``<x, E^H E x> / <x, -T x>``; images known up to ``off``."""
+    kept = images[:, ~inverse.is_deleted]
+    length, size, left = (float(frobenius_above(x)) for x in (rows, images, kept))
+    inner = product_error(rows.shape[1] + 2, rows.is_complex())
+    form = hermitian_part(rows.conj() @ images.mT)
+    off_below = up(length * off + up(inner * up(length * size)) + UNDERFLOW, 4)
+    off_above = up(2 * left * off + off * off, 3)
+    off_above = up(off_above + up(inner * up(left * left)) + UNDERFLOW, 3)
+    squares = hermitian_part(kept.conj() @ kept.mT)
+    return largest_ratio(squares, -form, off_above, off_below)
+
+
+def _multiplied(
+    inverse: ShiftedInverse, rows: Tensor, gamma: float
+) -> tuple[Tensor, float]:
+    """M times rows, and at least the Frobenius norm of what that rounds."""
+    torus = inverse.torus
+    outputs, pixels = (x.transpose(0, 1) for x in inverse.split(rows))
+    first = gamma * outputs + torus.apply(pixels)
+    second = torus.adjoint(outputs) + gamma * pixels
+    images = torch.cat([x.transpose(0, 1).flatten(1) for x in (first, second)], 1)
+    length, size = (float(frobenius_above(x)) for x in (rows, images))
+    off = up(torus.noise * length + 4 * UNIT * up(gamma * length + size), 4)
+    return images, float(off)
