@@ -42,7 +42,7 @@ from convspec.rounding.pencil import hermitian_part, largest_ratio
 from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW
 
-__all__ = ["bound_by_inertia", "inertia_flops"]
+__all__ = ["bound_by_inertia", "inertia_flops", "level_bound"]
 
 # levels above the lower end, in gaps to be reached
 MARGINS = (0.5, 4.0)
@@ -76,7 +76,9 @@ def bound_by_inertia(
             ):
                 break
             search.budget.spend(cost)
-            upper = _bound(torus, lower * (1 + gap), lower * gap, search.budget.bytes)
+            upper = level_bound(
+                torus, lower * (1 + gap), lower * gap, search.budget.bytes
+            )
             search.include(group, upper, words)
             if upper < math.inf:
                 break
@@ -90,7 +92,7 @@ def inertia_flops(torus: DeletedTorus) -> float:
     return torus.frequencies * each
 
 
-def _bound(torus: DeletedTorus, gamma: float, gap: float, max_bytes: int) -> float:
+def level_bound(torus: DeletedTorus, gamma: float, gap: float, max_bytes: int) -> float:
     """At least ``||A||``, a little above gamma, or inf where it was not proven."""
     if _bytes(torus) > max_bytes or torus.torus.varying != torus.torus.shape:
         return math.inf
