@@ -68,17 +68,14 @@ def bound_by_inertia(
         torus = DeletedTorus.of(blocks[group], reduced.kept, tuple(wraps))
         if torus is None:
             return
+        cost = inertia_flops(torus)
         for margin in MARGINS:
-            gap = margin * max(rtol, FINEST)
-            cost = inertia_flops(torus)
-            if not (
-                search.budget.left >= cost and lower * (1 + gap) < search.upper[group]
-            ):
+            gap = lower * margin * max(rtol, FINEST)
+            gamma = lower + gap
+            if cost > search.budget.left or gamma >= float(search.upper[group]):
                 break
             search.budget.spend(cost)
-            upper = level_bound(
-                torus, lower * (1 + gap), lower * gap, search.budget.bytes
-            )
+            upper = level_bound(torus, gamma, gap, search.budget.bytes)
             search.include(group, upper, words)
             if upper < math.inf:
                 break
