@@ -48,12 +48,12 @@ __all__ = ["bound_by_inertia", "inertia_flops", "level_bound"]
 MARGINS = (0.5, 4.0)
 # single precision tells no finer gaps
 FINEST = 1e-5
-ROUNDED = 1e-6
+ROUNDED = 1e-7
 # singular values of a torus above the level, and operations on their vectors per entry
 MOST = 1024
 VECTORS = 8000.0
 # rounds of Rayleigh and Ritz, each with so many vectors more than are missing
-ROUNDS = 16
+ROUNDS = 20
 MORE = 4
 
 

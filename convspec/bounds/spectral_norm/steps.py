@@ -56,7 +56,6 @@ class Proof:
     found: Leading
     rtol: float
     between: Tensor | None = None
-    by_inertia: bool = False
 
     @cached_property
     def counted(self) -> float:
@@ -139,17 +138,6 @@ def _inertia_flops(proof: Proof) -> float:
     return proof.tori.inertia_flops
 
 
-def _inertia_first(proof: Proof) -> float:
-    """As :func:`_inertia_flops` where that is less than testing a torus."""
-    flops = _inertia_flops(proof)
-    return flops if flops < _between_flops(proof) else math.inf
-
-
-def _inertia_next(proof: Proof) -> float:
-    """As :func:`_inertia_flops` where that was not the cheaper way before."""
-    return math.inf if proof.by_inertia else _inertia_flops(proof)
-
-
 def _instead_of_torus(proof: Proof) -> float:
     """Nothing, as it takes a share of what is left, where the torus was too large."""
     return 0.0 if proof.between is None else math.inf
@@ -197,7 +185,6 @@ def _by_torus_between(proof: Proof, words: str) -> None:
 
 
 def _by_inertia(proof: Proof, words: str) -> None:
-    proof.by_inertia = True
     bound_by_inertia(proof.search, proof.tori.on_peak, proof.rtol, words)
 
 
@@ -242,10 +229,9 @@ STEPS = (
     Step(ITSELF, _small_flops, _by_itself, settles=True),
     Step(SUPREMUM, _free, _below_supremum),
     Step(COUNTED, _free, _by_one_vector),
-    Step(INERTIA, _inertia_first, _by_inertia),
     Step("a phase-shifted torus", _between_flops, _by_torus_between),
     Step(SUPREMUM, _instead_of_torus, _by_supremum),
-    Step(INERTIA, _inertia_next, _by_inertia),
+    Step(INERTIA, _inertia_flops, _by_inertia),
     Step(SOME_AXES, lambda proof: _half_wrapped_flops(proof, True), _by_half_wrapped),
     Step(COUNTED, _several_flops, _by_several_vectors),
     Step(ITSELF, _exact_flops, _by_itself, settles=True),

@@ -12,6 +12,7 @@ from convspec.bounds.spectral_norm.lower import leading
 from convspec.bounds.spectral_norm.search import Search
 from convspec.bounds.spectral_norm.steps import (
     COUNTED,
+    INERTIA,
     ITSELF,
     SOME_AXES,
     STEPS,
@@ -37,7 +38,14 @@ CASES = {
         1e-6,
         {"padding": 1, "padding_mode": "circular"},
     ),
-    SOME_AXES: (4, (48, 48, 3, 3), 28, 1e-6, {}),
+    INERTIA: (9, (64, 64, 3, 3), 8, 1e-4, {"padding": 1}),
+    SOME_AXES: (
+        4,
+        (12, 12, 3, 3),
+        40,
+        1e-6,
+        {"padding": 2, "padding_mode": "circular"},
+    ),
     "overlapping pieces": (
         6,
         (4, 4, 3, 3),
