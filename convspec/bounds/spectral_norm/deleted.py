@@ -99,10 +99,10 @@ class DeletedTorus:
 
     @property
     def row_bytes(self) -> int:
-        """What a vector of outputs and pixels takes while it is multiplied."""
+        """What a vector of outputs and pixels takes while it is transformed."""
         c_out, c_in = self.channels
         numbers = c_out * self.outputs.numel() + c_in * self.pixels.numel()
-        return 6 * numbers * self.dtype.itemsize
+        return 8 * numbers * self.dtype.itemsize
 
     @cached_property
     def noise(self) -> float:

@@ -52,6 +52,8 @@ ROUNDED = 1e-7
 # singular values of a torus above the level, and operations on their vectors per entry
 MOST = 1024
 VECTORS = 8000.0
+# a wave of a lag at a frequency while it is computed
+WAVE_BYTES = 64
 # rounds of Rayleigh and Ritz, each with so many vectors more than are missing
 ROUNDS = 20
 MORE = 4
@@ -100,29 +102,31 @@ def level_bound(torus: DeletedTorus, gamma: float, gap: float, max_bytes: int) -
     level = field.scaled(gamma)
     above = singular_values_above(field, field.grid(parts), None, level, MOST)
     count = above.count(level) if above else None
-    if above is None or count is None or count * torus.row_bytes > max_bytes / 4:
+    if above is None or count is None or count * torus.row_bytes > max_bytes / 2:
         return math.inf
     if not count:
         return gamma
-    inverse = ShiftedInverse(torus, gamma)
+    inverse = ShiftedInverse(torus, gamma, max(1, max_bytes // (4 * torus.row_bytes)))
     start = torus_rows(inverse, above, level, field.symbol.flipped)
-    found = _negative_directions(inverse, inverse.deleted(start), count)
+    found = _negative_directions(inverse, start, count)
     if len(found) < count:
         return math.inf
-    rows = inverse.solve(inverse.embedded(found))
+    rows = inverse.on_whole(inverse.embedded(found))
     return up(gamma + _excess(inverse, rows, gamma, 0.1 * gap))
 
 
 def _bytes(torus: DeletedTorus) -> int:
-    """Of the blocks, their Gram matrices and inverses, in single precision."""
+    """Of the blocks, their Gram matrices and inverses, and the waves they are made of."""
     rows, columns = torus.block_shape
-    return 8 * torus.frequencies * (2 * rows * columns + 4 * min(rows, columns) ** 2)
+    lags = math.prod(len(lags) for lags in torus.torus.lags)
+    blocks = 8 * (2 * rows * columns + 4 * min(rows, columns) ** 2)
+    return torus.frequencies * (blocks + WAVE_BYTES * lags)
 
 
 def torus_rows(
     inverse: ShiftedInverse, above: Above, level: float, flipped: bool
 ) -> Tensor:
-    """Rows ``(u, -v)`` of the torus' singular vectors above a level; (k, ...).
+    """Rows ``(u, -v)`` on D of the torus' singular vectors above a level; (k, ...).
 
     Args:
         inverse: Of the torus.
@@ -139,7 +143,8 @@ def torus_rows(
         own = block.vectors[:, :high].to(F)
         left, right = (F @ own.conj(), own.conj()) if flipped else (own, F.mH @ own)
         left, right = (x / torch.linalg.vector_norm(x, dim=0) for x in (left, right))
-        parts.append(inverse.waves_above(block.place, left.mT, right.mT))
+        waves = inverse.waves_above(block.place, left.mT, right.mT)
+        parts.append(inverse.deleted(waves))
     return torch.cat(parts)
 
 
@@ -203,7 +208,7 @@ def _excess(inverse: ShiftedInverse, rows: Tensor, gamma: float, enough: float) 
         return excess
     # single precision leaves something on K: the inverse takes most of it away
     rest = torch.where(inverse.is_deleted, 0.0, images)
-    rows = rows - inverse.solve(rest.to(inverse.dtype)).to(rows)
+    rows = rows - inverse.on_whole(rest.to(inverse.dtype)).to(rows)
     images, off = _multiplied(inverse, rows, gamma)
     return min(excess, _ratio(inverse, rows, images, off))
 

@@ -37,10 +37,12 @@ class ShiftedInverse:
     Attributes:
         torus: The torus.
         gamma: The level.
+        at_once: Vectors solved for together.
     """
 
     torus: DeletedTorus
     gamma: float
+    at_once: int = 1024
 
     @cached_property
     def _frequencies(self) -> tuple[Tensor, Tensor]:
@@ -98,7 +100,16 @@ class ShiftedInverse:
 
     def on_deleted(self, rows: Tensor) -> Tensor:
         """``(M^-1)_DD`` of rows over what was deleted."""
-        return self.deleted(self.solve(self.embedded(rows)))
+        return torch.cat(
+            [
+                self.deleted(self.solve(self.embedded(some)))
+                for some in torch.split(rows, self.at_once)
+            ]
+        )
+
+    def on_whole(self, rows: Tensor) -> Tensor:
+        """``M^-1`` of rows over the whole torus, some at a time."""
+        return torch.cat([self.solve(some) for some in torch.split(rows, self.at_once)])
 
     def deleted(self, rows: Tensor) -> Tensor:
         """The entries of rows over the torus that were deleted."""
@@ -117,7 +128,8 @@ class ShiftedInverse:
         conjugate too there are two real ones for each.
         """
         count = len(left)
-        factors = torch.tensor([1.0, 1j][: int(self._frequencies[1][place])])
+        twice = int(self._frequencies[1][place])
+        factors = torch.tensor([1.0, 1j][:twice], dtype=torch.complex64)
         if self.torus.is_complex:
             factors = factors[:1]
         parts = []
