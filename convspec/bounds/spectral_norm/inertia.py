@@ -35,6 +35,7 @@ from convspec.bounds.spectral_norm.field import Field
 from convspec.bounds.spectral_norm.parts import Parts, Wrap
 from convspec.bounds.spectral_norm.search import Search
 from convspec.bounds.spectral_norm.shifted import ShiftedInverse
+from convspec.krylov.orthogonal import orthogonalised, orthonormal_rows
 from convspec.rounding import up
 from convspec.rounding.directed import UNIT
 from convspec.rounding.norms import frobenius_above
@@ -70,7 +71,7 @@ def bound_by_inertia(
         torus = DeletedTorus.of(blocks[group], reduced.kept, tuple(wraps))
         if torus is None:
             return
-        cost = inertia_flops(torus)
+        cost = inertia_flops(torus, search.budget.bytes)
         for margin in MARGINS:
             gap = lower * margin * max(rtol, FINEST)
             gamma = lower + gap
@@ -83,8 +84,13 @@ def bound_by_inertia(
                 break
 
 
-def inertia_flops(torus: DeletedTorus) -> float:
-    """Estimated operations of one level: a factorisation or two at each frequency."""
+def inertia_flops(torus: DeletedTorus, max_bytes: int) -> float:
+    """Estimated operations of one level: a factorisation or two at each frequency.
+
+    inf where its blocks do not fit, or the symbol is constant along an axis.
+    """
+    if _bytes(torus) > max_bytes or torus.torus.varying != torus.torus.shape:
+        return math.inf
     rows, columns = torus.block_shape
     side = min(rows, columns)
     each = 40.0 * side**3 + (8.0 * side + VECTORS) * rows * columns
@@ -93,8 +99,6 @@ def inertia_flops(torus: DeletedTorus) -> float:
 
 def level_bound(torus: DeletedTorus, gamma: float, gap: float, max_bytes: int) -> float:
     """At least ``||A||``, a little above gamma, or inf where it was not proven."""
-    if _bytes(torus) > max_bytes or torus.torus.varying != torus.torus.shape:
-        return math.inf
     parts = Parts.of(torus.weight, 1, torus.wraps, max_bytes)
     field = Field.of(parts, max_bytes)
     if field is None:
@@ -152,22 +156,20 @@ def _negative_directions(inverse: ShiftedInverse, start: Tensor, count: int) -> 
     """Vectors on D on which ``(M^-1)_DD`` is negative, at most ``count``; (k, ...).
 
     The space grows by the residuals of the Ritz vectors of the least values that are not
-    negative yet.
+    negative yet, and of the last that are.
     """
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(MORE, start.shape[1], generator=generator, dtype=torch.float32)
-    start = torch.cat([start, noise.to(start)])  # no direction is out of reach
-    basis = new = _orthonormal(start, start[:0])
-    images = basis[:0]
+    basis = new = _beside(start, start[:0], generator)
+    images, negative = basis[:0], 0
     for _ in range(ROUNDS):
         images = torch.cat([images, inverse.on_deleted(new)])
         values, y = torch.linalg.eigh(hermitian_part(_inner(images, basis).mT))
-        # what single precision cannot tell from 0 is no direction
-        negative = int((values < -ROUNDED * values.abs().max()).sum())
-        if negative >= count:
+        before, negative = negative, _below_zero(values)
+        if min(before, negative) >= count:  # a round more, as the last are near 0
             break
-        wanted = y[:, negative : negative + 2 * (count - negative) + MORE]
-        new = _orthonormal(wanted.mT.to(images) @ images, basis)
+        first = max(0, min(negative, count) - MORE)
+        wanted = y[:, first : negative + 2 * max(0, count - negative) + MORE]
+        new = _beside(wanted.mT.to(images) @ images, basis, generator)
         if not len(new):
             break
         basis = torch.cat([basis, new])
@@ -176,14 +178,17 @@ def _negative_directions(inverse: ShiftedInverse, start: Tensor, count: int) -> 
     return found
 
 
-def _orthonormal(rows: Tensor, basis: Tensor) -> Tensor:
-    """Orthonormal rows for what the rows have beside a basis."""
-    for _ in range(2):
-        rows = rows - _inner(rows, basis).to(rows) @ basis
-    q, r = torch.linalg.qr(rows.mT)
-    sizes = r.diagonal().abs()
-    found: Tensor = q.mT[sizes > 1e-5 * sizes.max()]
-    return found
+def _below_zero(values: Tensor) -> int:
+    """How many values are negative, as far as single precision can tell from 0."""
+    return int((values < -ROUNDED * values.abs().max()).sum())
+
+
+def _beside(rows: Tensor, basis: Tensor, generator: torch.Generator) -> Tensor:
+    """Orthonormal rows beside a basis, random ones where they have nothing beside it."""
+    rows = rows[: basis.shape[1] - len(basis)]
+    if not len(rows):
+        return rows
+    return orthonormal_rows(orthogonalised(rows, basis)[0], basis, generator)[0]
 
 
 def _inner(rows: Tensor, others: Tensor) -> Tensor:

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convspec.arrays import IntArray
 from convspec.bounds.spectral_norm.deleted import DeletedTorus
 from convspec.rounding.pencil import hermitian_part
-from convspec.spectrum.envelope.torus import torus_frequencies
+from convspec.spectrum.envelope.torus import Turns, torus_frequencies
 
 __all__ = ["ShiftedInverse"]
 
@@ -45,24 +46,27 @@ class ShiftedInverse:
     at_once: int = 1024
 
     @cached_property
+    def _grid(self) -> tuple[Turns, tuple[IntArray, tuple[int, ...], IntArray]]:
+        """The phases, and the frequencies with them: see :func:`torus_frequencies`."""
+        turns = tuple(wrap.turn for wrap in self.torus.wraps)
+        is_complex = self.torus.is_complex
+        return turns, torus_frequencies(self.torus.torus, turns, is_complex)
+
+    @cached_property
     def _frequencies(self) -> tuple[Tensor, Tensor]:
         """Places on the grid of outputs, and how many each stands for; (j,)."""
-        torus = self.torus.torus
-        turns = tuple(wrap.turn for wrap in self.torus.wraps)
-        places, _, times = torus_frequencies(torus, turns, self.torus.is_complex)
+        turns, (places, _, times) = self._grid
         parts = np.array([turn.denominator for turn in turns])
         shifts = np.array([turn.numerator for turn in turns])
         index = (places - shifts) // parts
-        flat = np.ravel_multi_index(tuple(index.T), torus.shape)
+        flat = np.ravel_multi_index(tuple(index.T), self.torus.torus.shape)
         return torch.as_tensor(flat), torch.as_tensor(times)
 
     @cached_property
     def blocks(self) -> Tensor:
         """F at the frequencies; (j, rows, columns), complex64."""
-        torus = self.torus.torus
-        turns = tuple(wrap.turn for wrap in self.torus.wraps)
-        index, grid, _ = torus_frequencies(torus, turns, self.torus.is_complex)
-        symbol = torus.symbol(self.torus.weight, 1)
+        _, (index, grid, _) = self._grid
+        symbol = self.torus.torus.symbol(self.torus.weight, 1)
         found: Tensor = symbol.at_grid(index, grid)[:, 0].to(torch.complex64)
         return found
 

@@ -100,7 +100,9 @@ class Tori:
             return math.inf
         block = reduced.weight[: len(reduced.weight) // reduced.groups]
         torus = DeletedTorus.of(block, reduced.kept, tuple(self.on_peak))
-        return math.inf if torus is None else inertia_flops(torus)
+        return (
+            math.inf if torus is None else inertia_flops(torus, self.search.budget.bytes)
+        )
 
     def below_supremum(self, words: str) -> None:
         """Prove the target by the supremum of the symbol, if it seems to be below it."""
