@@ -11,7 +11,7 @@ from pathlib import Path
 from convspec import __version__
 from convspec.errors import ConvSpecError
 from convspec.extras import import_extra
-from convspec.report.analyze import Progress
+from convspec.report.stages import Progress
 from convspec.report.terminal import print_report
 
 __all__ = ["main"]

@@ -17,7 +17,7 @@ from convspec.demo.weights import load_mobilenet
 from convspec.errors import UnreadableModel
 from convspec.operators.operator import ConvOperator
 from convspec.report import ModelReport, analyze
-from convspec.report.analyze import Progress
+from convspec.report.stages import Progress
 from convspec.spectrum import spectrum
 
 __all__ = ["Network", "choose_network", "run_demo"]

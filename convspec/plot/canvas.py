@@ -105,6 +105,7 @@ def logarithmic(ax: Axes) -> bool:
     live = np.concatenate([y[np.isfinite(y) & (y > 0)] for y in data])
     fixed = bool(len(live)) and float(live.max()) > EXTREME
     if fixed:
+        ax.set_autoscaley_on(False)
         ax.set_ylim(0.5 * float(live.min()), float(live.max()))
     ax.set_yscale("log")
     if fixed:

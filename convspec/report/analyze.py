@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,18 +17,16 @@ from convspec.model.calls import Call, example_inputs, plain_shape, trace_calls
 from convspec.model.opaque import refuse_opaque, within_recursion_limit
 from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
-from convspec.report.enclose import circular, enclosed, too_costly
-from convspec.report.kernel_norms import KernelNorms, kernel_norms
-from convspec.report.known import Enclosed, Exact, Singular
+from convspec.report.draft import Draft
+from convspec.report.enclose import too_costly
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
 from convspec.report.provenance import provenance
-from convspec.spectrum import explain, spectrum
+from convspec.report.stages import Progress, take_stages
+from convspec.spectrum import explain
 
 __all__ = ["analyze"]
-
-Progress = Callable[[int, int, str], None]
 
 
 def analyze(
@@ -36,12 +34,15 @@ def analyze(
     input_shape: Sequence[Any] | None = None,
     *,
     inputs: Sequence[Any] | torch.Tensor | None = None,
-    max_flops: float = 1e11,
+    effort: str = "default",
+    seconds: float | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
-    phases: int = 4,
-    envelope_flops: float = 5e10,
-    worst_case_flops: float = 2.5e11,
+    max_flops: float | None = None,
+    norm_flops: float | None = None,
+    envelope_flops: float | None = None,
+    worst_case_flops: float | None = None,
     worst_case_seconds: float | None = None,
+    phases: int | None = None,
     progress: Progress | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
@@ -49,29 +50,42 @@ def analyze(
     The model is run once, in evaluation mode, to see which layers it calls on which
     sizes; its modes, hooks, gradients and the random state are left as they were. A
     layer called on two sizes gets two rows. Where no exact method is within the limits,
-    a Krylov vector and an envelope bound the norm, the rank and all other quantities.
-    Beside the norm stand its worst case over input sizes and the norm of the reshaped
-    kernel, which ``torch.nn.utils.spectral_norm`` normalises instead.
+    the norm is enclosed, :func:`convspec.spectral_norm`, and an envelope bounds the rank
+    and all other quantities. Beside the norm stand its worst case over input sizes and
+    the norm of the reshaped kernel, which ``torch.nn.utils.spectral_norm`` normalises
+    instead. Certified ends of one number meet: none excludes what another says.
+
+    All norms come first, then the other quantities; within both, layers that cost little
+    come first, and what they leave of the operations is for the others.
 
     Args:
         model: Any module; convolutions are found by hooks.
         input_shape: Shape without the batch, ``(3, 224, 224)``, or one per input.
         inputs: Instead of ``input_shape``: the very arguments to call the model with, or
             the only one if it is a tensor.
-        max_flops: What is estimated to cost more operations than this is left out.
+        effort: How hard to try: ``"quick"``, ``"default"`` or ``"thorough"`` stand for
+            limits on the operations and for a relative gap of sigma_1 to stop at, 1e-2,
+            1e-4 or 1e-6. Each of the limits below may be given by itself.
+        seconds: About when to end in any case, a part of it before the last norm; what
+            is found by then depends on the machine, and ``left_out`` of a row says so.
         max_bytes: Byte limit per layer.
-        phases: Phase shifts of each torus in the envelopes of layers without an exact
-            spectrum, see :func:`convspec.spectral_envelope`; 0 for no torus.
+        max_flops: A spectrum that is estimated to cost more operations is left out;
+            1e11 by default.
+        norm_flops: Operations on the norm of a layer without a spectrum, on average:
+            what some leave others may take; 2e11 by default.
         envelope_flops: Tori of an envelope that together are estimated beyond this are
-            left out, the least telling first; ``left_out`` of the row says so.
+            left out, the least telling first; ``left_out`` of the row says so. 2e10 by
+            default.
         worst_case_flops: Operations on the search for a layer's worst case over input
             sizes, which ends there however close its ends are; ``left_out`` says so.
-            0 for no search.
-        worst_case_seconds: About when that search ends in any case; what is found by
-            then depends on the machine, and ``left_out`` says so. No limit unless told.
-            It can take longer where a first look at a wide kernel does.
-        progress: Called with (layers done, layers, name) before each layer and behind
-            the last.
+            0 for no search; 5e10 by default.
+        worst_case_seconds: About when that search ends in any case. No limit unless
+            told. It can take longer where a first look at a wide kernel does.
+        phases: Phase shifts of each torus in the envelopes of layers without an exact
+            spectrum, see :func:`convspec.spectral_envelope`; 0 for no torus; 1 by
+            default.
+        progress: Called with (done, in all, what comes) before the norm of each layer,
+            before the other quantities of each that is not exact, and at the end.
 
     Returns:
         A :class:`ModelReport`, whose ``repr`` is the table.
@@ -83,8 +97,8 @@ def analyze(
             TorchScript and exported graphs do.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
-        ValueError: If phases is not an integer of at least 0, or a limit not a number
-            of at least 0.
+        ValueError: If effort is none of its words, phases is not an integer of at least
+            0, or a limit not a number of at least 0.
     """
     refuse_opaque(model)
     if not isinstance(model, nn.Module):
@@ -100,36 +114,42 @@ def analyze(
         input_shape = plain_shape(input_shape)
         with within_recursion_limit():
             inputs = example_inputs(model, input_shape)
-    limits = Limits(
-        max_flops, max_bytes, phases, envelope_flops, worst_case_flops, worst_case_seconds
+    limits = Limits.of(
+        effort,
+        seconds=seconds,
+        max_bytes=max_bytes,
+        max_flops=max_flops,
+        norm_flops=norm_flops,
+        envelope_flops=envelope_flops,
+        worst_case_flops=worst_case_flops,
+        worst_case_seconds=worst_case_seconds,
+        phases=phases,
     )
     shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
     argument = "inputs=..." if input_shape is None else repr(input_shape)
     origin = provenance(model, argument, limits)
     with within_recursion_limit():
         trace = trace_calls(model, inputs)
-    sizes = Counter(call.name for call in trace.calls)
-    rows: list[LayerReport] = []
-    norms: dict[nn.Module, KernelNorms] = {}
-    for done, call in enumerate(trace.calls):
-        name = call.name
-        if sizes[call.name] > 1:
-            name += f" [{'x'.join(map(str, call.input_size))}]"
-        if progress is not None:
-            progress(done, len(trace.calls), name)
-        rows.append(_layer(name, call, limits, norms))
-    if progress is not None:
-        progress(len(rows), len(rows), "")
+    begun = [_begun(name, call, limits) for name, call in _named(trace.calls)]
+    take_stages([row for row in begun if isinstance(row, Draft)], limits, progress)
+    rows = [row.finished() if isinstance(row, Draft) else row for row in begun]
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
     notes = *trace.notes, *refused
     return ModelReport(tuple(rows), shown, tuple(trace.unused), notes, origin)
 
 
+def _named(calls: Sequence[Call]) -> Iterator[tuple[str, Call]]:
+    """Names of the rows: those of the layers, with the size where there are several."""
+    sizes = Counter(call.name for call in calls)
+    for call in calls:
+        several = sizes[call.name] > 1
+        size = "x".join(map(str, call.input_size))
+        yield f"{call.name} [{size}]" if several else call.name, call
+
+
 @isolated
-def _layer(
-    name: str, call: Call, limits: Limits, norms: dict[nn.Module, KernelNorms]
-) -> LayerReport:
-    """One row; the norms of its kernel are kept for its other input sizes."""
+def _begun(name: str, call: Call, limits: Limits) -> Draft | LayerReport:
+    """A row to work on, or one that says why the layer is not supported."""
     start = time.perf_counter()
     try:
         if call.altered:
@@ -148,34 +168,8 @@ def _layer(
         return LayerReport(
             name, kind, call.count, None, reason=str(error), seconds=seconds
         )
-    if call.module not in norms:
-        norms[call.module] = kernel_norms(op, limits)
-    kernel = norms[call.module]
-    known, reason, left_out = _known(op, limits)
-    torus = circular(op, limits) if isinstance(known, Enclosed) else None
-    return LayerReport(
-        name,
-        layer_type(call.module),
-        call.count,
-        op,
-        known,
-        reason=reason,
-        seconds=time.perf_counter() - start,
-        circular=torus,
-        worst_case=kernel.worst_case,
-        reshaped=kernel.reshaped,
-        left_out=(*left_out, *kernel.left_out),
-    )
-
-
-def _known(op: ConvOperator, limits: Limits) -> tuple[Singular, str, tuple[str, ...]]:
-    """All singular values, or bounds; why these; and what was left out."""
     plan = explain(op, max_bytes=limits.max_bytes)
-    reason = too_costly(plan, limits)
-    if reason is None:
-        return Exact(spectrum(op, max_bytes=limits.max_bytes)), plan.reason, ()
-    found, left_out = enclosed(op, limits)
-    return found, reason, left_out
+    return Draft(name, call, op, plan, too_costly(plan, limits))
 
 
 def _shown(x: Any) -> Any:

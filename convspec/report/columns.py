@@ -151,13 +151,6 @@ def _distribution(layer: LayerReport) -> Fields:
     }
 
 
-def _leading(layer: LayerReport) -> Fields:
-    found = layer.leading
-    if found is None:
-        return {"leading": None, "leading_error": None}
-    return {"leading": found.norm, "leading_error": float(np.max(found.error))}
-
-
 def _circular(layer: LayerReport) -> Fields:
     found = layer.circular
     return {
@@ -303,11 +296,10 @@ COLUMNS = (
     ),
     *BY_NAME.values(),
     Column("quantiles", "", "", None, _distribution),
-    Column("leading", "", "", None, _leading),
     Column(
         "method",
         "method",
-        "fourier or dense: exact; envelope or krylov: certified bounds.",
+        "fourier or dense: exact; envelope or norm: certified bounds.",
         lambda layer: layer.method,
         lambda layer: {"method": layer.method, "reason": layer.reason},
         1,

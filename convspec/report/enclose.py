@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
-from convspec.bounds import spectral_norm
-from convspec.errors import GeometryError, NotConverged, TooLargeError
+from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
+from convspec.errors import GeometryError, TooLargeError
 from convspec.limits import readable_bytes
 from convspec.operators.operator import ConvOperator
-from convspec.quantity.bound import Bound
-from convspec.report.known import Enclosed
 from convspec.report.limits import Limits
+from convspec.run.budget import Budget
 from convspec.spectrum import (
     Envelope,
     Plan,
@@ -19,12 +18,8 @@ from convspec.spectrum import (
     spectral_envelope,
     spectrum,
 )
-from convspec.spectrum.envelope.ritz import norm_bounds
 
-__all__ = ["circular", "enclosed", "too_costly"]
-
-# residual of the leading singular value, relative; its own error is far smaller
-NORM_RTOL = 1e-4
+__all__ = ["circular", "enveloped", "too_costly"]
 
 
 def too_costly(plan: Plan, limits: Limits) -> str | None:
@@ -36,52 +31,25 @@ def too_costly(plan: Plan, limits: Limits) -> str | None:
     return None
 
 
-def enclosed(op: ConvOperator, limits: Limits) -> tuple[Enclosed, tuple[str, ...]]:
-    """Everything short of the spectrum that is within the limits, and what is not."""
-    leading, no_leading = _leading(op, limits)
-    envelope, no_envelope = _envelope(op, leading, limits)
-    closed = _closed(op, leading, envelope, limits)
-    if envelope is not None and closed is not None:
-        envelope = envelope.tightened(lower=[closed.lower], upper=[closed.upper])
-    found = Enclosed(
-        norm=_norm(op, leading, envelope, closed),
-        shape=op.shape,
-        envelope=envelope,
-        leading=None if leading is None else replace(leading, left=None, right=None),
-    )
-    return found, (*no_leading, *no_envelope)
-
-
-def _leading(op: ConvOperator, limits: Limits) -> tuple[Spectrum | None, tuple[str, ...]]:
-    """The largest singular value with its vectors, converged or as far as it came."""
-    plan = explain(op, 1, method="krylov", max_bytes=limits.max_bytes)
-    reason = too_costly(plan, limits)
-    if reason is not None:
-        return None, (f"no Krylov: {reason}",)
-    try:
-        return spectrum(
-            op,
-            1,
-            method="krylov",
-            vectors=True,
-            rtol=NORM_RTOL,
-            max_bytes=limits.max_bytes,
-        ), ()
-    except NotConverged as error:
-        best = error.best if isinstance(error.best, Spectrum) else None
-        return best, (f"Krylov did not converge: {error}",)
-
-
-def _envelope(
-    op: ConvOperator, leading: Spectrum | None, limits: Limits
+def enveloped(
+    op: ConvOperator, limits: Limits, budget: Budget
 ) -> tuple[Envelope | None, tuple[str, ...]]:
-    budget = min(limits.envelope_flops, limits.max_flops)
+    """Bounds on all singular values within the limits, and what was left out of them.
+
+    Args:
+        op: The operator.
+        limits: Of the analysis.
+        budget: Of this row: seconds, and operations that are not limited otherwise.
+    """
+    flops = min(limits.envelope_flops, limits.max_flops, budget.left)
+    named = "the least of envelope_flops and max_flops"
+    if budget.seconds < math.inf and budget.seconds * FLOPS_PER_SECOND < flops:
+        flops, named = budget.seconds * FLOPS_PER_SECOND, "what seconds leave"
     try:
         found = spectral_envelope(
             op,
             phases=limits.phases,
-            leading=leading,
-            max_flops=budget,
+            max_flops=flops,
             max_bytes=limits.max_bytes,
         )
     except TooLargeError as error:
@@ -90,50 +58,8 @@ def _envelope(
     if done == planned:
         return found, ()
     return found, (
-        f"envelope by {done} of {planned} tori, those within {budget:.1e} operations, "
-        "the least of envelope_flops and max_flops",
-    )
-
-
-def _closed(
-    op: ConvOperator, leading: Spectrum | None, envelope: Envelope | None, limits: Limits
-) -> Bound | None:
-    """The norm by :func:`convspec.spectral_norm`, where the envelope leaves a gap.
-
-    None where it does not, or where Krylov or tori are beyond the limits.
-    """
-    if leading is None or envelope is None or not envelope.tori[0]:
-        return None
-    lower, upper = envelope.norm
-    if upper <= (1 + NORM_RTOL) * lower:
-        return None
-    budget = min(limits.envelope_flops, limits.max_flops)
-    try:
-        return spectral_norm(op, NORM_RTOL, max_flops=budget, max_bytes=limits.max_bytes)
-    except TooLargeError:
-        return None
-
-
-def _norm(
-    op: ConvOperator,
-    leading: Spectrum | None,
-    envelope: Envelope | None,
-    closed: Bound | None,
-) -> Bound:
-    """Between what the Krylov vector attains and what the envelope allows.
-
-    Without an envelope, the Frobenius norm is above.
-    """
-    if envelope is not None:
-        lower, upper = envelope.norm
-    else:
-        lower, upper = norm_bounds(op, None if leading is None else leading.right)
-    return Bound(
-        lower,
-        upper,
-        "krylov and envelope" if closed is None else "spectral_norm and envelope",
-        "any operator" if closed is None else closed.assumptions,
-        "convspec.spectral_envelope" if closed is None else "convspec.spectral_norm",
+        f"envelope by {done} of {planned} tori, those within {flops:.1e} operations, "
+        f"{named}",
     )
 
 
@@ -144,6 +70,7 @@ def circular(op: ConvOperator, limits: Limits) -> Spectrum | None:
     except GeometryError:
         return None
     plan = explain(torus, max_bytes=limits.max_bytes)
-    if too_costly(plan, limits) is not None:
+    # it stands beside, and is to cost no more than the bounds themselves
+    if too_costly(plan, limits) is not None or plan.flops > limits.envelope_flops:
         return None
     return spectrum(torus, max_bytes=limits.max_bytes)

@@ -32,10 +32,19 @@ class KernelNorms:
     left_out: tuple[str, ...] = ()
 
 
-def kernel_norms(op: ConvOperator, limits: Limits) -> KernelNorms:
-    """The worst case over input sizes, and what ``spectral_norm`` takes for the norm."""
+def kernel_norms(
+    op: ConvOperator, limits: Limits, seconds: float = math.inf
+) -> KernelNorms:
+    """The worst case over input sizes, and what ``spectral_norm`` takes for the norm.
+
+    Args:
+        op: An operator of the kernel.
+        limits: Of the analysis.
+        seconds: That there are for it, in all.
+    """
     reshaped = reshaped_norm(op)
-    seconds = limits.worst_case_seconds
+    if limits.worst_case_seconds is not None:
+        seconds = min(seconds, limits.worst_case_seconds)
     if 0 in (limits.worst_case_flops, seconds):
         return KernelNorms(None, reshaped)
     try:
@@ -43,7 +52,7 @@ def kernel_norms(op: ConvOperator, limits: Limits) -> KernelNorms:
             found = worst_case_norm(
                 op,
                 max_flops=limits.worst_case_flops,
-                max_seconds=math.inf if seconds is None else seconds,
+                max_seconds=seconds,
                 max_bytes=limits.max_bytes,
             )
     except TooLargeError as error:
@@ -61,11 +70,18 @@ def _ended(short_of: str, limits: Limits) -> str:
     """What ended a search, and how much of it there was; nothing if rounding did."""
     names = {
         "operations": f"worst_case_flops={limits.worst_case_flops:g}",
-        "seconds": f"worst_case_seconds={limits.worst_case_seconds or 0:g}",
+        "seconds": _seconds(limits),
         "memory": f"max_bytes={limits.max_bytes:g}",
     }
     words = names.get(short_of, short_of)
     return f", the search was ended by {words}" if words else ""
+
+
+def _seconds(limits: Limits) -> str:
+    """Which limit on the time it was."""
+    if limits.worst_case_seconds is not None:
+        return f"worst_case_seconds={limits.worst_case_seconds:g}"
+    return f"seconds={limits.time:g}"
 
 
 def reshaped_norm(op: ConvOperator) -> Enclosure:

@@ -72,21 +72,19 @@ class Enclosed:
         norm: Bounds on ``sigma_1``.
         shape: (m, n) of the operator.
         envelope: Bounds on all values, or None.
-        leading: The largest value by Krylov, or None.
     """
 
     kind: ClassVar[str] = ENCLOSURE
     norm: Bound
     shape: tuple[int, int]
     envelope: Envelope | None = None
-    leading: Spectrum | None = None
 
     @property
     def method(self) -> str:
-        """``"envelope"`` with tori in it, else ``"krylov"`` if there is that vector."""
+        """``"envelope"`` with tori in it, else ``"norm"`` if that has a lower end."""
         tori = self.envelope is not None and self.envelope.tori[0] > 0
-        if self.leading is not None and not tori:
-            return "krylov"
+        if self.norm.lower > 0 and not tori:
+            return "norm"
         return "none" if self.envelope is None else "envelope"
 
     @cached_property

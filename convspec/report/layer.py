@@ -59,7 +59,7 @@ class LayerReport:
     def method(self) -> str:
         """``"fourier"`` or ``"dense"`` for an exact spectrum.
 
-        ``"envelope"`` for bounds by tori, ``"krylov"`` for those without; else
+        ``"envelope"`` for bounds by tori, ``"norm"`` for those without; else
         ``"none"``.
         """
         return self.known.method
@@ -78,14 +78,6 @@ class LayerReport:
     def envelope(self) -> Envelope | None:
         """Without an exact spectrum: certified bounds on all singular values."""
         return self.known.envelope if isinstance(self.known, Enclosed) else None
-
-    @property
-    def leading(self) -> Spectrum | None:
-        """Without an exact spectrum: the largest singular value by Krylov.
-
-        A singular value lies within ``leading.error`` of it.
-        """
-        return self.known.leading if isinstance(self.known, Enclosed) else None
 
     @cached_property
     def frobenius_norm(self) -> float | None:

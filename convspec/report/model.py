@@ -111,12 +111,12 @@ class ModelReport:
         """Counts of layers by method, and the time taken."""
         methods = Counter(layer.method for layer in self.layers)
         exact = [f"{methods[m]} by {m}" for m in ("fourier", "dense") if methods[m]]
-        bounded = [f"{methods[m]} by {m}" for m in ("envelope", "krylov") if methods[m]]
+        bounded = [f"{methods[m]} by {m}" for m in ("envelope", "norm") if methods[m]]
         stand_ins = sum(layer.circular is not None for layer in self.layers)
         seconds = sum(layer.seconds for layer in self.layers)
         counts: tuple[tuple[str, int, list[str]], ...] = (
             ("with their exact spectrum", methods["fourier"] + methods["dense"], exact),
-            ("with certified bounds", methods["envelope"] + methods["krylov"], bounded),
+            ("with certified bounds", methods["envelope"] + methods["norm"], bounded),
             ("with the circular one beside", stand_ins, []),
             ("unknown", methods["none"], []),
         )

@@ -63,8 +63,8 @@ def provenance(model: nn.Module, inputs: str, limits: Limits) -> Provenance:
 
 def _short(value: Any) -> str:
     """As Python reads it, ``1e+11`` rather than its twelve digits."""
-    if value is None:
-        return "None"
+    if value is None or isinstance(value, str):
+        return repr(value)
     if math.isinf(value):
         return 'float("inf")'
     short = f"{value:g}"

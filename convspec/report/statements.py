@@ -35,9 +35,9 @@ METHODS = {
     "fourier": "All singular values, from the frequencies of a block circulant operator.",
     "dense": "All singular values, by dense SVD of the operator's diagonal blocks.",
     "envelope": "Certified bounds on every singular value, from tori around the layer "
-    "and a Krylov vector for sigma_1.",
-    "krylov": "Certified bounds: a Krylov vector below, norms of the unfolded kernel and "
-    "the exact Frobenius norm above.",
+    "and the enclosed sigma_1.",
+    "norm": "Certified bounds: sigma_1 between a vector and a proof, and what that, the "
+    "unfolded kernel and the exact Frobenius norm say of the others.",
     "none": "No method is within the limits, or the layer is not supported.",
 }
 
@@ -52,7 +52,7 @@ SOURCES = {
     "frobenius": "||A||_F",
     "fourier": "Fourier",
     "krylov": "a Krylov vector",
-    "given": "spectral_norm",
+    "given": "the enclosed sigma_1",
 }
 
 DIGITS = 10  # of exact numbers, at most
@@ -119,14 +119,14 @@ def _sources(layer: LayerReport, q: Quantity) -> str:
     if layer.spectrum is not None:
         error = rounded_up(float(np.max(layer.spectrum.error)), 2)
         return f"singular values are within {error}: not small beside the smallest"
+    if q.name == NORM:
+        assert layer.norm is not None
+        return f"from below by a vector, {layer.norm.assumptions}"
     band = layer.envelope
-    if band is None:
-        return "from below by a Krylov vector, from above by ||A||_F"
-    if q.name not in (NORM, "smallest"):
+    if q.name != "smallest" or band is None:
         return "least and most that bounds on all values and ||A||_F allow"
-    place = 0 if q.name == NORM else -1
-    below = SOURCES[band.sources[band.lower_source[place]]]
-    above = SOURCES[band.sources[band.upper_source[place]]]
+    below = SOURCES[band.sources[band.lower_source[-1]]]
+    above = SOURCES[band.sources[band.upper_source[-1]]]
     ends = ("below", below), ("above", above)
     words = [f"from {side} by {by}" for side, by in ends if by != SOURCES["trivial"]]
     return ", ".join(words)
@@ -167,15 +167,6 @@ def _beside(layer: LayerReport) -> Iterator[Statement]:
             ENCLOSURE,
             "quotient of the two",
             "what spectral_norm is off by: sigma_1 once it has made the reshaped norm 1",
-        )
-    if layer.leading is not None:
-        error = rounded_up(float(np.max(layer.leading.error)), 2)
-        yield Statement(
-            "leading value",
-            number(layer.leading.norm, DIGITS),
-            ENCLOSURE,
-            f"a singular value lies within {error}; none larger is excluded",
-            "largest singular value that Krylov found",
         )
     if layer.circular is not None:
         yield Statement(

@@ -14,7 +14,7 @@ from torch import nn
 
 import convspec as cs
 
-NOTHING = {"phases": 0, "max_flops": 0, "worst_case_seconds": 0}
+NOTHING = {"phases": 0, "max_flops": 0, "norm_flops": 0, "worst_case_seconds": 0}
 
 
 @pytest.fixture(autouse=True)

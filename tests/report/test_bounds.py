@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 import convspec as cs
-from convspec.errors import NotConverged
 from convspec.report import enclose
 from tests.oracles import onehot_matrix, singular_values, svd_tolerance
 
@@ -118,25 +117,12 @@ def test_the_norm_is_enclosed_closely(report: cs.ModelReport) -> None:
         assert report[name].norm.gap < 0.1
 
 
-def test_single_values_by_krylov_are_kept_without_their_images(
-    report: cs.ModelReport,
-) -> None:
-    for row in report:
-        assert row.leading.left is row.leading.right is None
-        assert len(row.leading) == 1
-        near = row.leading.error + 1e-9 * row.leading.norm
-        assert abs(row.norm.lower - row.leading.norm) <= near
-        found = row.to_dict()
-        assert found["leading"] == row.leading.norm
-        assert found["leading_error"] == row.leading.error
-
-
 def test_exact_rows_have_numbers_and_a_norm_within_their_error(
     model: nn.Sequential,
 ) -> None:
     for row in cs.analyze(model, (3, 12, 12)):
         values, error = truth(model, row)
-        assert row.envelope is row.leading is None
+        assert row.envelope is None
         assert row.norm.lower <= row.spectrum.norm <= row.norm.upper
         assert row.norm.width <= 2.1 * row.spectrum.error
         assert row.norm.lower - error <= values[0] <= row.norm.upper + error
@@ -195,34 +181,33 @@ def only(report: cs.ModelReport) -> cs.LayerReport:
 @pytest.mark.usefixtures("unaffordable")
 class TestLeftOut:
     def test_tori_beyond_the_budget(self) -> None:
-        row = only(
-            cs.analyze(nn.Conv2d(2, 2, 3, padding=1), (2, 9, 9), envelope_flops=2e4)
-        )
+        layer = nn.Conv2d(2, 2, 3, padding=1)
+        row = only(cs.analyze(layer, (2, 9, 9), envelope_flops=2e4, phases=4))
         done, planned = row.envelope.tori
-        assert 0 < done < planned == 9
+        assert 0 < done < planned
         assert row.method == "envelope"
         (words,) = row.left_out
-        assert words.startswith(f"envelope by {done} of 9 tori, those within 2.0e+04 ")
+        assert words.startswith(f"envelope by {done} of {planned} tori, those within ")
         assert words in row.to_dict()["left_out"]
 
     def test_all_tori(self) -> None:
         report = cs.analyze(nn.Conv2d(2, 2, 3, padding=1), (2, 9, 9), envelope_flops=0)
         row = only(report)
-        assert row.method == "krylov"
-        assert "envelope by 0 of 9 tori" in repr(report)
-        assert "1 with certified bounds (1 by krylov)" in repr(report)
+        assert row.method == "norm"
+        assert "envelope by 0 of 3 tori" in repr(report)
+        assert "1 with certified bounds (1 by norm)" in repr(report)
         assert row.norm.upper <= row.frobenius_norm * (1 + 1e-12)
 
     def test_no_phases(self) -> None:
         row = only(cs.analyze(nn.Conv2d(2, 2, 3, padding=1), (2, 9, 9), phases=0))
-        assert row.method == "krylov"
+        assert row.method == "norm"
         assert row.left_out == ()
         assert row.envelope.tori == (0, 0)
 
     def test_an_envelope_that_needs_too_much_memory(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The Krylov vector and the Frobenius norm still bound the norm."""
+        """The norm is enclosed all the same."""
 
         def refuse(*args: Any, **options: Any) -> cs.Envelope:
             raise cs.TooLargeError("the envelope must fit")
@@ -230,11 +215,10 @@ class TestLeftOut:
         monkeypatch.setattr(enclose, "spectral_envelope", refuse)
         row = only(cs.analyze(nn.Conv2d(1, 2, 3, padding=1), (1, 9, 9)))
         assert row.envelope is None
-        assert row.method == "krylov"
+        assert row.method == "norm"
         assert row.left_out == ("no envelope: the envelope must fit",)
         norm = cs.spectrum(row.operator, method="dense").norm
-        assert 0.999 * norm <= row.norm.lower <= norm
-        assert row.norm.upper == pytest.approx(row.frobenius_norm, rel=1e-9)
+        assert 0.999 * norm <= row.norm.lower <= norm <= row.norm.upper <= 1.001 * norm
         assert row.to_dict()["norm_upper"] == row.norm.upper
         assert row.quantities["rank"] is None
         found = row.to_dict()
@@ -244,10 +228,10 @@ class TestLeftOut:
     def test_nothing_fits_the_memory(self) -> None:
         report = cs.analyze(nn.Conv2d(2, 2, 3, padding=1), (2, 9, 9), max_bytes=1000)
         row = only(report)
-        assert row.envelope is row.leading is row.circular is None
+        assert row.envelope is row.circular is None
         assert row.method == "none"
         assert [words.split(":")[0] for words in row.left_out] == [
-            "no Krylov",
+            "no norm",
             "no envelope",
             "no worst case",
         ]
@@ -255,27 +239,12 @@ class TestLeftOut:
         assert row.norm.lower == 0
         assert row.norm.upper == pytest.approx(row.frobenius_norm, rel=1e-9)
 
-    def test_krylov_beyond_max_flops(self) -> None:
-        row = only(cs.analyze(nn.Conv2d(2, 2, 3, padding=1), (2, 9, 9), max_flops=1e5))
-        assert row.leading is None
-        assert row.left_out[0].startswith("no Krylov: ")
-        assert row.left_out[0].endswith("beyond max_flops")
+    def test_no_norm(self) -> None:
+        layer = nn.Conv2d(2, 2, 3, padding=1)
+        row = only(cs.analyze(layer, (2, 9, 9), norm_flops=0, worst_case_flops=0))
+        assert row.left_out == ("no norm: norm_flops=0",)
+        assert row.norm.upper <= row.frobenius_norm * (1 + 1e-12)
         assert row.envelope is not None
-
-    def test_krylov_that_does_not_converge(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The best so far is still a lower bound."""
-
-        def stop(op: cs.ConvOperator, *args: Any, **options: Any) -> cs.Spectrum:
-            found = cs.spectrum(op, *args, **options)
-            if found.method == "krylov":
-                raise NotConverged("as asked", found)
-            return found
-
-        monkeypatch.setattr(enclose, "spectrum", stop)
-        layer = nn.Conv1d(2, 2, 3, padding=1)
-        row = only(cs.analyze(layer, (2, 30)))
-        assert row.left_out == ("Krylov did not converge: as asked",)
-        assert row.norm.gap < 0.1
 
 
 @pytest.mark.parametrize("phases", [-1, 2.0, True])
@@ -287,6 +256,6 @@ def test_refuses_phases(phases: Any) -> None:
 def test_a_circulant_layer_out_of_reach_is_bounded() -> None:
     layer = nn.Conv2d(3, 3, 3, padding=1, padding_mode="circular")
     row = only(cs.analyze(layer, (3, 16, 16), max_flops=1e4))
-    assert row.method in ("envelope", "krylov")
+    assert row.method in ("envelope", "norm")
     exact = cs.spectrum(row.operator)
     assert row.norm.lower <= exact.norm <= row.norm.upper

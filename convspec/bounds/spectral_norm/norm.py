@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from convspec.arguments import shown
 from convspec.bounds.spectral_norm.lower import group_lower, leading
 from convspec.bounds.spectral_norm.search import Search
 from convspec.bounds.spectral_norm.steps import Proof, climb
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
-from convspec.operators.kernel import ScaledKernel
+from convspec.operators.kernel import ScaledKernel, scaled_up
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reduce import Reduction
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, up
 from convspec.run.budget import Budget
 
-__all__ = ["spectral_norm"]
+__all__ = ["norm_within", "spectral_norm"]
 
 MAX_FLOPS = 1e12
 REFERENCE = (
@@ -86,6 +88,23 @@ def spectral_norm(
         (True, True)
     """
     _check(rtol, max_flops, max_bytes)
+    return norm_within(op, rtol, Budget(max_flops, max_bytes))
+
+
+def norm_within(
+    op: ConvOperator,
+    rtol: float,
+    budget: Budget,
+    known: Bound | None = None,
+) -> Bound:
+    """The norm within what is left of a budget, see :func:`spectral_norm`.
+
+    Args:
+        op: The operator.
+        rtol: Relative gap to stop at.
+        budget: What the steps to the upper end may take, and have taken.
+        known: Ends of the norm that are known; nothing is done where they suffice.
+    """
     kernel = ScaledKernel.of(op)
     if not kernel.weight.detach().any():
         return kernel.bound(
@@ -93,16 +112,19 @@ def spectral_norm(
         )
     core, root = kernel.essential()
     reduced = Reduction.of(core.operator)
-    found = leading(core, rtol, max_bytes=max_bytes)
-    search = Search.of(reduced, found.lower, rtol, Budget(max_flops, max_bytes))
+    found = leading(core, rtol, max_bytes=budget.bytes)
+    search = Search.of(reduced, found.lower, rtol, budget)
+    if known is not None and known.upper < math.inf:
+        above = scaled_up(known.upper, -kernel.exponent)
+        search.include_open(above if root == 1 else up(above / down(root, 2)), known.name)
     climb(Proof(search, core, found, rtol))
     lower = found.lower
     if not search.done and reduced.groups > 1:  # the vector may be of another group
         group = int(search.upper.argmax())
-        lower = max(lower, group_lower(core, group, rtol, max_bytes))
+        lower = max(lower, group_lower(core, group, rtol, budget.bytes))
     upper = float(search.upper.max())
     if root != 1:
-        lower, upper = down(lower * down(root)), up(upper * root)
+        lower, upper = down(lower * down(root, 2)), up(upper * root)
     return kernel.bound(
         "spectral_norm",
         lower=lower,

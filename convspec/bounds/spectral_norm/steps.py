@@ -30,10 +30,14 @@ from convspec.tori.relations import relations
 
 __all__ = ["STEPS", "Proof", "Step", "climb"]
 
+# of a slow core, where seconds are limited
+FLOPS_PER_SECOND = 2e10
 # a test of this many operations is done at once
 SMALL_FLOPS = 3e9
 # of what is left, for the supremum of the symbol where the torus costs more than that
 SUPREMUM_SHARE = 0.9
+# of the operations of asking the inertia: a torus that takes more comes after that
+DEAR_TORUS = 0.05
 # the finest gap that branch and bound over frequency is asked for
 FINEST_SUPREMUM = 1e-6
 
@@ -107,7 +111,9 @@ def climb(proof: Proof) -> None:
     for step in STEPS:
         if search.done:
             return
-        if step.flops(proof) <= search.budget.left:
+        flops = step.flops(proof)
+        seconds = flops / FLOPS_PER_SECOND
+        if flops < math.inf and search.budget.allows(flops, seconds=seconds):
             step.prove(proof, step.words)
             if step.settles:
                 return
@@ -136,6 +142,13 @@ def _between_flops(proof: Proof) -> float:
 def _inertia_flops(proof: Proof) -> float:
     """Of one level of the first group; inf where no such torus holds the operator."""
     return proof.tori.inertia_flops
+
+
+def _inertia_first_flops(proof: Proof) -> float:
+    """The same where the torus between would take a good part of it, and rarely do."""
+    flops = _inertia_flops(proof)
+    dear = _between_flops(proof) > DEAR_TORUS * flops
+    return flops if dear else math.inf
 
 
 def _instead_of_torus(proof: Proof) -> float:
@@ -229,6 +242,7 @@ STEPS = (
     Step(ITSELF, _small_flops, _by_itself, settles=True),
     Step(SUPREMUM, _free, _below_supremum),
     Step(COUNTED, _free, _by_one_vector),
+    Step(INERTIA, _inertia_first_flops, _by_inertia),
     Step("a phase-shifted torus", _between_flops, _by_torus_between),
     Step(SUPREMUM, _instead_of_torus, _by_supremum),
     Step(INERTIA, _inertia_flops, _by_inertia),

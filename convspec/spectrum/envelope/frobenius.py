@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 
 from convspec.arrays import FloatArray
 from convspec.operators import matrix
+from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
-from convspec.quantity.outward import EPS, prefix_sums
+from convspec.quantity.outward import EPS, prefix_sums, scaled_ends
 from convspec.rounding import down_nonnegative, up
 
-__all__ = ["frobenius_bounds", "frobenius_norm"]
+__all__ = ["certified_frobenius", "frobenius_bounds", "frobenius_norm"]
+
+
+def certified_frobenius(op: ConvOperator) -> Enclosure:
+    """Bounds on ``||A||_F`` of any operator, whatever the size of its weights."""
+    work, exponent = normalised(op, torch.float64)
+    return scaled_ends(frobenius_norm(work), exponent)
 
 
 def frobenius_norm(op: ConvOperator) -> Enclosure:

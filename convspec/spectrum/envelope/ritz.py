@@ -5,33 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray
-from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
-from convspec.quantity.enclosure import Enclosure
-from convspec.quantity.outward import EPS, scaled_ends
+from convspec.quantity.outward import EPS
 from convspec.rounding import down, down_nonnegative, gamma, svd_error, up
-from convspec.spectrum.envelope.frobenius import frobenius_norm
 
-__all__ = ["norm_bounds", "ritz_bounds"]
-
-
-def norm_bounds(op: ConvOperator, vectors: Tensor | None) -> Enclosure:
-    """Bounds on ``sigma_1`` of any operator, where an envelope needs too much memory.
-
-    From vectors, as below, and by the Frobenius norm.
-
-    Args:
-        op: The operator.
-        vectors: Images (k, *input_shape) or None.
-    """
-    work, exponent = normalised(op, torch.float64)
-    lower = 0.0 if vectors is None else float(ritz_bounds(work, vectors)[0])
-    return scaled_ends(Enclosure(lower, frobenius_norm(work).upper), exponent)
+__all__ = ["ritz_bounds"]
 
 
 def ritz_bounds(op: ConvOperator, vectors: Tensor) -> FloatArray:

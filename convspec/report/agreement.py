@@ -1,0 +1,78 @@
+"""All certified ends of one number meet: no column says what another one excludes.
+
+``sigma_1`` of a layer is enclosed by several theorems, and so is its supremum over all
+input sizes. One end may exclude part of what another leaves open:
+
+* sigma_1 at the size of a row is at most the supremum, and so at least as much is the
+  supremum: both ends of the row's norm and of its worst case are ends of one another;
+* with zero padding the operator on a smaller image is a submatrix of that on a larger
+  one, whose norm is at least as large: rows of one kernel on several sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from convspec.bounds import WorstCase
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
+from convspec.quantity.enclosure import Enclosure
+
+__all__ = ["agreed", "is_part_of", "met", "supremum_of"]
+
+
+def met(norm: Bound, other: Enclosure, words: str) -> Bound:
+    """The norm with what another enclosure of it excludes taken away.
+
+    Args:
+        norm: What is known.
+        other: Certified, of the same number.
+        words: What a better upper end comes from.
+
+    Raises:
+        ValueError: If the two exclude one another: one of them is false.
+    """
+    both = Enclosure(*norm) & Enclosure(*other)
+    if both == tuple(norm):
+        return norm
+    used = words if both.upper < norm.upper else norm.assumptions
+    return replace(norm, lower=both.lower, upper=both.upper, assumptions=used)
+
+
+def agreed(norms: Sequence[Bound], operators: Sequence[ConvOperator]) -> list[Bound]:
+    """The norms of one kernel at several sizes, each with what the others say of it."""
+    found = list(norms)
+    for i, small in enumerate(operators):
+        for j, large in enumerate(operators):
+            if i != j and is_part_of(small, large):
+                most = Enclosure(0.0, found[j].upper)
+                least = Enclosure(found[i].lower, float("inf"))
+                found[i] = met(found[i], most, "upper end: the norm on a larger image")
+                found[j] = met(found[j], least, "")
+    return found
+
+
+def is_part_of(small: ConvOperator, large: ConvOperator) -> bool:
+    """Whether an operator of the same weight is a submatrix of the other.
+
+    So it is with zero padding if it has no more pixels and no more outputs per axis:
+    its outputs read the same taps of the same pixels, or zeros in their place.
+    """
+    if small.transposed != large.transposed or small.groups != large.groups:
+        return False
+    pairs = zip(small.geometry.axes, large.geometry.axes, strict=True)
+    return all(
+        a.size <= b.size
+        and a.output <= b.output
+        and (a.mode == "zeros" or a.before == a.after == 0)
+        and (a.kernel, a.stride, a.dilation, a.before, a.mode)
+        == (b.kernel, b.stride, b.dilation, b.before, b.mode)
+        for a, b in pairs
+    )
+
+
+def supremum_of(worst: WorstCase, norms: Sequence[Bound]) -> WorstCase:
+    """The worst case, at least what the layer has at the sizes that it saw."""
+    most = max(norm.lower for norm in norms)
+    return worst if most <= worst.lower else replace(worst, lower=most)

@@ -1,0 +1,96 @@
+"""A row of a report while it is worked on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from convspec.model.calls import Call
+from convspec.operators.layers import layer_type
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
+from convspec.report.kernel_norms import KernelNorms
+from convspec.report.known import Enclosed, Exact
+from convspec.report.layer import LayerReport
+from convspec.spectrum import Envelope, Plan, Spectrum
+
+__all__ = ["Draft"]
+
+# products with A and its adjoint that a norm takes, to tell cheap layers from dear ones
+PRODUCTS = 400.0
+
+
+@dataclass
+class Draft:
+    """What is known of a layer so far, stage by stage.
+
+    Attributes:
+        name: As the report will have it.
+        call: The layer and the size it saw.
+        operator: Its operator.
+        plan: How all its singular values would be computed.
+        beyond: Why they are not, a limit; None if they are.
+        kernel: The norms that do not depend on the size.
+        norm: Bounds on sigma_1, unless the spectrum is exact.
+        spectrum: All singular values, if that is within the limits.
+        envelope: Bounds on all of them, if not.
+        circular: The spectrum of the torus of this size.
+        left_out: Sentences on what was left out, and why.
+        seconds: Spent so far.
+    """
+
+    name: str
+    call: Call
+    operator: ConvOperator
+    plan: Plan
+    beyond: str | None
+    kernel: KernelNorms | None = None
+    norm: Bound | None = None
+    spectrum: Spectrum | None = None
+    envelope: Envelope | None = None
+    circular: Spectrum | None = None
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def cost(self) -> float:
+        """Operations that its norm takes, about: layers are taken in this order."""
+        if self.beyond is None:
+            return self.plan.flops
+        return PRODUCTS * self.operator.geometry.reads
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the time inside towards the row."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start
+
+    @property
+    def known(self) -> Exact | Enclosed:
+        """What is known of its singular values."""
+        if self.spectrum is not None:
+            return Exact(self.spectrum)
+        assert self.norm is not None
+        return Enclosed(self.norm, self.operator.shape, self.envelope)
+
+    def finished(self) -> LayerReport:
+        """The row."""
+        kernel = self.kernel
+        return LayerReport(
+            self.name,
+            layer_type(self.call.module),
+            self.call.count,
+            self.operator,
+            self.known,
+            reason=self.plan.reason if self.beyond is None else self.beyond,
+            seconds=self.seconds,
+            circular=self.circular,
+            worst_case=None if kernel is None else kernel.worst_case,
+            reshaped=None if kernel is None else kernel.reshaped,
+            left_out=(*self.left_out, *(() if kernel is None else kernel.left_out)),
+        )

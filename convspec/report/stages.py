@@ -1,0 +1,169 @@
+"""The stages of an analysis: all norms first, then all other quantities.
+
+So an analysis that ends early has every norm. Within a stage cheap layers come first,
+and what they leave of the budget is for the dear ones.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from convspec.bounds.spectral_norm.norm import norm_within
+from convspec.errors import TooLargeError
+from convspec.isolation import isolated
+from convspec.quantity.bound import Bound
+from convspec.quantity.enclosure import Enclosure
+from convspec.report.agreement import agreed, met, supremum_of
+from convspec.report.draft import Draft
+from convspec.report.enclose import circular, enveloped
+from convspec.report.kernel_norms import KernelNorms, kernel_norms
+from convspec.report.limits import Limits
+from convspec.run.pool import Pool
+from convspec.spectrum import spectrum
+from convspec.spectrum.envelope.frobenius import certified_frobenius
+
+__all__ = ["Progress", "take_stages"]
+
+Progress = Callable[[int, int, str], None]
+
+# of the seconds of an analysis, for the norms
+NORMS_SHARE = 0.6
+
+
+def take_stages(
+    drafts: Sequence[Draft], limits: Limits, progress: Progress | None
+) -> None:
+    """Fill in what the limits allow of all drafts."""
+    open_ = [draft for draft in drafts if draft.beyond is not None]
+    total, done = len(drafts) + len(open_), 0
+
+    def told(stage: str, some: Sequence[Draft]) -> Iterator[Draft]:
+        """Each draft, cheapest first, once it is said that it comes."""
+        nonlocal done
+        for draft in sorted(some, key=lambda draft: draft.cost):
+            if progress is not None:
+                progress(done, total, f"{draft.name}: {stage}")
+            yield draft
+            done += 1
+
+    begun, left = time.perf_counter(), limits.time
+    operations = limits.norm_flops * len(open_)
+    pool = Pool(operations, limits.max_bytes, len(drafts), NORMS_SHARE * left)
+    kernels: dict[nn.Module, KernelNorms] = {}
+    for draft in told("norm", drafts):
+        with draft.timed():
+            _norm(draft, limits, pool, kernels)
+    _agree(drafts)
+    left = max(0.0, left - (time.perf_counter() - begun))
+    pool = Pool(math.inf, limits.max_bytes, len(open_), left)
+    for draft in told("other quantities", open_):
+        with draft.timed():
+            _quantities(draft, limits, pool)
+    _agree(drafts)
+    while sum(_follow(draft) for draft in open_):
+        _agree(drafts)
+    if progress is not None:
+        progress(total, total, "")
+
+
+@isolated
+def _norm(
+    draft: Draft, limits: Limits, pool: Pool, kernels: dict[nn.Module, KernelNorms]
+) -> None:
+    """The norm of a row: exact with its spectrum, or enclosed; and of its kernel."""
+    op, module = draft.operator, draft.call.module
+    budget = pool.share()
+    if module not in kernels:
+        kernels[module] = kernel_norms(op, limits, budget.seconds / 2)
+    draft.kernel = kernels[module]
+    if draft.beyond is None:
+        draft.spectrum = spectrum(op, max_bytes=limits.max_bytes)
+        pool.tasks -= 1
+        return
+    worst = draft.kernel.worst_case
+    trivial = _trivial(draft)
+    most = math.inf if worst is None else worst.upper
+    known = met(trivial, Enclosure(0.0, most), WORST)
+    if not limits.norm_flops:
+        draft.norm = known
+        draft.left_out.append("no norm: norm_flops=0")
+        pool.tasks -= 1
+        return
+    try:
+        found = norm_within(op, limits.rtol, budget, known)
+        draft.norm = met(found, known, known.assumptions)
+    except TooLargeError as error:
+        draft.norm = known
+        draft.left_out.append(f"no norm: {error}")
+    if draft.norm.gap > limits.rtol and budget.short_of:
+        draft.left_out.append(
+            f"sigma_1 to a relative gap of {draft.norm.gap:.1e} only, "
+            f"{budget.short_of} ended the search"
+        )
+    pool.take_back(budget)
+
+
+WORST = "upper end: the worst case over input sizes"
+
+
+def _trivial(draft: Draft) -> Bound:
+    """``0 <= sigma_1 <= ||A||_F``."""
+    upper = certified_frobenius(draft.operator).upper
+    return Bound(0.0, upper, "Frobenius", "upper end: ||A||_F", "any matrix")
+
+
+def _agree(drafts: Sequence[Draft]) -> None:
+    """Let the ends of all rows of a kernel meet."""
+    rows: dict[nn.Module, list[Draft]] = {}
+    for draft in drafts:
+        rows.setdefault(draft.call.module, []).append(draft)
+    for some in rows.values():
+        norms = [draft.known.norm for draft in some]
+        norms = agreed(norms, [draft.operator for draft in some])
+        for draft, norm in zip(some, norms, strict=True):
+            kernel = draft.kernel
+            assert kernel is not None
+            worst = kernel.worst_case
+            if worst is not None:
+                worst = supremum_of(worst, norms)
+                norm = met(norm, Enclosure(0.0, worst.upper), WORST)
+                draft.kernel = replace(kernel, worst_case=worst)
+            if draft.norm is not None:
+                draft.norm = norm
+
+
+@isolated
+def _quantities(draft: Draft, limits: Limits, pool: Pool) -> None:
+    """What an envelope says, and the torus of the same size."""
+    budget = pool.share()
+    pool.tasks -= 1
+    if not budget.allows():
+        draft.left_out.append(f"no envelope: seconds={limits.seconds:g} were over")
+        return
+    draft.envelope, left_out = enveloped(draft.operator, limits, budget)
+    draft.left_out.extend(left_out)
+    if draft.envelope is not None:
+        assert draft.norm is not None
+        draft.norm = met(draft.norm, draft.envelope.norm, "upper end: tori of its size")
+    if budget.allows():
+        draft.circular = circular(draft.operator, limits)
+
+
+@isolated
+def _follow(draft: Draft) -> bool:
+    """Let all quantities follow from the norm as it is known by now.
+
+    Returns:
+        Whether the Frobenius norm and they say more of the norm.
+    """
+    norm, band = draft.norm, draft.envelope
+    if band is None or norm is None or tuple(band.norm) == tuple(norm):
+        return False
+    band = band.tightened(lower=[norm.lower], upper=[norm.upper])
+    draft.envelope, draft.norm = band, met(norm, band.norm, "upper end: ||A||_F")
+    return tuple(draft.norm) != tuple(norm)
