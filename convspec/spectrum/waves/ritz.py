@@ -43,6 +43,8 @@ OFFSETS = {
 FIRST_VECTORS, VECTORS = 2, 8
 # waves that are taken, unless there are more frequencies
 MOST = 160
+# classes of outputs, beyond which products with A cost less than the Gram matrices
+MOST_CLASSES = 256
 # peaks of the symbol that waves are taken around
 PEAKS = 4
 # steps of block power iteration for these vectors
@@ -89,7 +91,8 @@ def wave_vectors(
         max_bytes: Byte limit of what is held at a time beside the images.
 
     Returns:
-        None where the operator has groups or shows pixels at places not their own.
+        None where the operator has groups, shows pixels at places not their own, or has a
+        kernel so large that outputs read the image in more than ``MOST_CLASSES`` ways.
 
     Source: Rayleigh and Ritz; that the leading vectors are such waves, Widom, "On the
     eigenvalues of certain Hermitian operators", Trans. Amer. Math. Soc. 88, 1958.
@@ -97,7 +100,7 @@ def wave_vectors(
     count, vectors = integer("count", count, 1), integer("vectors", vectors, 1)
     conv = op.H if op.transposed else op
     axes = wave_axes(conv)
-    if axes is None:
+    if axes is None or math.prod(len(axis.classes) for axis in axes) > MOST_CLASSES:
         return None
     offsets = OFFSETS[len(axes)] if offsets is None else offsets
     waves = _Waves(conv, axes, conv.symbol().to(torch.float32), max_bytes)

@@ -86,7 +86,9 @@ def test_the_second_difference_is_exact() -> None:
 def test_operators_without_waves_have_none() -> None:
     reflect = cs.ConvOperator(gaussian(1, 1, 1, 3), 9, padding=1, padding_mode="reflect")
     groups = cs.ConvOperator(gaussian(1, 2, 1, 3), 9, groups=2)
+    large = cs.ConvOperator(gaussian(1, 1, 1, 17, 17), 20, padding=8)
     assert wave_vectors(reflect) is None
+    assert wave_vectors(large) is None
     assert wave_vectors(groups) is None
 
 
