@@ -43,6 +43,7 @@ def largest_triples(
     max_products: int,
     seed: int = 0,
     most: int = USUAL,
+    start: Tensor | None = None,
 ) -> KrylovResult:
     """The ``count`` largest singular triples, ``||A^H u - sigma v|| <= rtol sigma_1``.
 
@@ -57,7 +58,11 @@ def largest_triples(
         seed: Of the starting block's noise.
         most: Basis vectors held, unless the count asks for more; see
             :func:`basis_within`.
+        start: Vectors to start from, rows on the smaller side of A, the input if equal;
+            waves at the symbol's peaks and noise if None. For an operator of one group.
     """
+    if start is not None:
+        return _largest(op, count, rtol, max_products, seed, most, start)
     kinds = repeated_groups(op)
     if kinds:
         solve = partial(
@@ -87,7 +92,13 @@ def _leading_groups(
 
 
 def _largest(
-    op: ConvOperator, count: int, rtol: float, max_products: int, seed: int, most: int
+    op: ConvOperator,
+    count: int,
+    rtol: float,
+    max_products: int,
+    seed: int,
+    most: int,
+    start: Tensor | None = None,
 ) -> KrylovResult:
     """The triples of all groups together."""
     wide = op.shape[1] > op.shape[0]
@@ -99,7 +110,9 @@ def _largest(
         whole = torch.eye(length, dtype=side.dtype, device=side.device)
         return _polished(op, side, wide, whole, count, True, rtol, 2 * length)
     search = partial(_search, side, count, max_products, generator, most)
-    start = symbol_start(side, block, count, generator).to(side.device)
+    if start is None:
+        start = symbol_start(side, block, count, generator)
+    start = start.to(side.device)
     single = torch.complex64 if op.dtype.is_complex else torch.float32
     rows, converged, products = search(single, max(rtol, SINGLE), start, 0)
     if rtol >= SINGLE or not converged:

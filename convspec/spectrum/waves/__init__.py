@@ -1,0 +1,1 @@
+"""Rayleigh-Ritz on plane waves that are cut off at the image."""
