@@ -11,6 +11,7 @@ from benchmarks.bounds import Comparison
 from benchmarks.bounds_table import markdown_table, text_table
 from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
 from benchmarks.markdown import markdown
+from benchmarks.networks_spectra import NETWORKS, measured_apart, text
 from benchmarks.problem import Result, Unavailable
 from benchmarks.record import write
 from benchmarks.runner import run
@@ -18,6 +19,7 @@ from benchmarks.table import table
 
 __all__ = ["main"]
 
+NETWORKS_SPECTRA = "networks-spectra"
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -27,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0, or 1 if a method was wrong or a problem could not be run.
     """
-    chosen = _parse(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == [NETWORKS_SPECTRA]:
+        return _networks(given[1:])
+    chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
     missing = False
@@ -77,6 +82,25 @@ def _over_floors(results: list[Result]) -> list[str]:
     ]
 
 
+def _networks(names: list[str]) -> int:
+    """Analyse networks one after the other; 0, or 1 if one was wrong or not run."""
+    unknown = [name for name in names if name not in NETWORKS]
+    if unknown:
+        print(f"networks are {', '.join(NETWORKS)}; got {', '.join(unknown)}")
+        return 2
+    found, missing = [], False
+    for name in names or NETWORKS:
+        try:
+            found.append(measured_apart(name))
+        except Unavailable as reason:
+            missing = True
+            print(f"{name}: not run; {reason}", end="\n\n", flush=True)
+            continue
+        print(text(found[-1:]), end="\n\n", flush=True)
+    print(text(found))
+    return int(missing or any(each.wrong for each in found))
+
+
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """The checked command line."""
     parser = argparse.ArgumentParser(
@@ -88,7 +112,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         nargs="*",
         metavar="name",
         help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
-        f"groups of them: {', '.join(GROUPS)}",
+        f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and networks",
     )
     parser.add_argument(
         "--out",
