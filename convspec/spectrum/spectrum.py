@@ -12,8 +12,6 @@ from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, byte_limit, readable_bytes
 from convspec.operators.normal import normalised, scaled_back
 from convspec.operators.operator import ConvOperator, require_operator
-from convspec.operators.reduce import Reduction
-from convspec.spectrum.dense import dense_values
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
 from convspec.spectrum.fourier.vectors import fourier_vectors
@@ -22,6 +20,7 @@ from convspec.spectrum.krylov.result import KrylovResult
 from convspec.spectrum.krylov.smallest import smallest_triples
 from convspec.spectrum.plan import Plan, make_plan
 from convspec.spectrum.result import Spectrum
+from convspec.spectrum.structure import Structure
 from convspec.spectrum.vectors import dense_vectors
 
 __all__ = ["explain", "spectrum"]
@@ -56,7 +55,7 @@ def explain(
     _check(op, k, which, method, vectors, dtype)
     byte_limit(max_bytes)
     work, _ = normalised(op, dtype)
-    return make_plan(op, _reduce(work), k, which, method, vectors, max_bytes)
+    return make_plan(op, Structure(work), k, which, method, vectors, max_bytes)
 
 
 @isolated
@@ -124,8 +123,8 @@ def spectrum(
     byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the start as well")
     work, exponent = normalised(op.to(device=device), dtype)
-    reduced = _reduce(work)
-    plan = make_plan(op, reduced, k, which, method, vectors, max_bytes)
+    structure = Structure(work)
+    plan = make_plan(op, structure, k, which, method, vectors, max_bytes)
     if plan.method is None:
         raise TooLargeError(
             f"the spectrum of {op} must fit max_bytes = {readable_bytes(max_bytes)}; "
@@ -149,8 +148,11 @@ def spectrum(
         values, error, left, right = triples(work, count, which)
     else:
         first = 0 if which == "largest" else length - count
-        every = fourier_values(reduced, accuracy) if fourier else dense_values(reduced)
-        values, error = every[0][first : first + count], every[1]
+        if fourier:
+            every, error = fourier_values(structure.reduced, accuracy)
+        else:
+            every, error = structure.dense_values()
+        values = every[first : first + count]
     values, error = scaled_back(values, error, exponent)
     return Spectrum(
         values=values,
@@ -213,10 +215,6 @@ def _way_on(op: ConvOperator, k: int | None, which: str) -> str:
         "take a smaller input_size, op.circular() for the same kernel on the torus of "
         f"this size (another operator), {instead}, or raise max_bytes"
     )
-
-
-def _reduce(op: ConvOperator) -> Reduction:
-    return Reduction.of(op)
 
 
 def _check_accuracy(accuracy: str, rtol: float) -> None:
