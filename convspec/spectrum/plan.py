@@ -102,7 +102,7 @@ def _dense(
         reason = "singular vectors take a dense SVD of the diagonal blocks"
         flops = dense_flops(structure.reduced)
     else:
-        memory = 24 * min(op.shape) + 3 * structure.bytes
+        memory = structure.memory
         why = f"{obstacle}, so not Fourier" if obstacle else "it was asked for"
         reason, flops = f"{why}; {structure.words}", structure.flops
     fits = memory <= max_bytes

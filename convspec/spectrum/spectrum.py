@@ -55,7 +55,7 @@ def explain(
     _check(op, k, which, method, vectors, dtype)
     byte_limit(max_bytes)
     work, _ = normalised(op, dtype)
-    return make_plan(op, Structure(work), k, which, method, vectors, max_bytes)
+    return make_plan(op, Structure(work, max_bytes), k, which, method, vectors, max_bytes)
 
 
 @isolated
@@ -123,7 +123,7 @@ def spectrum(
     byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the start as well")
     work, exponent = normalised(op.to(device=device), dtype)
-    structure = Structure(work)
+    structure = Structure(work, max_bytes)
     plan = make_plan(op, structure, k, which, method, vectors, max_bytes)
     if plan.method is None:
         raise TooLargeError(
@@ -142,6 +142,7 @@ def spectrum(
         return _of_krylov(found, exponent, op.shape, which, vectors, rtol)
     fourier = plan.method == "fourier"
     left = right = None
+    eps = float(torch.finfo(dtype).eps)
     error: float | FloatArray
     if vectors:
         triples = fourier_vectors if fourier else dense_vectors
@@ -152,6 +153,7 @@ def spectrum(
             every, error = fourier_values(structure.reduced, accuracy)
         else:
             every, error = structure.dense_values()
+            eps = structure.eps(float(every[0]))
         values = every[first : first + count]
     values, error = scaled_back(values, error, exponent)
     return Spectrum(
@@ -163,7 +165,7 @@ def spectrum(
         which=which,
         left=left,
         right=right,
-        eps=torch.finfo(dtype).eps,
+        eps=eps,
     )
 
 
