@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from convspec.operators.channels import ChannelBlocks, channel_blocks
@@ -28,11 +29,12 @@ Cost = Callable[[Sequence[Summand]], float]
 
 @dataclass(frozen=True)
 class Kronecker:
-    """``times`` copies of a Kronecker product, up to a distance.
+    """``times`` copies of the sum over groups of Kronecker products, up to a distance.
 
     Attributes:
         times: How many copies.
-        factors: The direct sums that are its factors; one where nothing splits off.
+        factors: The direct sums that are the factors of each group, all with the same
+            groups; one factor where nothing splits off.
         distance: Bound on the norm of what the operator differs from the product.
     """
 
@@ -62,26 +64,36 @@ def kronecker_sum(op: ConvOperator, tolerance: float, cost: Cost) -> list[Kronec
 def _sorted(
     blocks: ChannelBlocks, axes: tuple[Reads, ...], tolerance: float, cost: Cost
 ) -> tuple[Tensor, list[Kronecker]]:
-    """The blocks that are no product, and those that are."""
+    """The blocks that are no product, and those that are, together where axes agree."""
     most_reads = [read.axis.most_reads for read in axes]
-    apart = cost(summands(blocks.weight, axes)) / len(blocks.weight)
-    products, left = [], []
+    splits: dict[tuple[int, ...], list[tuple[int, Separation]]] = {}
     for k, weight in enumerate(blocks.weight):
         split = separate(weight, most_reads, tolerance)
-        factors = () if split is None else _factors(split, axes)
-        if split is None or sum(map(cost, factors)) >= apart:
-            left.append(k)
-        else:
-            products.append(Kronecker(blocks.times, factors, split.distance))
-    return blocks.weight[left], products
+        if split is not None:
+            splits.setdefault(split.axes, []).append((k, split))
+    left = torch.ones(len(blocks.weight), dtype=torch.bool)
+    products = []
+    for found in splits.values():
+        which = [k for k, _ in found]
+        factors = _factors([split for _, split in found], axes)
+        if sum(map(cost, factors)) < cost(summands(blocks.weight[which], axes)):
+            distance = max(split.distance for _, split in found)
+            products.append(Kronecker(blocks.times, factors, distance))
+            left[which] = False
+    return blocks.weight[left.to(blocks.weight.device)], products
 
 
-def _factors(split: Separation, axes: tuple[Reads, ...]) -> tuple[list[Summand], ...]:
-    """The axes that split off, each alone, and what is left."""
+def _factors(
+    splits: Sequence[Separation], axes: tuple[Reads, ...]
+) -> tuple[list[Summand], ...]:
+    """The axes that split off, each alone, and what is left; a group of each block."""
+    apart = splits[0].axes
     found = [
-        summands(vector[None, None, None], (axes[j],))
-        for j, vector in zip(split.axes, split.vectors, strict=True)
+        summands(
+            torch.stack([split.vectors[i] for split in splits])[:, None, None], [axis]
+        )
+        for i, axis in enumerate(axes[j] for j in apart)
     ]
-    others = [j for j in range(len(axes)) if j not in split.axes]
-    rest = split.rest.squeeze(tuple(2 + j for j in split.axes))
-    return *found, summands(rest[None], [axes[j] for j in others])
+    others = [axes[j] for j in range(len(axes)) if j not in apart]
+    rest = torch.stack([split.rest for split in splits])
+    return *found, summands(rest.squeeze(tuple(3 + j for j in apart)), others)

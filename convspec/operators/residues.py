@@ -32,16 +32,28 @@ def residue_classes(read: Reads) -> list[tuple[int, Reads]]:
     [(2, 2), (1, 3)]
     """
     read = read.live
-    if read.single:
+    if read.single or _is_chain(read):
         return [(1, read)]
     tap, output = np.nonzero(read.source >= 0)
     shape = read.outputs, len(read.pixels)
     classes, _ = components(output, read.source[tap, output], shape)
-    if not classes.any():
+    if not (classes != classes[0]).any():
         return [(1, read)]
     return [
         (times, read.of_outputs(outputs)) for times, outputs in _distinct(read, classes)
     ]
+
+
+def _is_chain(read: Reads) -> bool:
+    """Whether two taps alone join all outputs, as without dilation they mostly do.
+
+    With p = s / gcd(s, d), tap t + p of an output reads what tap t of another does.
+    """
+    two = read.source[[0, min(read.axis.phases, len(read.taps) - 1)]]
+    tap, output = np.nonzero(two >= 0)
+    shape = read.outputs, len(read.pixels)
+    classes, _ = components(output, two[tap, output], shape)
+    return not (classes != classes[0]).any()
 
 
 def _distinct(read: Reads, classes: IntArray) -> list[tuple[int, IntArray]]:

@@ -21,14 +21,14 @@ def product_values(products: Sequence[Kronecker]) -> tuple[FloatArray, float]:
     found, error = [np.zeros(0)], 0.0
     for part in products:
         values, off = _values(part)
-        found.append(np.repeat(values, part.times))
+        found.append(np.repeat(np.sort(values, axis=None), part.times))
         error = max(error, off)
-    ascending = np.sort(np.concatenate(found), kind="stable")
+    ascending = np.sort(np.concatenate(found), kind="stable")  # merges the runs
     return ascending[::-1], error
 
 
 def _values(part: Kronecker) -> tuple[FloatArray, float]:
-    """All products of the factors' values.
+    """All products of the factors' values, group by group.
 
     Where those are s and t, off by at most d and e, the product is off by at most
     ``s e + t d + d e`` and its own rounding; and all by the distance (Weyl).
@@ -36,10 +36,8 @@ def _values(part: Kronecker) -> tuple[FloatArray, float]:
     values, error = sum_values(part.factors[0])
     for factor in part.factors[1:]:
         others, off = sum_values(factor)
-        top, other = float(values[0]), float(others[0])
-        values = np.multiply.outer(values, others).reshape(-1)
-        values.sort()
-        values = values[::-1]
+        top, other = float(values.max()), float(others.max())
+        values = (values[:, :, None] * others[:, None, :]).reshape(len(values), -1)
         error = top * off + other * error + error * off + EPS * top * other
     if part.distance:
         error = up(error * (1 + 8 * EPS) + part.distance)

@@ -76,15 +76,18 @@ def spectrum(
 ) -> Spectrum:
     """Singular values of A: all min(m, n) of them, or the k largest or smallest.
 
-    ``"dense"`` is exact for every operator: groups are decomposed apart, axes that only
-    one tap reads (1x1 kernels) factor out. ``"fourier"`` is exact where every other
-    axis is cyclic: circular padding that keeps the size, a stride that divides it,
-    and whatever reads no border, such as patch embeddings; it decomposes one small
-    block per pair of frequencies. ``"krylov"`` gives the k largest values of any operator
-    of any size, or the k smallest of those whose sparse factors fit, each with the
-    residual that bounds its error: a singular value is that near, but none larger, or
-    smaller, is excluded. ``"auto"`` takes Fourier where it is exact, else dense, or
-    Krylov where few values of a large operator are wanted.
+    ``"dense"`` is exact for every operator: groups, residue classes of dilated axes and
+    blocks of channels that no weight joins are decomposed apart, equal ones once; axes
+    that only one tap reads (1x1 kernels), or along which the kernel is a product with a
+    vector, factor out, and how nearly it is one is in the error. Vectors take the SVDs of
+    whole groups. ``"fourier"`` is exact where every other axis is cyclic: circular
+    padding that keeps the size, a stride that divides it, and whatever reads no border,
+    such as patch embeddings; it decomposes one small block per pair of frequencies.
+    ``"krylov"`` gives the k largest values of any operator of any size, or the k smallest
+    of those whose sparse factors fit, each with the residual that bounds its error: a
+    singular value is that near, but none larger, or smaller, is excluded. ``"auto"``
+    takes Fourier where it is exact, else dense, or Krylov where few values of a large
+    operator are wanted.
 
     Args:
         op: The operator.

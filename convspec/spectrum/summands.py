@@ -8,24 +8,27 @@ import numpy as np
 
 from convspec.arrays import FloatArray
 from convspec.operators.direct_sum import Summand
-from convspec.spectrum.dense import dense_bytes, dense_flops, dense_values
+from convspec.spectrum.dense import dense_bytes, dense_flops, group_values
 
 __all__ = ["sum_bytes", "sum_flops", "sum_values"]
 
 
 def sum_values(parts: Sequence[Summand]) -> tuple[FloatArray, float]:
-    """All singular values, descending, and a bound on the error of each.
+    """Singular values of each group, (groups, l), and a bound on the error of each.
 
     Those of a direct sum are the union; its i-th value moves by no more than the value
     of a summand that moves most (Weyl).
+
+    Args:
+        parts: With the same groups.
     """
     found, error = [], 0.0
     for part in parts:
-        values, off = dense_values(part.reduced)
-        found.append(np.repeat(values, part.times))
-        error = max(error, off)
-    ascending = np.sort(np.concatenate(found), kind="stable")  # merges the runs
-    return ascending[::-1], error
+        values, off = group_values(part.reduced)
+        error = max(error, part.reduced.error(float(values.max()), off))
+        scaled = np.multiply.outer(values, part.reduced.scales).reshape(len(values), -1)
+        found.append(np.repeat(scaled, part.times, axis=1))
+    return np.concatenate(found, axis=1), error
 
 
 def sum_bytes(parts: Sequence[Summand]) -> int:

@@ -105,6 +105,23 @@ def test_depthwise_groups_split_each_by_itself() -> None:
     assert np.abs(spec.values - known).max() <= 2 * spec.error
 
 
+def test_many_groups_split_together() -> None:
+    """128 different products are two batches of small matrices."""
+    columns, rows = gaussian(1, 128, 1, 3, 1), gaussian(2, 128, 1, 1, 3)
+    op = cs.ConvOperator(columns * rows, (9, 10), padding=1, groups=128)
+    assert cs.explain(op).flops < 1e7
+    spec = cs.spectrum(op)
+    known = np.concatenate(
+        [
+            oracles.singular_values(
+                cs.ConvOperator(kernel[None], (9, 10), padding=1).to_dense().numpy()
+            )
+            for kernel in columns * rows
+        ]
+    )
+    assert np.abs(spec.values - np.sort(known)[::-1]).max() <= 2 * spec.error
+
+
 def test_integers_split_exactly() -> None:
     """Sobel's kernel: closed-form products."""
     weight = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])[None, None]
