@@ -20,7 +20,7 @@ from convspec.operators.channels import ChannelBlocks, channel_blocks
 from convspec.operators.direct_sum import Summand, summands
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reads import Reads
-from convspec.operators.separable import Separation, separate
+from convspec.operators.separable import Separation, may_separate, separate
 
 __all__ = ["Kronecker", "kronecker_sum"]
 
@@ -67,8 +67,8 @@ def _sorted(
     """The blocks that are no product, and those that are, together where axes agree."""
     most_reads = [read.axis.most_reads for read in axes]
     splits: dict[tuple[int, ...], list[tuple[int, Separation]]] = {}
-    for k, weight in enumerate(blocks.weight):
-        split = separate(weight, most_reads, tolerance)
+    for k in torch.nonzero(may_separate(blocks.weight, tolerance)).flatten().tolist():
+        split = separate(blocks.weight[k], most_reads, tolerance)
         if split is not None:
             splits.setdefault(split.axes, []).append((k, split))
     left = torch.ones(len(blocks.weight), dtype=torch.bool)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from convspec.rounding.directed import gamma, up
 
-__all__ = ["Separation", "separate"]
+__all__ = ["Separation", "may_separate", "separate"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,33 @@ def separate(
     distance = _distance(wide, _product(rest, lines), most_reads)
     rest = rest.to(weight)  # as exact: these are entries of the weight
     return Separation(tuple(lines), tuple(lines.values()), rest, distance)
+
+
+def may_separate(weights: Tensor, tolerance: float) -> Tensor:
+    """Which kernels an axis may split off, by one output channel of each; (b,).
+
+    Args:
+        weights: (b, out channels, in channels, *kernel), none all zero.
+        tolerance: As for :func:`separate`.
+    """
+    wide = weights.to(torch.complex128 if weights.is_complex() else torch.float64).cpu()
+    which = torch.arange(len(wide))
+    place = wide.abs().flatten(1).argmax(dim=1)
+    length = wide.shape[2:].numel()
+    sample = wide[which, place // length]  # (b, in channels, *kernel)
+    order = torch.arange(length).reshape(sample.shape[1:])
+    found = torch.zeros(len(wide), dtype=torch.bool)
+    for dim in range(2, sample.ndim):
+        taps = sample.shape[dim]
+        if taps == 1:
+            continue
+        planes = sample.movedim(dim, -1).reshape(len(wide), -1, taps)
+        at = order.movedim(dim - 1, -1).flatten().argsort()[place % length]
+        column = planes[which, :, at % taps]
+        line = planes[which, at // taps] / column[which, at // taps, None]
+        off = (planes - column[:, :, None] * line[:, None]).abs().flatten(1).amax(dim=1)
+        found |= off <= 2 * tolerance * column[which, at // taps].abs()
+    return found
 
 
 def _line(weight: Tensor, pivot: tuple[int, ...], dim: int) -> Tensor:

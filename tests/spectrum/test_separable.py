@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 import convspec as cs
-from convspec.operators.separable import separate
+from convspec.operators.separable import may_separate, separate
 from tests import geometries, oracles
 from tests.cases import Case
 from tests.gaussian import gaussian
@@ -175,3 +175,22 @@ def test_no_product() -> None:
     assert separate(gaussian(1, 1, 1, 3), (1,), 1e-12) is None
     assert separate(gaussian(1, 3, 2, 1, 1), (1, 1), 1e-12) is None
     assert not is_product(cs.ConvOperator(gaussian(2, 3, 3, 3, 3), 6, padding=1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_the_first_look_misses_no_product(dim: int, dtype: torch.dtype) -> None:
+    """One axis of several kernels is a product with the rest, of the others none."""
+    for axis in range(dim):
+        shape = [3] * dim
+        line, shape[axis] = [1] * dim, 1
+        line[axis] = 3
+        weight = gaussian(1, 40, 4, 2, *shape, dtype=dtype)
+        weight = weight * gaussian(2, 40, 1, 1, *line, dtype=dtype)
+        weight = torch.cat([weight, gaussian(3, 9, 4, 2, *[3] * dim, dtype=dtype)])
+        assert may_separate(weight, 1e-15).tolist() == [True] * 40 + [False] * 9
+        for kernel in weight[:40]:
+            found = separate(kernel, [1] * dim, 4e-15)
+            assert found is not None
+            assert found.axes == (axis,)
+            assert found.distance < 1e-11
