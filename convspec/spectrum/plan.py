@@ -69,7 +69,8 @@ def make_plan(
     if method == "krylov":
         return _krylov(op, k or 1, which, "it was asked for", max_bytes)
     few = k is not None and 4 * k <= min(op.shape)
-    if method == "auto" and few and (not dense.method or dense.flops > SMALL_FLOPS):
+    small = dense.method and dense.flops <= SMALL_FLOPS
+    if method == "auto" and few and (not small or structure.nearly):
         assert k is not None
         reason = f"{k} of {min(op.shape)} values are wanted and {obstacle}"
         krylov = _krylov(op, k, which, reason, max_bytes)

@@ -94,6 +94,11 @@ class Structure:
         return max(eps, distance / (norm * max(self.op.shape))) if distance else eps
 
     @property
+    def nearly(self) -> bool:
+        """Whether the parts are A's only up to more than double precision."""
+        return any(part.distance > NOTABLE for part in self.parts)
+
+    @property
     def _single(self) -> bool:
         return torch.finfo(self.op.dtype).eps >= SINGLE
 
