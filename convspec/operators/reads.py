@@ -77,6 +77,25 @@ class Reads:
         kept = (self.source >= 0) & chosen[self.source]
         return replace(self, shown=np.where(kept, self.shown, -1)).live
 
+    def of_outputs(self, outputs: IntArray) -> Reads:
+        """What some of the outputs read, without the taps that they do not use.
+
+        Args:
+            outputs: Places in ``rows``; (m',).
+        """
+        part = replace(self, rows=self.rows[outputs], shown=self.shown[:, outputs])
+        return part.at_taps(np.asarray((part.shown >= 0).any(axis=1)))
+
+    def at_taps(self, chosen: npt.NDArray[np.bool_]) -> Reads:
+        """The part that some of the taps read; all of it if none is chosen.
+
+        Args:
+            chosen: Which of ``taps``; (k',).
+        """
+        if chosen.all() or not chosen.any():
+            return self
+        return replace(self, taps=self.taps[chosen], shown=self.shown[chosen])
+
     @cached_property
     def _is_read(self) -> npt.NDArray[np.bool_]:
         """Which pixels of the axis are read; (n,)."""

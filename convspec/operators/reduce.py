@@ -47,8 +47,26 @@ class Reduction:
     @classmethod
     def of(cls, op: ConvOperator) -> Reduction:
         """Reduce an operator."""
-        weight, geometry = op.weight.detach(), op.geometry
-        axes = tuple(Reads.of(axis) for axis in geometry.axes)
+        axes = tuple(Reads.of(axis) for axis in op.geometry.axes)
+        return cls._of(op.weight.detach(), op.groups, axes, op.transposed, op.shape)
+
+    @classmethod
+    def of_reads(cls, weight: Tensor, groups: int, axes: tuple[Reads, ...]) -> Reduction:
+        """Reduce a convolution that reads this; weight (c_out, c, *kernel)."""
+        outputs = math.prod(axis.outputs for axis in axes)
+        pixels = math.prod(len(axis.pixels) for axis in axes)
+        shape = weight.shape[0] * outputs, groups * weight.shape[1] * pixels
+        return cls._of(weight, groups, axes, False, shape)
+
+    @classmethod
+    def _of(
+        cls,
+        weight: Tensor,
+        groups: int,
+        axes: tuple[Reads, ...],
+        transposed: bool,
+        shape: tuple[int, int],
+    ) -> Reduction:
         weight = at_live_taps(weight, axes)
         kept = [
             length
@@ -56,7 +74,7 @@ class Reduction:
             if not axis.single
         ]
         weight = weight.reshape(*weight.shape[:2], *kept)
-        return cls(weight, geometry.groups, axes, op.transposed, op.shape)
+        return cls(weight, groups, axes, transposed, shape)
 
     @property
     def kept(self) -> tuple[Reads, ...]:

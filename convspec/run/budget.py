@@ -56,6 +56,16 @@ class Budget:
         """A share of the operations that are left."""
         return share * self.left
 
+    def divided(self, tasks: int) -> Budget:
+        """The share of one of so many tasks in what is left."""
+        left = max(0.0, self.seconds - self.elapsed)
+        return Budget(max(0.0, self.left) / tasks, self.bytes, left / tasks)
+
+    def take(self, share: Budget) -> None:
+        """Count what a share has spent, and what it ran out of."""
+        self.spend(share.spent)
+        self.short_of = self.short_of or share.short_of
+
     def allows(self, flops: float = 0.0, held: float = 0.0, seconds: float = 0.0) -> bool:
         """Whether so many operations more, bytes and seconds are within it."""
         short = ""

@@ -17,23 +17,29 @@ from convspec.rounding import svd_error
 from convspec.rounding.blocks import CHUNK_BYTES, block_values
 from convspec.run.threads import available_cores, parallel_map
 
-__all__ = ["dense_bytes", "dense_flops", "dense_groups", "dense_values"]
+__all__ = ["dense_bytes", "dense_flops", "dense_groups", "dense_values", "group_values"]
 
 
 def dense_values(reduced: Reduction) -> tuple[FloatArray, float]:
     """All singular values and a bound on the error of each."""
+    found, error = group_values(reduced)
+    return reduced.assemble(found), reduced.error(float(found.max()), error)
+
+
+def group_values(reduced: Reduction) -> tuple[FloatArray, float]:
+    """All singular values of each group of B, and a bound on the error of each."""
     pieces = dense_groups(reduced)
     apart = dense_bytes(reduced) <= CHUNK_BYTES and not reduced.weight.is_cuda
     workers = None if apart else 1  # large blocks one by one, on all cores each
     values = torch.cat(parallel_map(lambda build: block_values(build()), pieces, workers))
-    found: FloatArray = values.flatten().double().cpu().numpy()
+    found: FloatArray = values.double().cpu().numpy()
     eps = torch.finfo(values.dtype).eps
     norm = float(found.max())
     error = svd_error(*reduced.block_shape, norm, eps)
     if values.dtype == torch.float32 or not _pattern(reduced).injective:
         overlaps = [axis.overlap for axis in reduced.kept]
         error += sum_error(reduced.weight, overlaps, eps)
-    return reduced.assemble(found), reduced.error(norm, error)
+    return found, error
 
 
 def dense_groups(reduced: Reduction) -> list[Callable[[], Tensor]]:

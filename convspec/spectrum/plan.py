@@ -9,12 +9,13 @@ from convspec.isolation import isolated_class
 from convspec.limits import readable_bytes
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reduce import Reduction
-from convspec.spectrum.dense import dense_bytes, dense_flops
+from convspec.spectrum.dense import dense_flops
 from convspec.spectrum.fourier.cost import fourier_bytes, fourier_flops
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.vectors import IMAGE_BYTES
 from convspec.spectrum.krylov.inverse import factor_bytes
 from convspec.spectrum.krylov.largest import krylov_bytes
+from convspec.spectrum.structure import Structure
 
 __all__ = ["Plan", "make_plan"]
 
@@ -47,7 +48,7 @@ class Plan:
 
 def make_plan(
     op: ConvOperator,
-    reduced: Reduction,
+    structure: Structure,
     k: int | None,
     which: str,
     method: str,
@@ -63,12 +64,13 @@ def make_plan(
     _require_fit(method, obstacle, k)
     if method == "fourier" or (method == "auto" and not obstacle):
         count = min(op.shape) if k is None else k
-        return _fourier(op, reduced, count if vectors else 0, max_bytes)
-    dense = _dense(op, reduced, obstacle, vectors, max_bytes)
+        return _fourier(op, structure.reduced, count if vectors else 0, max_bytes)
+    dense = _dense(op, structure, obstacle, vectors, max_bytes)
     if method == "krylov":
         return _krylov(op, k or 1, which, "it was asked for", max_bytes)
     few = k is not None and 4 * k <= min(op.shape)
-    if method == "auto" and few and (not dense.method or dense.flops > SMALL_FLOPS):
+    small = dense.method and dense.flops <= SMALL_FLOPS
+    if method == "auto" and few and (not small or structure.nearly):
         assert k is not None
         reason = f"{k} of {min(op.shape)} values are wanted and {obstacle}"
         krylov = _krylov(op, k, which, reason, max_bytes)
@@ -90,23 +92,22 @@ def _fourier(op: ConvOperator, reduced: Reduction, images: int, max_bytes: int) 
 
 def _dense(
     op: ConvOperator,
-    reduced: Reduction,
+    structure: Structure,
     obstacle: str | None,
     vectors: bool,
     max_bytes: int,
 ) -> Plan:
-    rows, columns = reduced.block_shape
-    count = f"{reduced.groups} blocks" if reduced.groups > 1 else "one block"
     if vectors:
         m, n = op.shape
-        memory = 3 * reduced.weight.element_size() * (m // op.groups) * n
+        memory = 3 * structure.reduced.weight.element_size() * (m // op.groups) * n
         reason = "singular vectors take a dense SVD of the diagonal blocks"
+        flops = dense_flops(structure.reduced)
     else:
-        memory = 24 * min(op.shape) + 3 * dense_bytes(reduced)
+        memory = structure.memory
         why = f"{obstacle}, so not Fourier" if obstacle else "it was asked for"
-        reason = f"{why}; a dense SVD is exact, of {count} of {rows} x {columns}"
+        reason, flops = f"{why}; {structure.words}", structure.flops
     fits = memory <= max_bytes
-    return Plan("dense" if fits else None, reason, dense_flops(reduced), memory)
+    return Plan("dense" if fits else None, reason, flops, memory)
 
 
 def _krylov(op: ConvOperator, k: int, which: str, why: str, max_bytes: int) -> Plan:

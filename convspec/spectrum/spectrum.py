@@ -12,8 +12,6 @@ from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, byte_limit, readable_bytes
 from convspec.operators.normal import normalised, scaled_back
 from convspec.operators.operator import ConvOperator, require_operator
-from convspec.operators.reduce import Reduction
-from convspec.spectrum.dense import dense_values
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
 from convspec.spectrum.fourier.vectors import fourier_vectors
@@ -22,6 +20,7 @@ from convspec.spectrum.krylov.result import KrylovResult
 from convspec.spectrum.krylov.smallest import smallest_triples
 from convspec.spectrum.plan import Plan, make_plan
 from convspec.spectrum.result import Spectrum
+from convspec.spectrum.structure import Structure
 from convspec.spectrum.vectors import dense_vectors
 
 __all__ = ["explain", "spectrum"]
@@ -56,7 +55,7 @@ def explain(
     _check(op, k, which, method, vectors, dtype)
     byte_limit(max_bytes)
     work, _ = normalised(op, dtype)
-    return make_plan(op, _reduce(work), k, which, method, vectors, max_bytes)
+    return make_plan(op, Structure(work, max_bytes), k, which, method, vectors, max_bytes)
 
 
 @isolated
@@ -77,15 +76,18 @@ def spectrum(
 ) -> Spectrum:
     """Singular values of A: all min(m, n) of them, or the k largest or smallest.
 
-    ``"dense"`` is exact for every operator: groups are decomposed apart, axes that only
-    one tap reads (1x1 kernels) factor out. ``"fourier"`` is exact where every other
-    axis is cyclic: circular padding that keeps the size, a stride that divides it,
-    and whatever reads no border, such as patch embeddings; it decomposes one small
-    block per pair of frequencies. ``"krylov"`` gives the k largest values of any operator
-    of any size, or the k smallest of those whose sparse factors fit, each with the
-    residual that bounds its error: a singular value is that near, but none larger, or
-    smaller, is excluded. ``"auto"`` takes Fourier where it is exact, else dense, or
-    Krylov where few values of a large operator are wanted.
+    ``"dense"`` is exact for every operator: groups, residue classes of dilated axes and
+    blocks of channels that no weight joins are decomposed apart, equal ones once; axes
+    that only one tap reads (1x1 kernels), or along which the kernel is a product with a
+    vector, factor out, and how nearly it is one is in the error. Vectors take the SVDs of
+    whole groups. ``"fourier"`` is exact where every other axis is cyclic: circular
+    padding that keeps the size, a stride that divides it, and whatever reads no border,
+    such as patch embeddings; it decomposes one small block per pair of frequencies.
+    ``"krylov"`` gives the k largest values of any operator of any size, or the k smallest
+    of those whose sparse factors fit, each with the residual that bounds its error: a
+    singular value is that near, but none larger, or smaller, is excluded. ``"auto"``
+    takes Fourier where it is exact, else dense, or Krylov where few values of a large
+    operator are wanted.
 
     Args:
         op: The operator.
@@ -124,8 +126,8 @@ def spectrum(
     byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the start as well")
     work, exponent = normalised(op.to(device=device), dtype)
-    reduced = _reduce(work)
-    plan = make_plan(op, reduced, k, which, method, vectors, max_bytes)
+    structure = Structure(work, max_bytes)
+    plan = make_plan(op, structure, k, which, method, vectors, max_bytes)
     if plan.method is None:
         raise TooLargeError(
             f"the spectrum of {op} must fit max_bytes = {readable_bytes(max_bytes)}; "
@@ -143,14 +145,19 @@ def spectrum(
         return _of_krylov(found, exponent, op.shape, which, vectors, rtol)
     fourier = plan.method == "fourier"
     left = right = None
+    eps = float(torch.finfo(dtype).eps)
     error: float | FloatArray
     if vectors:
         triples = fourier_vectors if fourier else dense_vectors
         values, error, left, right = triples(work, count, which)
     else:
         first = 0 if which == "largest" else length - count
-        every = fourier_values(reduced, accuracy) if fourier else dense_values(reduced)
-        values, error = every[0][first : first + count], every[1]
+        if fourier:
+            every, error = fourier_values(structure.reduced, accuracy)
+        else:
+            every, error = structure.dense_values()
+            eps = structure.eps(float(every[0]))
+        values = every[first : first + count]
     values, error = scaled_back(values, error, exponent)
     return Spectrum(
         values=values,
@@ -161,7 +168,7 @@ def spectrum(
         which=which,
         left=left,
         right=right,
-        eps=torch.finfo(dtype).eps,
+        eps=eps,
     )
 
 
@@ -213,10 +220,6 @@ def _way_on(op: ConvOperator, k: int | None, which: str) -> str:
         "take a smaller input_size, op.circular() for the same kernel on the torus of "
         f"this size (another operator), {instead}, or raise max_bytes"
     )
-
-
-def _reduce(op: ConvOperator) -> Reduction:
-    return Reduction.of(op)
 
 
 def _check_accuracy(accuracy: str, rtol: float) -> None:

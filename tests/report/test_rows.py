@@ -23,7 +23,7 @@ DIGITS = [
     ("dense", "Conv2d", "3x3 p1", (1, 8, 8), (16, 8, 8), "dense"),
     ("depthwise", "Conv2d", "3x3 p1 g16 circular", (16, 8, 8), (16, 8, 8), "fourier"),
     ("pointwise", "Conv2d", "1x1", (16, 8, 8), (24, 8, 8), "fourier"),
-    ("dilated", "Conv2d", "3x3 p2 d2 reflect", (24, 8, 8), (24, 8, 8), "envelope"),
+    ("dilated", "Conv2d", "3x3 p2 d2 reflect", (24, 8, 8), (24, 8, 8), "dense"),
     ("strided", "Conv2d", "3x3 s2 p1 replicate", (24, 8, 8), (32, 4, 4), "dense"),
     (
         "transposed",

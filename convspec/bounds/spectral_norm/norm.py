@@ -11,8 +11,9 @@ from convspec.bounds.spectral_norm.steps import Proof, climb
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.kernel import ScaledKernel, scaled_up
-from convspec.operators.operator import ConvOperator
+from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.reduce import Reduction
+from convspec.operators.undilated import undilated
 from convspec.quantity.bound import Bound
 from convspec.rounding import down, up
 from convspec.run.budget import Budget
@@ -65,6 +66,10 @@ def spectral_norm(
     has tori along some axes only, which left 0.1 at 24 to 32 channels and 48 to 57
     pixels.
 
+    Dilated axes with zero padding are direct sums over residue classes: of these the
+    undilated convolutions that are no part of others are bounded, each with its share of
+    the budget.
+
     Each is skipped where it would exceed what is left of the budget. Where the target is
     not reached both ends hold all the same: see ``bound.gap``. ``bound.assumptions`` says
     what the upper end came from.
@@ -105,6 +110,26 @@ def norm_within(
         budget: What the steps to the upper end may take, and have taken.
         known: Ends of the norm that are known; nothing is done where they suffice.
     """
+    require_operator(op, "a bound")
+    parts = undilated(op)
+    if len(parts) == 1:
+        return _bound(parts[0], rtol, budget, known)
+    bounds = []
+    for done, part in enumerate(parts):
+        share = budget.divided(len(parts) - done)
+        bounds.append(_bound(part, rtol, share, known))
+        budget.take(share)
+    return Bound(
+        max(bound.lower for bound in bounds),
+        max(bound.upper for bound in bounds),
+        "spectral_norm",
+        " and ".join(dict.fromkeys(bound.assumptions for bound in bounds)),
+        REFERENCE,
+    )
+
+
+def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -> Bound:
+    """The bound on one summand."""
     kernel = ScaledKernel.of(op)
     if not kernel.weight.detach().any():
         return kernel.bound(
