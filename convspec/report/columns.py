@@ -17,10 +17,11 @@ import numpy as np
 
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.entries import AtMost, Digits, Entry, Geometry, Label, sort_key
+from convspec.report.entries import About, AtMost, Digits, Entry, Geometry, Label, sort_key
 from convspec.report.print import written
 from convspec.report.quantities import QUANTITIES, Quantity
 from convspec.report.readings import Reading
+from convspec.report.sums import ESTIMATED
 
 if TYPE_CHECKING:
     from convspec.report.layer import LayerReport
@@ -30,6 +31,8 @@ __all__ = ["COLUMNS", "QUANTILES", "TABLE", "Column", "fields", "plain"]
 QUANTILES = tuple(np.linspace(0, 1, 21).tolist())
 MOST_DIGITS = 17
 NOWHERE = -1
+# of wider enclosures the table shows an estimate instead, if there is one
+WIDE = 0.02
 
 Fields = dict[str, Any]
 
@@ -177,6 +180,9 @@ def _quantity(q: Quantity) -> Column:
         known = layer.quantities[q.name]
         if isinstance(known, Enclosure):
             most = q.any(*layer.operator.shape).upper if layer.operator else None
+            about = layer.estimates.get(q.name)
+            if about is not None and known.gap > WIDE:
+                return About(about.value, about.standard_error)
             open_ = known.width > 0 and known.upper == most
             return Enclosure(known.lower, math.inf) if open_ else known
         if known is None or layer.spectrum is None:
@@ -185,7 +191,13 @@ def _quantity(q: Quantity) -> Column:
 
     def data(layer: LayerReport) -> Fields:
         found = layer.known.readings.get(q.name)
-        return _enclosed(q.name, None) if found is None else found.fields(q.name)
+        data = _enclosed(q.name, None) if found is None else found.fields(q.name)
+        if q.name in ESTIMATED:
+            about = layer.estimates.get(q.name)
+            error = f"{q.name}_standard_error"
+            data[f"{q.name}_estimate"] = None if about is None else about.value
+            data[error] = None if about is None else about.standard_error
+        return data
 
     heading, meaning, priority, latex = SHOWN.get(
         q.name, (q.title, q.meaning, NOWHERE, "")

@@ -11,6 +11,8 @@ from convspec.model.calls import Call
 from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
+from convspec.quantity.enclosure import Enclosure
+from convspec.quantity.estimate import Estimate
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.known import Enclosed, Exact
 from convspec.report.layer import LayerReport
@@ -36,6 +38,8 @@ class Draft:
         norm: Bounds on sigma_1, unless the spectrum is exact.
         spectrum: All singular values, if that is within the limits.
         envelope: Bounds on all of them, if not.
+        sums: Ends of quantities that need no single value.
+        estimates: Of quantities whose ends are wide.
         circular: The spectrum of the torus of this size.
         left_out: Sentences on what was left out, and why.
         seconds: Spent so far.
@@ -50,6 +54,8 @@ class Draft:
     norm: Bound | None = None
     spectrum: Spectrum | None = None
     envelope: Envelope | None = None
+    sums: dict[str, Enclosure] = field(default_factory=dict)
+    estimates: dict[str, Estimate[float]] = field(default_factory=dict)
     circular: Spectrum | None = None
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -76,7 +82,8 @@ class Draft:
         if self.spectrum is not None:
             return Exact(self.spectrum)
         assert self.norm is not None
-        return Enclosed(self.norm, self.operator.shape, self.envelope)
+        shape = self.operator.shape
+        return Enclosed(self.norm, shape, self.envelope, self.sums, self.estimates)
 
     def finished(self) -> LayerReport:
         """The row."""

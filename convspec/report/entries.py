@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from convspec.quantity.enclosure import Enclosure
 
-__all__ = ["AtMost", "Digits", "Entry", "Geometry", "Label", "sort_key"]
+__all__ = ["About", "AtMost", "Digits", "Entry", "Geometry", "Label", "sort_key"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,26 @@ class Digits:
     certain: int
 
 
-# words; a number; a shape; two ends; nothing
+@dataclass(frozen=True)
+class About:
+    """An estimate, with its standard error."""
+
+    value: float
+    error: float
+
+
+# words; a number, known or about; a shape; two ends; nothing
 Entry = (
-    str | float | tuple[int, ...] | Label | Geometry | AtMost | Digits | Enclosure | None
+    str
+    | float
+    | tuple[int, ...]
+    | Label
+    | Geometry
+    | AtMost
+    | Digits
+    | About
+    | Enclosure
+    | None
 )
 
 
@@ -59,7 +76,7 @@ def sort_key(entry: Entry) -> float | str | None:
         return math.prod(entry)
     if isinstance(entry, AtMost):
         return entry.upper
-    if isinstance(entry, Digits):
+    if isinstance(entry, Digits | About):
         return entry.value
     if isinstance(entry, Enclosure):
         if entry.lower > 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ import numpy as np
 from convspec.arrays import FloatArray
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
+from convspec.quantity.estimate import Estimate
 from convspec.report.quantities import NORM, QUANTITIES
 from convspec.report.readings import ENCLOSURE, EXACT, Known, Reading
 from convspec.rounding import down_nonnegative, up
@@ -72,12 +74,16 @@ class Enclosed:
         norm: Bounds on ``sigma_1``.
         shape: (m, n) of the operator.
         envelope: Bounds on all values, or None.
+        sums: Certified ends of quantities that need no single value, by name.
+        estimates: Of quantities whose ends are wide, by name; nothing is promised.
     """
 
     kind: ClassVar[str] = ENCLOSURE
     norm: Bound
     shape: tuple[int, int]
     envelope: Envelope | None = None
+    sums: Mapping[str, Enclosure] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate[float]] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -89,19 +95,22 @@ class Enclosed:
 
     @cached_property
     def readings(self) -> dict[str, Reading]:
-        """Every quantity, by name; without an envelope all but the norm say nothing."""
-        found = {
-            q.name: q.unknown(self.shape)
-            if self.envelope is None
-            else q.of_envelope(self.envelope)
-            for q in QUANTITIES
-        }
-        found[NORM] = Reading.enclosed(Enclosure(*self.norm))
+        """Every quantity, by name: what the envelope, the norm and sums say of it."""
+        ends = {NORM: Enclosure(*self.norm), **self.sums}
+        found = {}
+        for q in QUANTITIES:
+            reading = (
+                q.unknown(self.shape)
+                if self.envelope is None
+                else q.of_envelope(self.envelope)
+            )
+            known = ends.get(q.name, reading.ends)
+            found[q.name] = Reading.enclosed(reading.ends & known, upper=q.nearer_above)
         return found
 
     def shown(self, name: str) -> Known:
         """What a cell says of a quantity, if more than of any operator of this shape."""
-        silent = self.envelope is None and name != NORM
+        silent = self.envelope is None and name != NORM and name not in self.sums
         return None if silent else self.readings[name].known
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.latex import NONE, enclosure, escaped, number, rounded_up, tabular
 from convspec.report.columns import COLUMNS
-from convspec.report.entries import AtMost, Digits, Entry, Geometry, Label
+from convspec.report.entries import About, AtMost, Digits, Entry, Geometry, Label
 from convspec.report.layer import LayerReport
 
 __all__ = ["DEFAULT_COLUMNS", "latex_table"]
@@ -60,6 +60,8 @@ def _cell(entry: Entry, digits: int) -> str:
         return f"${TIMES.join(map(str, entry))}$"
     if isinstance(entry, AtMost):
         return rounded_up(entry.upper, digits)
+    if isinstance(entry, About):
+        return rf"$\approx$ {number(entry.value, digits)}"
     if isinstance(entry, Digits):
         return number(entry.value, min(digits, entry.certain))
     if isinstance(entry, Enclosure):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ from convspec.isolation import isolated_class
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
+from convspec.quantity.estimate import Estimate
 from convspec.report.columns import fields, plain
 from convspec.report.known import Enclosed, Exact, NotKnown, Singular
 from convspec.report.quantities import QUANTITIES
@@ -78,6 +80,14 @@ class LayerReport:
     def envelope(self) -> Envelope | None:
         """Without an exact spectrum: certified bounds on all singular values."""
         return self.known.envelope if isinstance(self.known, Enclosed) else None
+
+    @property
+    def estimates(self) -> Mapping[str, Estimate[float]]:
+        """Estimates of quantities whose certified ends are wide, by name.
+
+        Each has its standard error, over random frequencies; nothing is promised.
+        """
+        return self.known.estimates if isinstance(self.known, Enclosed) else {}
 
     @cached_property
     def frobenius_norm(self) -> float | None:

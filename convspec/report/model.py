@@ -38,9 +38,13 @@ LEGEND: tuple[tuple[str, Callable[[LayerReport], bool]], ...] = (
     ),
     (
         "a..b, >= a, <= b: certified bounds on that number, rounding included, by "
-        "envelope (tori around the layer, and a Krylov vector for sigma_1) or by krylov "
-        "(no torus).",
+        "envelope (tori around the layer, and the enclosed sigma_1) or by norm (no torus).",
         lambda row: row.known.kind == ENCLOSURE,
+    ),
+    (
+        "~a: an estimate from random frequencies, where certified bounds are wide; these "
+        "and the standard error are in the files.",
+        lambda row: bool(row.estimates),
     ),
     (
         "worst case: certified upper end of the supremum of sigma_1 over input sizes.",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from convspec.quantity import decimals
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.entries import AtMost, Digits, Entry, Geometry, Label
+from convspec.report.entries import About, AtMost, Digits, Entry, Geometry, Label
 
 __all__ = [
     "EMPTY",
@@ -57,6 +57,8 @@ def written(entry: Entry, digits: int = DIGITS) -> str:
         return shape(entry)
     if isinstance(entry, AtMost):
         return rounded_up(entry.upper, digits)
+    if isinstance(entry, About):
+        return f"~{number(entry.value, digits)}"
     if isinstance(entry, Digits):
         return number(entry.value, min(digits, entry.certain))
     if isinstance(entry, Enclosure):

@@ -14,7 +14,7 @@ from convspec.spectrum.fourier.cost import fourier_bytes, fourier_flops
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.vectors import IMAGE_BYTES
 from convspec.spectrum.krylov.inverse import factor_bytes
-from convspec.spectrum.krylov.largest import krylov_bytes
+from convspec.spectrum.krylov.largest import basis_within, krylov_bytes
 from convspec.spectrum.structure import Structure
 
 __all__ = ["Plan", "make_plan"]
@@ -111,7 +111,9 @@ def _dense(
 
 
 def _krylov(op: ConvOperator, k: int, which: str, why: str, max_bytes: int) -> Plan:
-    memory, flops = krylov_bytes(op, k), 400.0 * op.geometry.reads
+    memory, flops = krylov_bytes(op, k, 0), 400.0 * op.geometry.reads
+    if memory <= max_bytes:  # as many vectors as fit, up to what is usual
+        memory = krylov_bytes(op, k, basis_within(op, k, max_bytes))
     how = f"Krylov subspaces give the {k} {which} with residual errors"
     if which == "smallest":
         factors = factor_bytes(op)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -22,8 +23,9 @@ from convspec.spectrum.krylov.start import group_norms, symbol_start
 
 __all__ = ["basis_within", "krylov_bytes", "largest_triples"]
 
-# above this tolerance float32 products are enough; below, float64 goes on from there
-SINGLE = 1e-4
+# residuals that float32 products reach, in roundings of the root of the length, and the
+# least; below, float64 goes on from there
+SINGLE_ROUNDINGS, SINGLE = 1 / 32, 1e-6
 # groups whose symbol stays, on the grid, below this part of the least value found are not
 # searched: zero padding never raises a norm above the symbol's supremum, which is at most
 # 1 / cos(pi / 4) times what the grid shows
@@ -114,8 +116,10 @@ def _largest(
         start = symbol_start(side, block, count, generator)
     start = start.to(side.device)
     single = torch.complex64 if op.dtype.is_complex else torch.float32
-    rows, converged, products = search(single, max(rtol, SINGLE), start, 0)
-    if rtol >= SINGLE or not converged:
+    eps = torch.finfo(single).eps
+    within = max(rtol, SINGLE, SINGLE_ROUNDINGS * eps * math.sqrt(length))
+    rows, converged, products = search(single, within, start, 0)
+    if rtol >= within or not converged:
         found = _polished(op, side, wide, rows, count, converged, rtol, products)
         if found.converged or not converged:
             return found

@@ -1,0 +1,71 @@
+"""Quantities of a layer that need no single value: sums over all of them, and estimates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from convspec.errors import TooLargeError
+from convspec.operators.operator import ConvOperator
+from convspec.quantity.enclosure import Enclosure
+from convspec.rounding import down_nonnegative, up
+from convspec.spectrum.envelope.frobenius import certified_frobenius
+from convspec.spectrum.sums.fourth import fourth_flops, schatten_4
+
+__all__ = ["ESTIMATED", "certified_sums", "rank_floor"]
+
+# what estimates are given of, where certified ends are wide
+ESTIMATED = ("rank", "effective_rank", "nuclear_norm", "log_volume")
+EPS = float(np.finfo(np.float64).eps)
+
+
+def certified_sums(
+    op: ConvOperator, max_flops: float, max_bytes: int
+) -> dict[str, Enclosure]:
+    """The Schatten 4-norm and the participation ratio, to rounding.
+
+    ``(sum sigma^2)^2 / sum sigma^4 = (||A||_F / ||A||_(S_4))^4``. Nothing where it takes
+    too many operations or bytes, or where a norm is 0 or beyond float64.
+    """
+    if fourth_flops(op) > max_flops:
+        return {}
+    try:
+        fourth = schatten_4(op, max_bytes=max_bytes)
+    except TooLargeError:
+        return {}
+    frobenius = certified_frobenius(op)
+    if not (0 < fourth.lower <= fourth.upper < math.inf and frobenius.upper < math.inf):
+        return {}
+    ratio = (frobenius / fourth).squared.squared
+    values = float(min(op.shape))
+    return {
+        "schatten_4": fourth,
+        "participation_ratio": ratio & Enclosure(1.0, values),
+    }
+
+
+def rank_floor(
+    op: ConvOperator, norm: Enclosure, known: Mapping[str, Enclosure]
+) -> Enclosure | None:
+    """Bounds on the numerical rank from sums: values below t are few or small.
+
+    With r values above ``t = max(m, n) eps sigma_1`` and N in all, ``||A||_* - N t`` is at
+    most the sum of these, which is at most ``sqrt(r) ||A||_F`` by Cauchy and Schwarz; and
+    ``||A||_F^2 - N t^2`` is at most ``sqrt(r) (sum sigma^4)^(1/2)``.
+    """
+    count = min(op.shape)
+    level = up(max(op.shape) * EPS * norm.upper)
+    squares = certified_frobenius(op).squared
+    least = 1.0 if norm.lower > 0 else 0.0
+    fourth, nuclear = known.get("schatten_4"), known.get("nuclear_norm")
+    if fourth is not None:
+        left = down_nonnegative(squares.lower - up(count * up(level * level)))
+        least = max(least, (left / fourth.squared.upper) ** 2)
+    if nuclear is not None and squares.upper > 0:
+        left = down_nonnegative(nuclear.lower - up(count * level))
+        least = max(least, left**2 / squares.upper)
+    if not math.isfinite(least):
+        return None
+    return Enclosure(float(min(count, math.ceil(least * (1 - 16 * EPS)))), float(count))
