@@ -1,0 +1,1 @@
+"""Sums over all singular values of operators too large to decompose."""
