@@ -17,7 +17,15 @@ import numpy as np
 
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.entries import About, AtMost, Digits, Entry, Geometry, Label, sort_key
+from convspec.report.entries import (
+    About,
+    AtMost,
+    Digits,
+    Entry,
+    Geometry,
+    Label,
+    sort_key,
+)
 from convspec.report.print import written
 from convspec.report.quantities import QUANTITIES, Quantity
 from convspec.report.readings import Reading

@@ -38,7 +38,7 @@ LEGEND: tuple[tuple[str, Callable[[LayerReport], bool]], ...] = (
     ),
     (
         "a..b, >= a, <= b: certified bounds on that number, rounding included, by "
-        "envelope (tori around the layer, and the enclosed sigma_1) or by norm (no torus).",
+        "envelope (tori around the layer, and the enclosed sigma_1) or by norm (none).",
         lambda row: row.known.kind == ENCLOSURE,
     ),
     (

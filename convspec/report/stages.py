@@ -23,6 +23,7 @@ from convspec.report.draft import Draft
 from convspec.report.enclose import circular, enveloped
 from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.limits import Limits
+from convspec.report.sums import certified_sums, rank_floor
 from convspec.run.pool import Pool
 from convspec.spectrum import spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
@@ -142,6 +143,7 @@ def _quantities(draft: Draft, limits: Limits, pool: Pool) -> None:
     """What an envelope says, and the torus of the same size."""
     budget = pool.share()
     pool.tasks -= 1
+    _sums(draft, limits)
     if not budget.allows():
         draft.left_out.append(f"no envelope: seconds={limits.seconds:g} were over")
         return
@@ -154,6 +156,12 @@ def _quantities(draft: Draft, limits: Limits, pool: Pool) -> None:
         draft.circular = circular(draft.operator, limits)
 
 
+def _sums(draft: Draft, limits: Limits) -> None:
+    """What sums over all values say, to rounding."""
+    op, flops = draft.operator, limits.envelope_flops
+    draft.sums |= certified_sums(op, flops, limits.max_bytes)
+
+
 @isolated
 def _follow(draft: Draft) -> bool:
     """Let all quantities follow from the norm as it is known by now.
@@ -162,6 +170,11 @@ def _follow(draft: Draft) -> bool:
         Whether the Frobenius norm and they say more of the norm.
     """
     norm, band = draft.norm, draft.envelope
+    floor = None if norm is None else rank_floor(draft.operator, norm, draft.sums)
+    if floor is not None:
+        draft.sums["rank"] = floor
+        columns = draft.operator.shape[1]
+        draft.sums["nullity"] = Enclosure(columns - floor.upper, columns - floor.lower)
     if band is None or norm is None or tuple(band.norm) == tuple(norm):
         return False
     band = band.tightened(lower=[norm.lower], upper=[norm.upper])

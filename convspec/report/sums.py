@@ -1,4 +1,4 @@
-"""Quantities of a layer that need no single value: sums over all of them, and estimates."""
+"""Quantities of a layer that need no single value: sums over all, and estimates."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def rank_floor(
 ) -> Enclosure | None:
     """Bounds on the numerical rank from sums: values below t are few or small.
 
-    With r values above ``t = max(m, n) eps sigma_1`` and N in all, ``||A||_* - N t`` is at
-    most the sum of these, which is at most ``sqrt(r) ||A||_F`` by Cauchy and Schwarz; and
-    ``||A||_F^2 - N t^2`` is at most ``sqrt(r) (sum sigma^4)^(1/2)``.
+    With r values above ``t = max(m, n) eps sigma_1`` and N in all, ``||A||_* - N t`` is
+    at most the sum of these, which is at most ``sqrt(r) ||A||_F`` by Cauchy and Schwarz;
+    and ``||A||_F^2 - N t^2`` is at most ``sqrt(r) (sum sigma^4)^(1/2)``.
     """
     count = min(op.shape)
     level = up(max(op.shape) * EPS * norm.upper)
@@ -68,4 +68,4 @@ def rank_floor(
         least = max(least, left**2 / squares.upper)
     if not math.isfinite(least):
         return None
-    return Enclosure(float(min(count, math.ceil(least * (1 - 16 * EPS)))), float(count))
+    return Enclosure(min(count, math.ceil(least * (1 - 16 * EPS))), count)

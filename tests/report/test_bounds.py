@@ -158,7 +158,8 @@ def test_data_frames_have_columns_of_bounds(report: cs.ModelReport) -> None:
         numbers = [name, f"{name}_lower", f"{name}_upper"]
         assert all(np.issubdtype(frame[key].dtype, np.number) for key in numbers)
         assert set(frame[f"{name}_kind"]) == {"enclosure"}
-    assert frame["rank_lower"].tolist() == [row.envelope.rank()[0] for row in report]
+    ranks = [row.envelope.rank()[0] for row in report]
+    assert (frame["rank_lower"] >= ranks).all()
 
 
 def test_quantities_are_computed_once(report: cs.ModelReport) -> None:
