@@ -102,6 +102,18 @@ def integer(name: str, value: int, least: int, hint: str = "") -> int:
     return int(value)
 
 
+def part(share: float) -> float:
+    """A share of a whole.
+
+    Raises:
+        ValueError: If it is not a number from 0 to 1.
+    """
+    single("share", share)
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be from 0 to 1; got {shown(share)}")
+    return float(share)
+
+
 def single(name: str, value: object, what: str = "number") -> None:
     """Refuse tensors and arrays of several entries where one is meant.
 

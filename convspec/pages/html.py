@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from convspec.arguments import shown
 from convspec.extras import import_extra
 from convspec.pages.figures import Picture, of_layer, of_report
-from convspec.report.columns import TABLE
+from convspec.report.columns import Column, table
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.print import printable, shape, written
@@ -100,14 +101,15 @@ def page(report: ModelReport, title: str | None = None) -> str:
         )
     if title is None:
         title = "convolutions" if origin is None else origin.model
-    layers = [_layer(*item) for item in enumerate(report, 1)]
+    columns = table(report.layers)
+    layers = [_layer(*item, columns) for item in enumerate(report, 1)]
     kinds = {found.guarantee for layer in layers for found in layer.statements}
     style, script = _template("report.css"), _template("report.js")
     text: str = environment.get_template("report.html").render(
         title=title,
         report=report,
         origin=origin,
-        columns=TABLE,
+        columns=columns,
         layers=layers,
         tiles=_tiles(report),
         overview=of_report(report) if report.layers else None,
@@ -157,7 +159,7 @@ def _tiles(report: ModelReport) -> list[tuple[str, str]]:
     return [*tiles, (f"{seconds:.1f} s", "analysis")]
 
 
-def _layer(place: int, layer: LayerReport) -> LayerPage:
+def _layer(place: int, layer: LayerReport, columns: Sequence[Column]) -> LayerPage:
     return LayerPage(
         place=place,
         name=printable(layer.name),
@@ -171,7 +173,7 @@ def _layer(place: int, layer: LayerReport) -> LayerPage:
                 column.kind,
                 column.spectral,
             )
-            for column in TABLE
+            for column in columns
         ],
         facts=_facts(layer),
         guarantee=guarantee(layer),

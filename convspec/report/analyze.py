@@ -17,6 +17,7 @@ from convspec.model.calls import Call, example_inputs, plain_shape, trace_calls
 from convspec.model.opaque import refuse_opaque, within_recursion_limit
 from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
+from convspec.report.asked import asked_quantities
 from convspec.report.draft import Draft
 from convspec.report.enclose import too_costly
 from convspec.report.layer import LayerReport
@@ -43,6 +44,8 @@ def analyze(
     worst_case_flops: float | None = None,
     worst_case_seconds: float | None = None,
     phases: int | None = None,
+    rank_rtol: float | Sequence[float] | None = None,
+    energy: float | Sequence[float] | None = None,
     progress: Progress | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
@@ -84,6 +87,10 @@ def analyze(
         phases: Phase shifts of each torus in the envelopes of layers without an exact
             spectrum, see :func:`convspec.spectral_envelope`; 0 for no torus; 1 by
             default.
+        rank_rtol: Tolerances, one or several: a column each with the number of singular
+            values above ``rtol sigma_1``.
+        energy: Shares of ``||A||_F^2``, one or several: a column each with the least
+            number of singular values that hold it.
         progress: Called with (done, in all, what comes) before the norm of each layer,
             before the other quantities of each that is not exact, and at the end.
 
@@ -98,7 +105,7 @@ def analyze(
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
         ValueError: If effort is none of its words, phases is not an integer of at least
-            0, or a limit not a number of at least 0.
+            0, or a limit, a tolerance or a share not a number of its range.
     """
     refuse_opaque(model)
     if not isinstance(model, nn.Module):
@@ -114,6 +121,7 @@ def analyze(
         input_shape = plain_shape(input_shape)
         with within_recursion_limit():
             inputs = example_inputs(model, input_shape)
+    asked = asked_quantities(rank_rtol, energy)
     limits = Limits.of(
         effort,
         seconds=seconds,
@@ -132,7 +140,7 @@ def analyze(
         trace = trace_calls(model, inputs)
     begun = [_begun(name, call, limits) for name, call in _named(trace.calls)]
     take_stages([row for row in begun if isinstance(row, Draft)], limits, progress)
-    rows = [row.finished() if isinstance(row, Draft) else row for row in begun]
+    rows = [row.finished(asked) if isinstance(row, Draft) else row for row in begun]
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
     notes = *trace.notes, *refused
     return ModelReport(tuple(rows), shown, tuple(trace.unused), notes, origin)

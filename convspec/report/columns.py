@@ -9,7 +9,7 @@ column is one entry of :data:`COLUMNS`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from convspec.report.sums import ESTIMATED
 if TYPE_CHECKING:
     from convspec.report.layer import LayerReport
 
-__all__ = ["COLUMNS", "QUANTILES", "TABLE", "Column", "fields", "plain"]
+__all__ = ["COLUMNS", "QUANTILES", "TABLE", "Column", "fields", "plain", "table"]
 
 QUANTILES = tuple(np.linspace(0, 1, 21).tolist())
 MOST_DIGITS = 17
@@ -95,7 +95,15 @@ class Column:
 
 def fields(layer: LayerReport) -> Fields:
     """All data of a row, column by column."""
-    return {key: value for column in COLUMNS for key, value in column.data(layer).items()}
+    columns = *COLUMNS, *map(_quantity, layer.asked)
+    return {key: value for column in columns for key, value in column.data(layer).items()}
+
+
+def table(layers: Sequence[LayerReport]) -> tuple[Column, ...]:
+    """The columns of the table of some rows: the usual ones, and those asked for."""
+    asked = {q.name: q for layer in layers for q in layer.asked}
+    method = len(TABLE) - 2  # before the method and the time
+    return *TABLE[:method], *map(_quantity, asked.values()), *TABLE[method:]
 
 
 def plain(value: Any) -> Any:
@@ -198,7 +206,7 @@ def _quantity(q: Quantity) -> Column:
         return Digits(known, q.digits(layer.spectrum, MOST_DIGITS))
 
     def data(layer: LayerReport) -> Fields:
-        found = layer.known.readings.get(q.name)
+        found = layer.known.reading(q)
         data = _enclosed(q.name, None) if found is None else found.fields(q.name)
         if q.name in ESTIMATED:
             about = layer.estimates.get(q.name)
@@ -207,8 +215,9 @@ def _quantity(q: Quantity) -> Column:
             data[error] = None if about is None else about.standard_error
         return data
 
+    usual = q.name in {other.name for other in QUANTITIES}
     heading, meaning, priority, latex = SHOWN.get(
-        q.name, (q.title, q.meaning, NOWHERE, "")
+        q.name, (q.title, q.meaning, NOWHERE if usual else 0, "")
     )
     return Column(
         q.name, heading, meaning, entry, data, priority, spectral=True, latex=latex

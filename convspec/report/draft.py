@@ -16,6 +16,7 @@ from convspec.quantity.estimate import Estimate
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.known import Enclosed, Exact
 from convspec.report.layer import LayerReport
+from convspec.report.quantities import Quantity
 from convspec.spectrum import Envelope, Plan, Spectrum
 
 __all__ = ["Draft"]
@@ -85,8 +86,8 @@ class Draft:
         shape = self.operator.shape
         return Enclosed(self.norm, shape, self.envelope, self.sums, self.estimates)
 
-    def finished(self) -> LayerReport:
-        """The row."""
+    def finished(self, asked: tuple[Quantity, ...] = ()) -> LayerReport:
+        """The row, with further quantities that were asked for."""
         kernel = self.kernel
         return LayerReport(
             self.name,
@@ -99,5 +100,6 @@ class Draft:
             circular=self.circular,
             worst_case=None if kernel is None else kernel.worst_case,
             reshaped=None if kernel is None else kernel.reshaped,
+            asked=asked,
             left_out=(*self.left_out, *(() if kernel is None else kernel.left_out)),
         )

@@ -13,7 +13,7 @@ from convspec.arrays import FloatArray
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.estimate import Estimate
-from convspec.report.quantities import NORM, QUANTITIES
+from convspec.report.quantities import NORM, QUANTITIES, Quantity
 from convspec.report.readings import ENCLOSURE, EXACT, Known, Reading
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum import Envelope, Spectrum
@@ -54,11 +54,22 @@ class Exact:
     @cached_property
     def readings(self) -> dict[str, Reading]:
         """Every quantity, by name."""
-        return {q.name: q.of_spectrum(self.spectrum) for q in QUANTITIES}
+        return {q.name: self.reading(q) for q in QUANTITIES}
 
-    def shown(self, name: str) -> Known:
+    def reading(self, q: Quantity) -> Reading:
+        """What is known of a quantity, computed once."""
+        if q.name not in self._found:
+            self._found[q.name] = q.of_spectrum(self.spectrum)
+        return self._found[q.name]
+
+    @cached_property
+    def _found(self) -> dict[str, Reading]:
+        """Readings so far."""
+        return {}
+
+    def shown(self, q: Quantity) -> Known:
         """What a cell of the table says of a quantity."""
-        return self.readings[name].known
+        return self.reading(q).known
 
     @property
     def values(self) -> tuple[FloatArray, FloatArray]:
@@ -96,22 +107,32 @@ class Enclosed:
     @cached_property
     def readings(self) -> dict[str, Reading]:
         """Every quantity, by name: what the envelope, the norm and sums say of it."""
-        ends = {NORM: Enclosure(*self.norm), **self.sums}
-        found = {}
-        for q in QUANTITIES:
-            reading = (
-                q.unknown(self.shape)
-                if self.envelope is None
-                else q.of_envelope(self.envelope)
-            )
-            known = ends.get(q.name, reading.ends)
-            found[q.name] = Reading.enclosed(reading.ends & known, upper=q.nearer_above)
-        return found
+        return {q.name: self.reading(q) for q in QUANTITIES}
 
-    def shown(self, name: str) -> Known:
+    def reading(self, q: Quantity) -> Reading:
+        """What the envelope, the norm and sums say of a quantity, computed once."""
+        if q.name not in self._found:
+            self._found[q.name] = self._read(q)
+        return self._found[q.name]
+
+    @cached_property
+    def _found(self) -> dict[str, Reading]:
+        """Readings so far."""
+        return {}
+
+    def _read(self, q: Quantity) -> Reading:
+        if self.envelope is None:
+            reading = q.unknown(self.shape)
+        else:
+            reading = q.of_envelope(self.envelope)
+        known = self.norm if q.name == NORM else self.sums.get(q.name, reading.ends)
+        ends = reading.ends & Enclosure(*known)
+        return Reading.enclosed(ends, upper=q.nearer_above)
+
+    def shown(self, q: Quantity) -> Known:
         """What a cell says of a quantity, if more than of any operator of this shape."""
-        silent = self.envelope is None and name != NORM and name not in self.sums
-        return None if silent else self.readings[name].known
+        told = q.name == NORM or q.name in self.sums
+        return self.reading(q).known if told or self.envelope is not None else None
 
     @property
     def values(self) -> tuple[FloatArray, FloatArray] | None:
@@ -134,7 +155,11 @@ class NotKnown:
         """No readings."""
         return {}
 
-    def shown(self, name: str) -> Known:
+    def reading(self, q: Quantity) -> None:
+        """No reading."""
+        return
+
+    def shown(self, q: Quantity) -> Known:
         """Nothing: an empty cell."""
         return None
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.latex import NONE, enclosure, escaped, number, rounded_up, tabular
-from convspec.report.columns import COLUMNS
+from convspec.report.columns import COLUMNS, table
 from convspec.report.entries import About, AtMost, Digits, Entry, Geometry, Label
 from convspec.report.layer import LayerReport
 
@@ -27,7 +27,8 @@ TIMES = r" \times "
 
 def latex_table(rows: Sequence[LayerReport], columns: Sequence[str], digits: int) -> str:
     """One line per layer; see :meth:`ModelReport.to_latex`."""
-    known = {column.name: column for column in COLUMNS if column.of is not None}
+    every = *COLUMNS, *table(rows)
+    known = {column.name: column for column in every if column.of is not None}
     unknown = [name for name in columns if name not in known]
     if unknown or not columns:
         raise ValueError(

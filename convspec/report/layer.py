@@ -15,7 +15,7 @@ from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.estimate import Estimate
 from convspec.report.columns import fields, plain
 from convspec.report.known import Enclosed, Exact, NotKnown, Singular
-from convspec.report.quantities import QUANTITIES
+from convspec.report.quantities import QUANTITIES, Quantity
 from convspec.report.readings import Known
 from convspec.spectrum import Envelope, Spectrum
 
@@ -43,6 +43,7 @@ class LayerReport:
             ``torch.nn.utils.spectral_norm`` normalises: with one group, at most the
             worst case; with several, on either side of it.
         left_out: Sentences on what was left out or cut short, and why.
+        asked: Further quantities, those that were asked for.
     """
 
     name: str
@@ -56,6 +57,7 @@ class LayerReport:
     worst_case: WorstCase | None = None
     reshaped: Enclosure | None = None
     left_out: tuple[str, ...] = ()
+    asked: tuple[Quantity, ...] = ()
 
     @property
     def method(self) -> str:
@@ -122,7 +124,7 @@ class LayerReport:
     @cached_property
     def quantities(self) -> dict[str, Known]:
         """What the spectrum says: numbers if it is exact, else enclosures or None."""
-        return {q.name: self.known.shown(q.name) for q in QUANTITIES}
+        return {q.name: self.known.shown(q) for q in (*QUANTITIES, *self.asked)}
 
     @property
     def norm_over_reshaped(self) -> Enclosure | None:

@@ -89,7 +89,7 @@ def statements(layer: LayerReport) -> list[Statement]:
 
 
 def _spectral(layer: LayerReport) -> Iterator[Statement]:
-    for q in QUANTITIES:
+    for q in (*QUANTITIES, *layer.asked):
         known = layer.quantities[q.name]
         if layer.spectrum is not None and not isinstance(known, Enclosure):
             value, how = _exact(layer.spectrum, q, known)

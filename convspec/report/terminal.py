@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from convspec.extras import import_extra
-from convspec.report.columns import TABLE, Column
+from convspec.report.columns import Column, table
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.print import EMPTY
@@ -45,7 +45,10 @@ def print_report(report: ModelReport, console: Any = None) -> None:
     if report.layers:
         shown = fitting(report.layers, console.width)
         console.print(_table(report.layers, shown, console.width))
-        left_out = [column.heading for column in TABLE if column not in shown]
+        names = [column.name for column in shown]
+        left_out = [
+            column.heading for column in table(report.layers) if column.name not in names
+        ]
         if left_out:
             words = f"Not shown at this width: {', '.join(left_out)}."
             console.print(text(words, style="dim"))
@@ -63,8 +66,8 @@ def fitting(layers: Sequence[LayerReport], width: int) -> list[Column]:
 
     Names count for a third of the width at most: they can be folded.
     """
-    shown = list(TABLE)
-    for column in sorted(TABLE, key=lambda column: -column.priority):
+    shown = list(table(layers))
+    for column in sorted(shown, key=lambda column: -column.priority):
         names = min(_room(layers, shown[:1]), max(SHORTEST, width // 3))
         if names + GAP + _room(layers, shown[1:]) <= width or column.priority == 0:
             break

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from convspec.arguments import part
 from convspec.arrays import FloatArray
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated_class
@@ -80,6 +81,21 @@ class Spectrum:
         if not rtol >= 0:
             raise ValueError(f"rtol must be at least 0; got {rtol}")
         return int((self.values > rtol * self.values[0]).sum())
+
+    def energy_rank(self, share: float) -> int:
+        """The least r with ``sum_{i <= r} sigma_i^2 >= share ||A||_F^2``.
+
+        The best approximation of that rank keeps this share of the energy (Eckart and
+        Young, 1936). Sums are compared up to their rounding.
+
+        Raises:
+            NotApplicable: On an incomplete spectrum.
+            ValueError: If share is not from 0 to 1.
+        """
+        self._require_complete("energy_rank")
+        sums = np.concatenate([np.zeros(1), np.cumsum(self._relative() ** 2)])
+        slack = len(sums) * float(np.finfo(np.float64).eps)
+        return int(np.argmax(sums >= part(share) * sums[-1] * (1 - slack)))
 
     def nullity(self, rtol: float | None = None) -> int:
         """The dimension of the operator's kernel, ``n - rank``."""

@@ -9,11 +9,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from convspec.arguments import part
 from convspec.arrays import FloatArray, IntArray
 from convspec.isolation import isolated_class
 from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.outward import EPS, log_sum, power_norm, total
 from convspec.rounding import down_nonnegative, up
+from convspec.spectrum.envelope.energy import energy_rank
 from convspec.spectrum.envelope.entropy import effective_rank_above, effective_rank_below
 from convspec.spectrum.envelope.extremes import concentrated, even
 from convspec.spectrum.envelope.tighten import Sources, tighter
@@ -177,6 +179,14 @@ class Envelope:
         needed = concentrated(beyond, self.upper, self.frobenius_norm[0], -1) > most
         fewest = max(int((self.lower > most).sum()), int(needed.sum()))
         return Enclosure(fewest, int((self.upper > least).sum()))
+
+    def energy_rank(self, share: float) -> Enclosure:
+        """Bounds on the least r with ``sum_{i <= r} sigma_i^2 >= share ||A||_F^2``.
+
+        Raises:
+            ValueError: If share is not from 0 to 1.
+        """
+        return energy_rank(self.lower, self.upper, self.frobenius_norm, part(share))
 
     def nullity(
         self, rtol: float | None = None, *, atol: float | None = None
