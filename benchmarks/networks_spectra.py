@@ -159,7 +159,11 @@ def _row(row: cs.LayerReport) -> Row:
         row.seconds,
         row.norm.gap,
         {name: reading.ends.gap for name, reading in readings.items()},
-        {},
+        {
+            name: about.standard_error / abs(about.value)
+            for name, about in row.estimates.items()
+            if about.value
+        },
     )
 
 

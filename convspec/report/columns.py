@@ -39,6 +39,8 @@ __all__ = ["COLUMNS", "QUANTILES", "TABLE", "Column", "fields", "plain", "table"
 QUANTILES = tuple(np.linspace(0, 1, 21).tolist())
 MOST_DIGITS = 17
 NOWHERE = -1
+# of an estimate: what they are called, and what that is
+FIELDS = {"estimate": "value", "standard_error": "standard_error", "bias": "bias"}
 # of wider enclosures the table shows an estimate instead, if there is one
 WIDE = 0.02
 
@@ -210,9 +212,8 @@ def _quantity(q: Quantity) -> Column:
         data = _enclosed(q.name, None) if found is None else found.fields(q.name)
         if q.name in ESTIMATED:
             about = layer.estimates.get(q.name)
-            error = f"{q.name}_standard_error"
-            data[f"{q.name}_estimate"] = None if about is None else about.value
-            data[error] = None if about is None else about.standard_error
+            for name, field in FIELDS.items():
+                data[f"{q.name}_{name}"] = about and getattr(about, field)
         return data
 
     usual = q.name in {other.name for other in QUANTITIES}

@@ -12,7 +12,7 @@ from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.quantity.estimate import Estimate
+from convspec.spectrum.sums.estimates import Estimated
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.known import Enclosed, Exact
 from convspec.report.layer import LayerReport
@@ -56,7 +56,7 @@ class Draft:
     spectrum: Spectrum | None = None
     envelope: Envelope | None = None
     sums: dict[str, Enclosure] = field(default_factory=dict)
-    estimates: dict[str, Estimate[float]] = field(default_factory=dict)
+    estimates: dict[str, Estimated] = field(default_factory=dict)
     circular: Spectrum | None = None
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0

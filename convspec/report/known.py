@@ -12,7 +12,7 @@ import numpy as np
 from convspec.arrays import FloatArray
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.quantity.estimate import Estimate
+from convspec.spectrum.sums.estimates import Estimated
 from convspec.report.quantities import NORM, QUANTITIES, Quantity
 from convspec.report.readings import ENCLOSURE, EXACT, Known, Reading
 from convspec.rounding import down_nonnegative, up
@@ -94,7 +94,7 @@ class Enclosed:
     shape: tuple[int, int]
     envelope: Envelope | None = None
     sums: Mapping[str, Enclosure] = field(default_factory=dict)
-    estimates: Mapping[str, Estimate[float]] = field(default_factory=dict)
+    estimates: Mapping[str, Estimated] = field(default_factory=dict)
 
     @property
     def method(self) -> str:

@@ -12,7 +12,7 @@ from convspec.isolation import isolated_class
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.quantity.estimate import Estimate
+from convspec.spectrum.sums.estimates import Estimated
 from convspec.report.columns import fields, plain
 from convspec.report.known import Enclosed, Exact, NotKnown, Singular
 from convspec.report.quantities import QUANTITIES, Quantity
@@ -84,10 +84,11 @@ class LayerReport:
         return self.known.envelope if isinstance(self.known, Enclosed) else None
 
     @property
-    def estimates(self) -> Mapping[str, Estimate[float]]:
+    def estimates(self) -> Mapping[str, Estimated]:
         """Estimates of quantities whose certified ends are wide, by name.
 
-        Each has its standard error, over random frequencies; nothing is promised.
+        Each has its standard error, over random frequencies, and what the boundary may
+        add; nothing is promised.
         """
         return self.known.estimates if isinstance(self.known, Enclosed) else {}
 

@@ -23,7 +23,7 @@ from convspec.report.draft import Draft
 from convspec.report.enclose import circular, enveloped
 from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.limits import Limits
-from convspec.report.sums import certified_sums, rank_floor
+from convspec.report.sums import certified_sums, estimates_of, grid_sums, rank_floor
 from convspec.run.pool import Pool
 from convspec.spectrum import spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
@@ -32,6 +32,8 @@ __all__ = ["Progress", "take_stages"]
 
 Progress = Callable[[int, int, str], None]
 
+# of the operations on an envelope: as many more on sums, and on estimates
+SUMS_SHARE, ESTIMATES_SHARE = 0.25, 0.1
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
 
@@ -68,6 +70,10 @@ def take_stages(
     _agree(drafts)
     while sum(_follow(draft) for draft in open_):
         _agree(drafts)
+    for draft in open_:
+        if pool.time_left:
+            with draft.timed():
+                _estimate(draft, limits)
     if progress is not None:
         progress(total, total, "")
 
@@ -143,10 +149,10 @@ def _quantities(draft: Draft, limits: Limits, pool: Pool) -> None:
     """What an envelope says, and the torus of the same size."""
     budget = pool.share()
     pool.tasks -= 1
-    _sums(draft, limits)
     if not budget.allows():
         draft.left_out.append(f"no envelope: seconds={limits.seconds:g} were over")
         return
+    _sums(draft, limits)
     draft.envelope, left_out = enveloped(draft.operator, limits, budget)
     draft.left_out.extend(left_out)
     if draft.envelope is not None:
@@ -157,9 +163,19 @@ def _quantities(draft: Draft, limits: Limits, pool: Pool) -> None:
 
 
 def _sums(draft: Draft, limits: Limits) -> None:
-    """What sums over all values say, to rounding."""
-    op, flops = draft.operator, limits.envelope_flops
-    draft.sums |= certified_sums(op, flops, limits.max_bytes)
+    """What sums over all values say: to rounding, or from a grid of the symbol."""
+    op, flops, held = draft.operator, limits.envelope_flops, limits.max_bytes
+    assert draft.norm is not None
+    draft.sums |= certified_sums(op, SUMS_SHARE * flops, held)
+    draft.sums |= grid_sums(op, draft.norm.upper, SUMS_SHARE * flops, held)
+
+
+@isolated
+def _estimate(draft: Draft, limits: Limits) -> None:
+    """What is not enclosed closely, estimated."""
+    flops = ESTIMATES_SHARE * limits.envelope_flops
+    readings = draft.known.readings
+    draft.estimates = estimates_of(draft.operator, readings, flops, limits.max_bytes)
 
 
 @isolated

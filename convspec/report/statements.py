@@ -15,17 +15,18 @@ from convspec.report.print import EMPTY, enclosed, number, rounded_up, shape, wr
 from convspec.report.quantities import NORM, QUANTITIES, Quantity
 from convspec.report.readings import ENCLOSURE, EXACT, Known
 from convspec.spectrum import Spectrum
+from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = ["GUARANTEES", "METHODS", "Statement", "guarantee", "statements"]
 
-OTHER = "other operator"
+OTHER, ESTIMATE = "other operator", "estimate"
 
 GUARANTEES = {
     EXACT: "the number of the layer as it is, up to the rounding error that is stated",
     ENCLOSURE: "certified: the exact number lies between the ends, which have been moved "
     "outward by what rounding can do; >= and <= have one end",
     "probabilistic": "an end holds with the probability that is stated",
-    "estimate": "nothing is promised",
+    ESTIMATE: "nothing is promised",
     OTHER: "exact, but of the same kernel on a torus: neither exact for the layer nor a "
     "bound on anything of it",
     UNKNOWN: "left out, or beyond every method within the limits; the reason is stated",
@@ -57,6 +58,7 @@ SOURCES = {
 
 DIGITS = 10  # of exact numbers, at most
 ENDS = 7  # digits of bounds
+DIGITS_ABOUT = 4  # of estimates
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,21 @@ def _spectral(layer: LayerReport) -> Iterator[Statement]:
             yield Statement(q.title, value, UNKNOWN, "", q.meaning)
         else:
             yield Statement(q.title, value, ENCLOSURE, _sources(layer, q), q.meaning)
+        if q.name in layer.estimates:
+            yield _estimated(q, layer.estimates[q.name])
+
+
+def _estimated(q: Quantity, about: Estimated) -> Statement:
+    """An estimate that stands beside wide ends."""
+    bias = f"; the boundary may add {number(about.bias, 2)}" if about.bias else ""
+    return Statement(
+        f"{q.title}, estimated",
+        f"~{number(about.value, DIGITS_ABOUT)}",
+        ESTIMATE,
+        "mean over random frequencies of the symbol; standard error "
+        f"{number(about.standard_error, 2)}{bias}",
+        q.meaning,
+    )
 
 
 def _exact(spec: Spectrum, q: Quantity, known: Known) -> tuple[str, str]:

@@ -10,14 +10,20 @@ import numpy as np
 from convspec.errors import TooLargeError
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
+from convspec.report.quantities import NORM
+from convspec.report.readings import Reading
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.frobenius import certified_frobenius
+from convspec.spectrum.sums.estimates import Estimated, estimated
 from convspec.spectrum.sums.fourth import fourth_flops, schatten_4
+from convspec.spectrum.sums.majorisation import sums
 
-__all__ = ["ESTIMATED", "certified_sums", "rank_floor"]
+__all__ = ["ESTIMATED", "certified_sums", "estimates_of", "grid_sums", "rank_floor"]
 
 # what estimates are given of, where certified ends are wide
 ESTIMATED = ("rank", "effective_rank", "nuclear_norm", "log_volume")
+# an enclosure as narrow as this needs no estimate beside it
+NARROW = 0.02
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -44,6 +50,54 @@ def certified_sums(
         "schatten_4": fourth,
         "participation_ratio": ratio & Enclosure(1.0, values),
     }
+
+
+def grid_sums(
+    op: ConvOperator, norm_upper: float, max_flops: float, max_bytes: int
+) -> dict[str, Enclosure]:
+    """Nuclear norm, effective rank and log volume from a grid of the symbol.
+
+    Nothing where the coarsest grid is too dear, or padding repeats pixels.
+    """
+    if not 0 < norm_upper < math.inf:
+        return {}
+    found = sums(op, max_flops=max_flops, max_bytes=max_bytes, norm_upper=norm_upper)
+    if found is None:
+        return {}
+    return {
+        "nuclear_norm": found.nuclear_norm,
+        "effective_rank": found.effective_rank,
+        "log_volume": found.log_volume,
+    }
+
+
+def estimates_of(
+    op: ConvOperator,
+    known: Mapping[str, Reading],
+    max_flops: float,
+    max_bytes: int,
+) -> dict[str, Estimated]:
+    """Estimates of the quantities whose ends are wide, and of no others."""
+    wide = [name for name in ESTIMATED if not _gap(known[name].ends) <= NARROW]
+    norm = known[NORM].ends
+    if not wide or not 0 < norm.upper < math.inf:
+        return {}
+    nuclear = known["nuclear_norm"].ends
+    found = estimated(
+        op,
+        max_flops=max_flops,
+        max_bytes=max_bytes,
+        sigma_1=norm.lower or norm.upper,
+        nuclear_norm=nuclear if math.isfinite(nuclear.upper) else None,
+    )
+    return {name: found[name] for name in wide if name in found}
+
+
+def _gap(ends: Enclosure) -> float:
+    """The relative gap, of logarithms too."""
+    if math.isinf(ends.width):
+        return math.inf
+    return ends.width / max(abs(ends.lower), abs(ends.upper), 1e-300)
 
 
 def rank_floor(

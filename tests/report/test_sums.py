@@ -11,12 +11,12 @@ from torch import nn
 
 import convspec as cs
 from convspec.quantity.enclosure import Enclosure
-from convspec.quantity.estimate import Estimate
 from convspec.report.columns import BY_NAME
 from convspec.report.known import Enclosed
 from convspec.report.latex import latex_table
 from convspec.report.layer import LayerReport
 from convspec.report.sums import certified_sums, rank_floor
+from convspec.spectrum.sums.estimates import Estimated
 from tests.gaussian import gaussian
 
 GEOMETRIES: dict[str, dict[str, Any]] = {
@@ -91,13 +91,17 @@ def test_rows_hold_the_sums() -> None:
 def test_estimates_stand_where_ends_are_wide() -> None:
     op = operator("padded")
     norm = cs.spectral_norm(op)
-    about = {"rank": Estimate(200.0, 3.0), "nuclear_norm": Estimate(1.0, 0.1)}
+    about = {
+        "rank": Estimated(200.0, 3.0, 9.0),
+        "nuclear_norm": Estimated(1.0, 0.1, 0.0),
+    }
     narrow = {"nuclear_norm": Enclosure(1.0, 1.001)}
     row = LayerReport("a", "Conv2d", 1, op, Enclosed(norm, op.shape, None, narrow, about))
     assert row.estimates == about
     assert BY_NAME["nuclear_norm"].cell(row) == "1..1.001"
     found = row.to_dict()
     assert (found["rank_estimate"], found["rank_standard_error"]) == (200.0, 3.0)
+    assert found["rank_bias"] == 9.0
     assert found["log_volume_estimate"] is None
     report = cs.ModelReport((row,), (4, 8, 7))
     assert any(sentence.startswith("~a: an estimate") for sentence in report.legend)
