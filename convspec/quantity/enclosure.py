@@ -62,8 +62,9 @@ class Enclosure:
 
     @property
     def squared(self) -> Enclosure:
-        """``x^2``."""
-        return Enclosure(down_nonnegative(self.lower**2), up(self.upper**2))
+        """``x^2``; what is beyond float64 is between its largest number and inf."""
+        lower, upper = (end * end for end in self)  # a power would raise there
+        return Enclosure(down_nonnegative(lower), up(upper))
 
     def __truediv__(self, other: Enclosure) -> Enclosure:
         """``x / y``; the upper end is inf where y may be 0, both are where y is."""

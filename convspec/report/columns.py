@@ -212,8 +212,8 @@ def _quantity(q: Quantity) -> Column:
         data = _enclosed(q.name, None) if found is None else found.fields(q.name)
         if q.name in ESTIMATED:
             about = layer.estimates.get(q.name)
-            for name, field in FIELDS.items():
-                data[f"{q.name}_{name}"] = about and getattr(about, field)
+            for name, of in FIELDS.items():
+                data[f"{q.name}_{name}"] = None if about is None else getattr(about, of)
         return data
 
     usual = q.name in {other.name for other in QUANTITIES}

@@ -12,12 +12,12 @@ from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.spectrum.sums.estimates import Estimated
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.known import Enclosed, Exact
 from convspec.report.layer import LayerReport
 from convspec.report.quantities import Quantity
 from convspec.spectrum import Envelope, Plan, Spectrum
+from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = ["Draft"]
 

@@ -12,11 +12,11 @@ import numpy as np
 from convspec.arrays import FloatArray
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.spectrum.sums.estimates import Estimated
 from convspec.report.quantities import NORM, QUANTITIES, Quantity
 from convspec.report.readings import ENCLOSURE, EXACT, Known, Reading
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum import Envelope, Spectrum
+from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = ["UNKNOWN", "Enclosed", "Exact", "NotKnown", "Singular"]
 

@@ -12,12 +12,12 @@ from convspec.isolation import isolated_class
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.spectrum.sums.estimates import Estimated
 from convspec.report.columns import fields, plain
 from convspec.report.known import Enclosed, Exact, NotKnown, Singular
 from convspec.report.quantities import QUANTITIES, Quantity
 from convspec.report.readings import Known
 from convspec.spectrum import Envelope, Spectrum
+from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = ["LayerReport"]
 

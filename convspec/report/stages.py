@@ -23,7 +23,7 @@ from convspec.report.draft import Draft
 from convspec.report.enclose import circular, enveloped
 from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.limits import Limits
-from convspec.report.sums import certified_sums, estimates_of, grid_sums, rank_floor
+from convspec.report.sums import certified_sums, estimates_of, grid_sums, ranks
 from convspec.run.pool import Pool
 from convspec.spectrum import spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
@@ -186,11 +186,8 @@ def _follow(draft: Draft) -> bool:
         Whether the Frobenius norm and they say more of the norm.
     """
     norm, band = draft.norm, draft.envelope
-    floor = None if norm is None else rank_floor(draft.operator, norm, draft.sums)
-    if floor is not None:
-        draft.sums["rank"] = floor
-        columns = draft.operator.shape[1]
-        draft.sums["nullity"] = Enclosure(columns - floor.upper, columns - floor.lower)
+    if norm is not None:
+        draft.sums |= ranks(draft.operator, norm, draft.sums)
     if band is None or norm is None or tuple(band.norm) == tuple(norm):
         return False
     band = band.tightened(lower=[norm.lower], upper=[norm.upper])

@@ -18,7 +18,7 @@ from convspec.spectrum.sums.estimates import Estimated, estimated
 from convspec.spectrum.sums.fourth import fourth_flops, schatten_4
 from convspec.spectrum.sums.majorisation import sums
 
-__all__ = ["ESTIMATED", "certified_sums", "estimates_of", "grid_sums", "rank_floor"]
+__all__ = ["ESTIMATED", "certified_sums", "estimates_of", "grid_sums", "ranks"]
 
 # what estimates are given of, where certified ends are wide
 ESTIMATED = ("rank", "effective_rank", "nuclear_norm", "log_volume")
@@ -100,26 +100,31 @@ def _gap(ends: Enclosure) -> float:
     return ends.width / max(abs(ends.lower), abs(ends.upper), 1e-300)
 
 
-def rank_floor(
+def ranks(
     op: ConvOperator, norm: Enclosure, known: Mapping[str, Enclosure]
-) -> Enclosure | None:
-    """Bounds on the numerical rank from sums: values below t are few or small.
+) -> dict[str, Enclosure]:
+    """Stable and numerical rank and nullity, from sums alone.
 
     With r values above ``t = max(m, n) eps sigma_1`` and N in all, ``||A||_* - N t`` is
     at most the sum of these, which is at most ``sqrt(r) ||A||_F`` by Cauchy and Schwarz;
     and ``||A||_F^2 - N t^2`` is at most ``sqrt(r) (sum sigma^4)^(1/2)``.
     """
-    count = min(op.shape)
+    frobenius, count = certified_frobenius(op), min(op.shape)
+    if not 0 < norm.upper < math.inf or not frobenius.lower > 0:
+        return {}
+    stable = (frobenius / norm).squared & Enclosure(1.0, float(count))
     level = up(max(op.shape) * EPS * norm.upper)
-    squares = certified_frobenius(op).squared
-    least = 1.0 if norm.lower > 0 else 0.0
     fourth, nuclear = known.get("schatten_4"), known.get("nuclear_norm")
+    least = 1.0
     if fourth is not None:
-        left = down_nonnegative(squares.lower - up(count * up(level * level)))
-        least = max(least, (left / fourth.squared.upper) ** 2)
-    if nuclear is not None and squares.upper > 0:
-        left = down_nonnegative(nuclear.lower - up(count * level))
-        least = max(least, left**2 / squares.upper)
-    if not math.isfinite(least):
-        return None
-    return Enclosure(min(count, math.ceil(least * (1 - 16 * EPS))), count)
+        small = up(up(math.sqrt(count)) * level)
+        left = down_nonnegative((frobenius.lower - small) / fourth.upper, 2)
+        right = down_nonnegative((frobenius.lower + small) / fourth.upper, 2)
+        least = max(least, (max(0.0, left) * right) ** 2)
+    if nuclear is not None:
+        left = down_nonnegative((nuclear.lower - up(count * level)) / frobenius.upper, 2)
+        least = max(least, left**2)
+    rank = Enclosure(min(count, math.ceil(least * (1 - 16 * EPS))), count)
+    columns = op.shape[1]
+    nullity = Enclosure(columns - rank.upper, columns - rank.lower)
+    return {"stable_rank": stable, "rank": rank, "nullity": nullity}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from convspec.report.columns import BY_NAME
 from convspec.report.known import Enclosed
 from convspec.report.latex import latex_table
 from convspec.report.layer import LayerReport
-from convspec.report.sums import certified_sums, rank_floor
+from convspec.report.sums import certified_sums, ranks
 from convspec.spectrum.sums.estimates import Estimated
 from tests.gaussian import gaussian
 
@@ -69,13 +70,22 @@ def test_floors_of_the_rank_are_at_most_the_rank(name: str, rank: int) -> None:
     known = certified_sums(op, 1e9, 2**31)
     nuclear = float(spec.values.sum())
     known["nuclear_norm"] = Enclosure(nuclear * (1 - 1e-12), nuclear * (1 + 1e-12))
-    low, high = rank_floor(op, norm, known)
+    found = ranks(op, norm, known)
+    low, high = found["rank"]
+    columns = op.shape[1]
+    assert tuple(found["nullity"]) == (columns - high, columns - low)
+    assert spec.stable_rank in found["stable_rank"]
     assert 1 < low <= spec.rank() <= high == min(op.shape)
 
 
 def test_a_rank_of_nothing_known() -> None:
     op = operator("padded")
-    assert tuple(rank_floor(op, Enclosure(0.0, 9.0), {})) == (0, min(op.shape))
+    found = ranks(op, Enclosure(0.0, 9.0), {})
+    assert tuple(found["rank"]) == (1, min(op.shape))
+    assert found["stable_rank"].upper == min(op.shape)
+    assert ranks(op, Enclosure(0.0, math.inf), {}) == {}
+    nothing = cs.ConvOperator(torch.zeros(1, 1, 3), 5)
+    assert ranks(nothing, Enclosure(0.0, 0.0), {}) == {}
 
 
 def test_rows_hold_the_sums() -> None:
