@@ -33,8 +33,17 @@ def assert_holds(op: cs.ConvOperator, matrix: oracles.Array) -> None:
     sigma = oracles.singular_values(matrix)
     total = float(sigma.sum())
     for flops in grids(op):
-        found = sums(op, max_flops=flops, norm_upper=float(sigma[0]) * 1.0001 or 1.0)
+        found = sums(
+            op,
+            max_flops=flops,
+            norm_upper=float(sigma[0]) * 1.0001 or 1.0,
+            powers=(1, 1.5, 2),
+        )
         assert found is not None
+        for p, ends in found.schatten.items():
+            truth = float((sigma**p).sum() ** (1 / p))
+            assert ends.lower <= truth * (1 + SLACK)
+            assert ends.upper >= truth * (1 - SLACK)
         nuclear, rank = found.nuclear_norm, found.effective_rank
         assert nuclear.lower <= total * (1 + SLACK)
         assert nuclear.upper >= total * (1 - SLACK)
@@ -182,6 +191,11 @@ def test_scales_with_the_weight(exponent: int) -> None:
 def test_a_norm_far_below_the_truth_is_not_asked_for() -> None:
     with pytest.raises(ValueError, match="norm_upper must be positive"):
         sums(LAYERS["square"], norm_upper=0.0)
+
+
+def test_powers_are_from_1_to_2() -> None:
+    with pytest.raises(ValueError, match="powers"):
+        sums(LAYERS["square"], powers=(3,))
 
 
 def test_more_values_than_can_be_positive() -> None:
