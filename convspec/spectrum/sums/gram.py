@@ -34,10 +34,11 @@ from convspec.rounding.single import SINGLE
 from convspec.rounding.waves import RATIONAL, rational_waves, sum_factor, wave_sums
 from convspec.run.threads import parallel_map
 
-__all__ = ["Eigenvalues", "Polynomials", "Weights", "eigenvalues", "is_single"]
+__all__ = ["Eigenvalues", "Polynomials", "Weights", "eigenvalues"]
 
-# matrices wider than this are decomposed in single precision
-WIDEST_DOUBLE = 256
+# matrices wider than this are decomposed in single precision where that is good enough:
+# where square roots are off by less than this, relative
+WIDEST_DOUBLE, ENOUGH = 256, 5e-3
 # products of pairs of taps, and matrices to decompose, held at a time
 CHUNK_BYTES = 2**24
 
@@ -150,15 +151,13 @@ class Eigenvalues:
         return found.clip(min=0.0) * (1 + 4 * UNIT)
 
 
-def is_single(rows: int) -> bool:
-    """Whether matrices of so many rows are decomposed in single precision."""
-    return rows > WIDEST_DOUBLE
-
-
 def eigenvalues(
     polynomials: Polynomials, middles: IntArray, sizes: Sequence[int], held: int
 ) -> Eigenvalues:
     """Eigenvalues of all polynomials at the middles of cells.
+
+    Of wide matrices in single precision, if at the first cell its errors matter little:
+    where many eigenvalues are far below the largest they do.
 
     Args:
         polynomials: Of matrices with entries below 2^60.
@@ -167,26 +166,47 @@ def eigenvalues(
         held: Bytes of matrices to hold at a time, about.
     """
     shape = polynomials.coefficients.shape[:-1]
-    rows = shape[-1]
     at_once = max(1, min(CHUNK_BYTES, held) // (48 * math.prod(shape)))
-    bounds = polynomials.errors[..., None].numpy()
-    eps = 2 * SINGLE if is_single(rows) else 2 * UNIT
-    allowed = svd_error(rows, rows, 1.0, eps) if rows > 1 else 4 * eps
-
-    def decomposed(first: int) -> tuple[FloatArray, FloatArray]:
-        matrices = polynomials.at(middles[first : first + at_once], sizes)
-        off = np.broadcast_to(bounds, (len(matrices), *bounds.shape))
-        if is_single(rows):
-            length = torch.linalg.vector_norm(matrices, dim=(-2, -1))[..., None]
-            matrices = matrices.to(torch.complex64)
-            off = off + 2 * SINGLE * length.numpy() + 2.0**-100
-        found = torch.linalg.eigvalsh(matrices).to(torch.float64).numpy()
-        largest = np.abs(found).max(axis=-1, keepdims=True)
-        return found, (off + 2 * allowed * largest) * (1 + 16 * UNIT)
-
-    starts = range(0, len(middles), at_once)
-    pieces = parallel_map(decomposed, starts)
-    return Eigenvalues(
-        np.concatenate([values for values, _ in pieces]),
-        np.concatenate([errors for _, errors in pieces]),
+    single = False
+    if shape[-1] > WIDEST_DOUBLE:
+        single = (
+            _unsure_share(_decomposed(polynomials, middles[:1], sizes, True)) < ENOUGH
+        )
+    pieces = parallel_map(
+        lambda first: _decomposed(
+            polynomials, middles[first : first + at_once], sizes, single
+        ),
+        range(0, len(middles), at_once),
     )
+    return Eigenvalues(
+        np.concatenate([piece.values for piece in pieces]),
+        np.concatenate([piece.errors for piece in pieces]),
+    )
+
+
+def _decomposed(
+    polynomials: Polynomials, middles: IntArray, sizes: Sequence[int], single: bool
+) -> Eigenvalues:
+    """Eigenvalues at some cells, all at once, in single or double precision."""
+    matrices = polynomials.at(middles, sizes)
+    rows = matrices.shape[-1]
+    bounds = polynomials.errors[..., None].numpy()
+    off = np.broadcast_to(bounds, (len(matrices), *bounds.shape))
+    eps = 2 * UNIT
+    if single:
+        eps = 2 * SINGLE
+        length = torch.linalg.vector_norm(matrices, dim=(-2, -1))[..., None]
+        matrices = matrices.to(torch.complex64)
+        off = off + 2 * SINGLE * length.numpy() + 2.0**-100
+    found = torch.linalg.eigvalsh(matrices).to(torch.float64).numpy()
+    largest = np.abs(found).max(axis=-1, keepdims=True)
+    allowed = svd_error(rows, rows, 1.0, eps) * (1 + 1e-3)
+    return Eigenvalues(found, (off + allowed * largest) * (1 + 16 * UNIT))
+
+
+def _unsure_share(found: Eigenvalues) -> float:
+    """By how much sums of square roots may be off, relative."""
+    least, most = found.values - found.errors, found.values + found.errors
+    width = np.sqrt(most.clip(min=0.0)) - np.sqrt(least.clip(min=0.0))
+    total = float(np.sqrt(found.values.clip(min=0.0)).sum())
+    return float(width.sum()) / total if total else 0.0

@@ -40,7 +40,8 @@ are (:mod:`convspec.spectrum.sums.majorised`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -76,12 +77,14 @@ class Sums:
         effective_rank: ``exp(-sum p ln p)`` with ``p = sigma / sum sigma``; 0 for zero.
         log_volume: ``sum ln sigma`` of all min(m, n); nothing is known from below.
         grid: Cells of frequencies per axis.
+        schatten: ``(sum sigma^p)^(1/p)`` for each p that was asked for.
     """
 
     nuclear_norm: Enclosure
     effective_rank: Enclosure
     log_volume: Enclosure
     grid: tuple[int, ...]
+    schatten: dict[float, Enclosure] = field(default_factory=dict)
 
 
 @isolated
@@ -91,6 +94,7 @@ def sums(
     max_flops: float = math.inf,
     max_bytes: int = DEFAULT_MAX_BYTES,
     norm_upper: float = math.inf,
+    powers: Sequence[float] = (),
 ) -> Sums | None:
     """Nuclear norm, effective rank and log volume from a grid of cells; proof above.
 
@@ -103,12 +107,14 @@ def sums(
             :func:`sums_flops`.
         max_bytes: Byte limit of what is held at a time.
         norm_upper: An upper bound on sigma_1, if one is known.
+        powers: The p of Schatten norms to bound, 1 to 2.
 
     Returns:
         None if not even the coarsest grid fits, or padding repeats pixels.
 
     Raises:
-        ValueError: If norm_upper is not positive, for weights that are not all 0.
+        ValueError: If norm_upper is not positive, for weights that are not all 0, or a
+            power is not in [1, 2].
 
     >>> op = ConvOperator(torch.ones(1, 1, 3, 3) / 9, 64, padding=1)
     >>> found = sums(op)
@@ -117,13 +123,17 @@ def sums(
     """
     require_operator(op, "sums")
     byte_limit(max_bytes)
+    if not all(1 <= p <= 2 for p in powers):
+        raise ValueError(f"powers must be from 1 to 2; got {tuple(powers)}")
     if any(map(repeats, op.geometry.axes)):
         return None
     work, exponent = normalised(op.to(device="cpu"), torch.float64)
     cut = CutSymbol.of(work)
     if not bool(cut.blocks.any()):
         zero = Enclosure(0.0, 0.0)
-        return Sums(zero, zero, Enclosure(-math.inf, -math.inf), (1,) * len(cut.axes))
+        none = Enclosure(-math.inf, -math.inf)
+        schatten = dict.fromkeys(powers, zero)
+        return Sums(zero, zero, none, (1,) * len(cut.axes), schatten)
     if not norm_upper > 0:
         raise ValueError(f"norm_upper must be positive; got {norm_upper}")
     fitting = [
@@ -135,7 +145,7 @@ def sums(
         return None
     found = cut.values(fitting[-1], int(max_bytes - cut.bytes))
     norm = float(scaled(np.array([norm_upper]), -exponent, math.inf)[0])
-    return _enclosed(cut, found, fitting[-1], exponent, norm)
+    return _enclosed(cut, found, fitting[-1], exponent, norm, powers)
 
 
 def sums_flops(op: ConvOperator) -> dict[tuple[int, ...], float]:
@@ -150,7 +160,12 @@ def sums_flops(op: ConvOperator) -> dict[tuple[int, ...], float]:
 
 
 def _enclosed(
-    cut: CutSymbol, found: Eigenvalues, sizes: tuple[int, ...], exponent: int, norm: float
+    cut: CutSymbol,
+    found: Eigenvalues,
+    sizes: tuple[int, ...],
+    exponent: int,
+    norm: float,
+    powers: Sequence[float],
 ) -> Sums:
     """All enclosures, of the operator ``2^exponent`` times this one.
 
@@ -160,6 +175,7 @@ def _enclosed(
         sizes: M.
         exponent: Of the scale.
         norm: At least sigma_1 of this operator.
+        powers: p of Schatten norms.
     """
     _, times = cells(sizes, cut.blocks.is_complex())
     shape = found.values[:, 0].shape
@@ -188,7 +204,29 @@ def _enclosed(
         effective_rank_above(minorant, room, nuclear.upper),
     )
     volume = _log_volume(cut, even, above, exponent)
-    return Sums(scaled_ends(nuclear, exponent), rank, Enclosure(-math.inf, volume), sizes)
+    schatten = {
+        p: scaled_ends(_schatten(p, minorant, (above, even)), exponent) for p in powers
+    }
+    return Sums(
+        nuclear_norm=scaled_ends(nuclear, exponent),
+        effective_rank=rank,
+        log_volume=Enclosure(-math.inf, volume),
+        grid=sizes,
+        schatten=schatten,
+    )
+
+
+def _schatten(p: float, minorant: Steps, squares: Sequence[Steps]) -> Enclosure:
+    """Bounds on ``(sum sigma^p)^(1/p)``: ``x^p`` is convex, ``x^(p/2)`` concave.
+
+    Args:
+        p: From 1 to 2.
+        minorant: What the values majorise.
+        squares: What bounds sums of concave functions of their squares from above.
+    """
+    least = minorant.power(p).total(-1) ** (1 / p) * (1 - 16 * EPS)
+    most = min(steps.power(p / 2).total(1) for steps in squares) ** (1 / p)
+    return Enclosure(least, most * (1 + 16 * EPS))
 
 
 def _log_volume(cut: CutSymbol, even: Steps, above: Steps, exponent: int) -> float:

@@ -33,8 +33,17 @@ def assert_holds(op: cs.ConvOperator, matrix: oracles.Array) -> None:
     sigma = oracles.singular_values(matrix)
     total = float(sigma.sum())
     for flops in grids(op):
-        found = sums(op, max_flops=flops, norm_upper=float(sigma[0]) * 1.0001 or 1.0)
+        found = sums(
+            op,
+            max_flops=flops,
+            norm_upper=float(sigma[0]) * 1.0001 or 1.0,
+            powers=(1, 1.5, 2),
+        )
         assert found is not None
+        for p, ends in found.schatten.items():
+            truth = float((sigma**p).sum() ** (1 / p))
+            assert ends.lower <= truth * (1 + SLACK)
+            assert ends.upper >= truth * (1 - SLACK)
         nuclear, rank = found.nuclear_norm, found.effective_rank
         assert nuclear.lower <= total * (1 + SLACK)
         assert nuclear.upper >= total * (1 - SLACK)
@@ -140,11 +149,15 @@ def test_rounding_is_enclosed(complex_: bool) -> None:
         assert found.nuclear_norm.gap < 1e-11
 
 
-def test_single_precision_holds_and_costs_little() -> None:
-    """From 257 rows on; one axis of few pixels, so that a decomposition is at hand."""
-    op = cs.ConvOperator(gaussian(1, 260, 260, 3), 6, padding=1)
+@pytest.mark.parametrize("rank", [260, 20])
+def test_wide_layers(rank: int) -> None:
+    """From 257 rows on; in single precision only where few values are small."""
+    weight = torch.einsum(
+        "art,rb->abt", gaussian(1, 260, rank, 2), gaussian(2, rank, 260)
+    )
+    op = cs.ConvOperator(weight, 4)
     sigma = np.linalg.svd(op.to_dense().numpy(), compute_uv=False)
-    found = sums(op, max_flops=next(iter(sums_flops(op).values())))
+    found = sums(op, max_flops=list(sums_flops(op).values())[1])
     assert found is not None
     assert found.nuclear_norm.lower <= sigma.sum() <= found.nuclear_norm.upper
     assert found.nuclear_norm.gap < 0.35
@@ -182,6 +195,11 @@ def test_scales_with_the_weight(exponent: int) -> None:
 def test_a_norm_far_below_the_truth_is_not_asked_for() -> None:
     with pytest.raises(ValueError, match="norm_upper must be positive"):
         sums(LAYERS["square"], norm_upper=0.0)
+
+
+def test_powers_are_from_1_to_2() -> None:
+    with pytest.raises(ValueError, match="powers"):
+        sums(LAYERS["square"], powers=(3,))
 
 
 def test_more_values_than_can_be_positive() -> None:
