@@ -32,8 +32,10 @@ __all__ = ["Progress", "take_stages"]
 
 Progress = Callable[[int, int, str], None]
 
-# of the operations on an envelope: as many more on sums, and on estimates
-SUMS_SHARE, ESTIMATES_SHARE = 0.25, 0.1
+# of the operations on an envelope: as many more on sums, and on estimates; both are
+# decompositions of small blocks
+SUMS_SHARE, ESTIMATES_SHARE = 0.75, 1.25
+WIDE, WIDE_SPEED = 512, 3.0
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
 
@@ -166,8 +168,10 @@ def _sums(draft: Draft, limits: Limits) -> None:
     """What sums over all values say: to rounding, or from a grid of the symbol."""
     op, flops, held = draft.operator, limits.envelope_flops, limits.max_bytes
     assert draft.norm is not None
-    draft.sums |= certified_sums(op, SUMS_SHARE * flops, held)
-    draft.sums |= grid_sums(op, draft.norm.upper, SUMS_SHARE * flops, held)
+    draft.sums |= certified_sums(op, flops, held)
+    # wide blocks are decomposed in single precision, with more operations a second
+    share = SUMS_SHARE * (WIDE_SPEED if min(op.weight.shape[:2]) >= WIDE else 1.0)
+    draft.sums |= grid_sums(op, draft.norm.upper, share * flops, held)
 
 
 @isolated

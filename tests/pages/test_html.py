@@ -318,13 +318,14 @@ def test_values_below_their_error_are_enclosed(report: cs.ModelReport) -> None:
 
 
 def test_enclosures_are_rounded_outward(report: cs.ModelReport) -> None:
-    band = report.layers[0].envelope
-    found = {s.title: s for s in statements(report.layers[0])}
+    row = report.layers[0]
+    band = row.envelope
+    found = {s.title: s for s in statements(row)}
     for title, (lower, upper) in {
         "norm sigma_1": band.norm,
-        "stable rank": band.stable_rank,
-        "nuclear norm": band.nuclear_norm,
-        "effective rank": band.effective_rank,
+        "stable rank": row.quantities["stable_rank"],
+        "nuclear norm": row.quantities["nuclear_norm"],
+        "effective rank": row.quantities["effective_rank"],
     }.items():
         statement = found[title]
         assert statement.guarantee == "enclosure"
@@ -334,6 +335,19 @@ def test_enclosures_are_rounded_outward(report: cs.ModelReport) -> None:
     assert found["sigma_min"].value.startswith("<= ")
     assert float(found["sigma_min"].value[3:]) >= band.smallest[1]
     assert found["circular norm"].guarantee == "other operator"
+
+
+def test_estimates_say_that_they_are(report: cs.ModelReport) -> None:
+    row = report.layers[0]
+    found = {s.title: s for s in statements(row)}
+    assert row.estimates
+    for q in QUANTITIES:
+        title = f"{q.title}, estimated"
+        assert (title in found) == (q.name in row.estimates)
+        if title in found:
+            assert found[title].guarantee == "estimate"
+            assert "standard error" in found[title].how
+            assert found[title].value.startswith("~")
 
 
 def test_what_is_unknown_says_so(report: cs.ModelReport) -> None:
@@ -391,7 +405,7 @@ def test_guarantees_that_occur_are_explained(tree: Element) -> None:
     said = {x.text for s in sections(tree) for x in s.all("td") for x in x.all("span")}
     first, *_ = tree.one("section", id="overview").all("dl", **{"class": "words"})
     assert {x.text for x in first.all("dt")} == said
-    assert said == {"exact", "enclosure", "other operator", "unknown"}
+    assert said == {"exact", "enclosure", "estimate", "other operator", "unknown"}
 
 
 # -- to repeat it -----------------------------------------------------------------------

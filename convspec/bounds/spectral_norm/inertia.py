@@ -42,6 +42,7 @@ from convspec.rounding.norms import frobenius_above
 from convspec.rounding.pencil import hermitian_part, largest_ratio
 from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW
+from convspec.run.budget import Budget
 
 __all__ = ["bound_by_inertia", "inertia_flops", "level_bound"]
 
@@ -50,9 +51,9 @@ MARGINS = (0.5, 4.0)
 # single precision tells no finer gaps
 FINEST = 1e-5
 ROUNDED = 1e-7
-# singular values of a torus above the level, and operations on their vectors per entry
+# singular values of a torus above the level; vectors solved for, each of them and in all
 MOST = 1024
-VECTORS = 8000.0
+VECTORS, FEWEST_VECTORS = 4.0, 60.0
 # a wave of a lag at a frequency while it is computed
 WAVE_BYTES = 64
 # rounds of Rayleigh and Ritz, each with so many vectors more than are missing
@@ -71,21 +72,22 @@ def bound_by_inertia(
         torus = DeletedTorus.of(blocks[group], reduced.kept, tuple(wraps))
         if torus is None:
             return
-        cost = inertia_flops(torus, search.budget.bytes)
+        budget = search.budget
+        cost = inertia_flops(torus, budget.bytes)
         for margin in MARGINS:
             gap = lower * margin * max(rtol, FINEST)
             gamma = lower + gap
-            if cost > search.budget.left or gamma >= float(search.upper[group]):
+            if cost > budget.left or gamma >= float(search.upper[group]):
                 break
-            search.budget.spend(cost)
-            upper = level_bound(torus, gamma, gap, search.budget.bytes)
+            budget.spend(cost)
+            upper = level_bound(torus, gamma, gap, budget)
             search.include(group, upper, words)
             if upper < math.inf:
                 break
 
 
 def inertia_flops(torus: DeletedTorus, max_bytes: int) -> float:
-    """Estimated operations of one level: a factorisation or two at each frequency.
+    """Estimated operations of one level: factorisations, and the fewest vectors.
 
     inf where its blocks do not fit, or the symbol is constant along an axis.
     """
@@ -93,12 +95,27 @@ def inertia_flops(torus: DeletedTorus, max_bytes: int) -> float:
         return math.inf
     rows, columns = torus.block_shape
     side = min(rows, columns)
-    each = 40.0 * side**3 + (8.0 * side + VECTORS) * rows * columns
-    return torus.frequencies * each
+    each = 40.0 * side**3 + 8.0 * side * rows * columns
+    return torus.frequencies * each + _vector_flops(torus, FEWEST_VECTORS)
 
 
-def level_bound(torus: DeletedTorus, gamma: float, gap: float, max_bytes: int) -> float:
-    """At least ``||A||``, a little above gamma, or inf where it was not proven."""
+def _vector_flops(torus: DeletedTorus, vectors: float) -> float:
+    """Estimated operations of solving for so many vectors."""
+    rows, columns = torus.block_shape
+    side = min(rows, columns)
+    return vectors * torus.frequencies * 8.0 * (2 * rows * columns + side**2)
+
+
+def level_bound(torus: DeletedTorus, gamma: float, gap: float, budget: Budget) -> float:
+    """At least ``||A||``, a little above gamma, or inf where it was not proven.
+
+    Args:
+        torus: What A is kept of.
+        gamma: The level.
+        gap: By how much the bound may be above it.
+        budget: What the vectors may take; the rest is counted by the caller.
+    """
+    max_bytes = budget.bytes
     parts = Parts.of(torus.weight, 1, torus.wraps, max_bytes)
     field = Field.of(parts, max_bytes)
     if field is None:
@@ -110,6 +127,10 @@ def level_bound(torus: DeletedTorus, gamma: float, gap: float, max_bytes: int) -
         return math.inf
     if not count:
         return gamma
+    flops = _vector_flops(torus, VECTORS * count)
+    if flops > budget.left:
+        return math.inf
+    budget.spend(flops)
     inverse = ShiftedInverse(torus, gamma, max(1, max_bytes // (4 * torus.row_bytes)))
     start = torus_rows(inverse, above, level, field.symbol.flipped)
     found = _negative_directions(inverse, start, count)

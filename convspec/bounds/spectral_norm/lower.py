@@ -118,7 +118,7 @@ def leading(
     count = min(count, *op.shape)
     most = basis_within(op, count, max_bytes)
     side = small_side(op)
-    start = _by_waves(side, max_bytes) if count == 1 else None
+    start = _by_waves(side, count, max_bytes)
     found = largest_triples(op, count, residual, MAX_PRODUCTS, most=most, start=start)
     rows = (found.left if op.shape[1] > op.shape[0] else found.right).flatten(1)
     lower = rayleigh(side, rows[0], convolution_error(side))
@@ -130,8 +130,8 @@ def leading(
     return Leading(lower, pixels, rows)
 
 
-def _by_waves(side: ConvOperator, max_bytes: int) -> Tensor | None:
-    """The leading Ritz vector on waves, a row; None where the image is too small for it.
+def _by_waves(side: ConvOperator, count: int, max_bytes: int) -> Tensor | None:
+    """Leading Ritz vectors on waves, rows; None where the image is too small for it.
 
     Krylov steps from it settle what waves leave at the border: 8 of them instead of
     hundreds, for 64 channels at 224 x 224.
@@ -143,7 +143,7 @@ def _by_waves(side: ConvOperator, max_bytes: int) -> Tensor | None:
     ]
     if min(places, default=0) < FEWEST_PLACES:
         return None
-    found = wave_vectors(side, max_bytes=max_bytes)
+    found = wave_vectors(side, count, max_bytes=max_bytes)
     return None if found is None else found.images.flatten(1)
 
 

@@ -36,6 +36,8 @@ FLOPS_PER_SECOND = 2e10
 SMALL_FLOPS = 3e9
 # of what is left, for the supremum of the symbol where the torus costs more than that
 SUPREMUM_SHARE = 0.9
+# levels that it is asked at, about, with the vectors
+LEVELS = 3
 # of the operations of asking the inertia: a torus that takes more comes after that
 DEAR_TORUS = 0.05
 # the finest gap that branch and bound over frequency is asked for
@@ -53,6 +55,7 @@ class Proof:
         rtol: Relative gap to stop at.
         between: Bounds on the blocks of the torus whose frequencies lie around those of
             the vector, (groups, j), once it was tested.
+        asked: Whether the inertia was asked.
     """
 
     search: Search
@@ -60,6 +63,7 @@ class Proof:
     found: Leading
     rtol: float
     between: Tensor | None = None
+    asked: bool = False
 
     @cached_property
     def counted(self) -> float:
@@ -140,8 +144,12 @@ def _between_flops(proof: Proof) -> float:
 
 
 def _inertia_flops(proof: Proof) -> float:
-    """Of one level of the first group; inf where no such torus holds the operator."""
-    return proof.tori.inertia_flops
+    """Of one level of the first group; inf where no such torus holds the operator.
+
+    And once it was asked, or where the operator itself takes no more than a few levels.
+    """
+    flops = math.inf if proof.asked else proof.tori.inertia_flops
+    return flops if _exact_flops(proof) > LEVELS * flops else math.inf
 
 
 def _inertia_first_flops(proof: Proof) -> float:
@@ -198,6 +206,7 @@ def _by_torus_between(proof: Proof, words: str) -> None:
 
 
 def _by_inertia(proof: Proof, words: str) -> None:
+    proof.asked = True
     bound_by_inertia(proof.search, proof.tori.on_peak, proof.rtol, words)
 
 

@@ -48,4 +48,5 @@ def energy_rank(
         int(np.argmax(found)) if found.any() else count for found in (enough, spared)
     )
     most = min(most, math.ceil(share * count * (1 + slack)), count)
+    most = max(most, 1)  # no value holds nothing, if a share underflows
     return Enclosure(min(least, most), most)

@@ -17,6 +17,9 @@ from convspec.rounding import down_nonnegative, up
 
 __all__ = ["certified_frobenius", "frobenius_bounds", "frobenius_norm"]
 
+# singular values from which on fewer windows are looked at
+MANY = 2**19
+
 
 def certified_frobenius(op: ConvOperator) -> Enclosure:
     """Bounds on ``||A||_F`` of any operator, whatever the size of its weights."""
@@ -84,9 +87,13 @@ def frobenius_bounds(
 
 
 def _windows(length: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 11, ..., length: about ten to each factor of 30."""
+    """1, 2, 3, 4, 6, 8, 11, ..., length: about ten to each factor of 30.
+
+    A third of that for lengths that take seconds.
+    """
     lengths, k = [], 1
+    factor = 1.4 if length < MANY else 2.8
     while k < length:
         lengths.append(k)
-        k = max(k + 1, math.ceil(1.4 * k))
+        k = max(k + 1, math.ceil(factor * k))
     return [*lengths, length]
