@@ -246,7 +246,7 @@ class UNet3d(nn.Module):
         self.down = nn.ModuleList(pair(a, b) for a, b in zip(ins, widths, strict=True))
         steps = list(zip(widths[1:], widths[:-1], strict=True))[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose3d(a, b, 2, stride=2) for a, b in steps)
-        self.merge = nn.ModuleList(pair(a, b) for a, b in steps)
+        self.merge = nn.ModuleList(pair(2 * b, b) for _, b in steps)
         self.head = nn.Conv3d(widths[0], 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
