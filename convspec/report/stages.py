@@ -14,6 +14,7 @@ from dataclasses import replace
 from torch import nn
 
 from convspec.bounds.spectral_norm.norm import norm_within
+from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
 from convspec.errors import TooLargeError
 from convspec.isolation import isolated
 from convspec.quantity.bound import Bound
@@ -63,6 +64,8 @@ def take_stages(
     for draft in told("norm", drafts):
         with draft.timed():
             _norm(draft, limits, pool, kernels)
+    open_ = [draft for draft in drafts if draft.spectrum is None]
+    total = len(drafts) + len(open_)
     _agree(drafts)
     left = max(0.0, left - (time.perf_counter() - begun))
     pool = Pool(math.inf, limits.max_bytes, len(open_), left)
@@ -90,6 +93,8 @@ def _norm(
     if module not in kernels:
         kernels[module] = kernel_norms(op, limits, budget.seconds / 2)
     draft.kernel = kernels[module]
+    if draft.beyond is None and draft.plan.flops > FLOPS_PER_SECOND * budget.seconds:
+        draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
         draft.spectrum = spectrum(op, max_bytes=limits.max_bytes)
         pool.tasks -= 1
@@ -98,9 +103,10 @@ def _norm(
     trivial = _trivial(draft)
     most = math.inf if worst is None else worst.upper
     known = met(trivial, Enclosure(0.0, most), WORST)
-    if not limits.norm_flops:
+    if not limits.norm_flops or not budget.seconds:
         draft.norm = known
-        draft.left_out.append("no norm: norm_flops=0")
+        short_of = "seconds" if limits.norm_flops else "operations"
+        draft.left_out.append(f"no norm: {_limit(limits, short_of)}")
         pool.tasks -= 1
         return
     try:
@@ -111,10 +117,20 @@ def _norm(
         draft.left_out.append(f"no norm: {error}")
     if draft.norm.gap > limits.rtol and budget.short_of:
         draft.left_out.append(
-            f"sigma_1 to a relative gap of {draft.norm.gap:.1e} only, "
-            f"{budget.short_of} ended the search"
+            f"sigma_1 to a relative gap of {draft.norm.gap:.1e} only, the search was "
+            f"ended by {_limit(limits, budget.short_of)}"
         )
     pool.take_back(budget)
+
+
+def _limit(limits: Limits, short_of: str) -> str:
+    """The limit that it was, as it is given."""
+    names = {
+        "operations": f"norm_flops={limits.norm_flops:g}",
+        "seconds": f"seconds={limits.time:g}",
+        "memory": f"max_bytes={limits.max_bytes:g}",
+    }
+    return names[short_of]
 
 
 WORST = "upper end: the worst case over input sizes"
@@ -152,7 +168,7 @@ def _quantities(draft: Draft, limits: Limits, pool: Pool) -> None:
     budget = pool.share()
     pool.tasks -= 1
     if not budget.allows():
-        draft.left_out.append(f"no envelope: seconds={limits.seconds:g} were over")
+        draft.left_out.append(f"no envelope: seconds={limits.time:g} were over")
         return
     _sums(draft, limits)
     draft.envelope, left_out = enveloped(draft.operator, limits, budget)

@@ -161,3 +161,48 @@ def test_progress_of_a_model_without_convolutions() -> None:
     seen: list[tuple[int, int, str]] = []
     cs.analyze(nn.Linear(2, 2), (2,), progress=lambda *args: seen.append(args))
     assert seen == [(0, 0, "")]
+
+
+# -- seconds ----------------------------------------------------------------------------
+
+
+def test_seconds_that_are_over_leave_sentences_and_true_ends() -> None:
+    report = cs.analyze(model(), (1, 40, 40), max_flops=1e8, seconds=1e-9)
+    for row in report:
+        truth = cs.spectrum(row.operator).norm
+        assert row.norm.lower <= truth <= row.norm.upper
+        assert row.spectrum is None
+        assert "seconds=1e-09" in "; ".join((row.reason, *row.left_out))
+    assert "no norm: seconds=1e-09" in repr(report)
+
+
+def test_many_seconds_change_nothing() -> None:
+    limits: dict[str, Any] = {"max_flops": 1e6, "worst_case_flops": 0.0}
+    usual, timed = (cs.analyze(model(), SHAPE, seconds=s, **limits) for s in (None, 1e6))
+    for row, other in zip(usual, timed, strict=True):
+        assert row.norm == other.norm
+        assert row.quantities == other.quantities
+        assert row.left_out == other.left_out
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan")])
+def test_seconds_are_positive(seconds: float) -> None:
+    with pytest.raises(ValueError, match="seconds must be positive; got"):
+        cs.analyze(nn.Conv1d(1, 1, 3), (1, 9), seconds=seconds)
+
+
+def test_effort_is_a_word() -> None:
+    with pytest.raises(ValueError, match="effort must be one of 'quick', 'default', 'th"):
+        cs.analyze(nn.Conv1d(1, 1, 3), (1, 9), effort="much")
+
+
+def test_more_effort_tells_more() -> None:
+    layer = nn.Conv2d(4, 4, 3, padding=1)
+    quick, usual, thorough = (
+        cs.analyze(layer, (4, 24, 24), effort=effort, max_flops=1e5)[0]
+        for effort in ("quick", "default", "thorough")
+    )
+    assert thorough.norm.gap <= 1e-6 < usual.norm.gap <= 1e-4 < quick.norm.gap <= 1e-2
+    assert (
+        "effort='quick'" in cs.analyze(layer, (4, 9, 9), effort="quick").provenance.call
+    )
