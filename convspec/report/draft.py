@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,8 @@ from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = ["Draft"]
 
-# products with A and its adjoint that a norm takes, to tell cheap layers from dear ones
-PRODUCTS = 400.0
+# operations on a block of a torus, of its side cubed
+BLOCK = 20.0
 
 
 @dataclass
@@ -63,10 +64,17 @@ class Draft:
 
     @property
     def cost(self) -> float:
-        """Operations that its norm takes, about: layers are taken in this order."""
+        """Operations that its norm takes, about: layers are taken in this order.
+
+        Without a spectrum those of decomposing a torus of its size.
+        """
         if self.beyond is None:
             return self.plan.flops
-        return PRODUCTS * self.operator.geometry.reads
+        geometry = self.operator.geometry
+        phases = math.prod(axis.stride for axis in geometry.axes)
+        sides = geometry.c_out / geometry.groups, phases * geometry.c_in / geometry.groups
+        blocks = geometry.groups * math.prod(geometry.outputs)
+        return BLOCK * blocks * min(sides) * math.prod(sides)
 
     @contextmanager
     def timed(self) -> Iterator[None]:
