@@ -17,6 +17,7 @@ from convspec.bounds.spectral_norm.norm import norm_within
 from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
 from convspec.errors import TooLargeError
 from convspec.isolation import isolated
+from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.agreement import agreed, met, supremum_of
@@ -25,7 +26,7 @@ from convspec.report.enclose import circular, enveloped
 from convspec.report.kernel_norms import KernelNorms, kernel_norms
 from convspec.report.limits import Limits
 from convspec.report.sums import certified_sums, estimates_of, grid_sums, ranks
-from convspec.run.pool import Pool
+from convspec.run.budget import Budget
 from convspec.spectrum import spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
 
@@ -37,6 +38,7 @@ Progress = Callable[[int, int, str], None]
 # decompositions of small blocks
 SUMS_SHARE, ESTIMATES_SHARE = 0.75, 1.25
 WIDE, WIDE_SPEED = 512, 3.0
+FROBENIUS, WORST = "||A||_F", "the worst case over input sizes"
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
 
@@ -48,35 +50,38 @@ def take_stages(
     open_ = [draft for draft in drafts if draft.beyond is not None]
     total, done = len(drafts) + len(open_), 0
 
-    def told(stage: str, some: Sequence[Draft]) -> Iterator[Draft]:
-        """Each draft, cheapest first, once it is said that it comes."""
+    def shared(
+        stage: str, some: Sequence[Draft], budget: Budget
+    ) -> Iterator[tuple[Draft, Budget]]:
+        """Each draft, cheapest first, and its share of what others left."""
         nonlocal done
-        for draft in sorted(some, key=lambda draft: draft.cost):
+        for place, draft in enumerate(sorted(some, key=lambda draft: draft.cost)):
             if progress is not None:
                 progress(done, total, f"{draft.name}: {stage}")
-            yield draft
+            share = budget.divided(len(some) - place)
+            with draft.timed():
+                yield draft, share
+            budget.take(share)
             done += 1
 
     begun, left = time.perf_counter(), limits.time
     operations = limits.norm_flops * len(open_)
-    pool = Pool(operations, limits.max_bytes, len(drafts), NORMS_SHARE * left)
+    budget = Budget(operations, limits.max_bytes, NORMS_SHARE * left)
     kernels: dict[nn.Module, KernelNorms] = {}
-    for draft in told("norm", drafts):
-        with draft.timed():
-            _norm(draft, limits, pool, kernels)
+    for draft, share in shared("norm", drafts, budget):
+        _norm(draft, limits, share, kernels)
     open_ = [draft for draft in drafts if draft.spectrum is None]
     total = len(drafts) + len(open_)
     _agree(drafts)
     left = max(0.0, left - (time.perf_counter() - begun))
-    pool = Pool(math.inf, limits.max_bytes, len(open_), left)
-    for draft in told("other quantities", open_):
-        with draft.timed():
-            _quantities(draft, limits, pool)
+    budget = Budget(math.inf, limits.max_bytes, left)
+    for draft, share in shared("other quantities", open_, budget):
+        _quantities(draft, limits, share)
     _agree(drafts)
     while sum(_follow(draft) for draft in open_):
         _agree(drafts)
     for draft in open_:
-        if pool.time_left:
+        if budget.allows():
             with draft.timed():
                 _estimate(draft, limits)
     if progress is not None:
@@ -85,11 +90,10 @@ def take_stages(
 
 @isolated
 def _norm(
-    draft: Draft, limits: Limits, pool: Pool, kernels: dict[nn.Module, KernelNorms]
+    draft: Draft, limits: Limits, budget: Budget, kernels: dict[nn.Module, KernelNorms]
 ) -> None:
     """The norm of a row: exact with its spectrum, or enclosed; and of its kernel."""
     op, module = draft.operator, draft.call.module
-    budget = pool.share()
     if module not in kernels:
         kernels[module] = kernel_norms(op, limits, budget.seconds / 2)
     draft.kernel = kernels[module]
@@ -97,17 +101,12 @@ def _norm(
         draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
         draft.spectrum = spectrum(op, max_bytes=limits.max_bytes)
-        pool.tasks -= 1
         return
-    worst = draft.kernel.worst_case
-    trivial = _trivial(draft)
-    most = math.inf if worst is None else worst.upper
-    known = met(trivial, Enclosure(0.0, most), WORST)
+    known = _known(op, draft.kernel)
     if not limits.norm_flops or not budget.seconds:
         draft.norm = known
         short_of = "seconds" if limits.norm_flops else "operations"
         draft.left_out.append(f"no norm: {_limit(limits, short_of)}")
-        pool.tasks -= 1
         return
     try:
         found = norm_within(op, limits.rtol, budget, known)
@@ -120,7 +119,6 @@ def _norm(
             f"sigma_1 to a relative gap of {draft.norm.gap:.1e} only, the search was "
             f"ended by {_limit(limits, budget.short_of)}"
         )
-    pool.take_back(budget)
 
 
 def _limit(limits: Limits, short_of: str) -> str:
@@ -133,13 +131,13 @@ def _limit(limits: Limits, short_of: str) -> str:
     return names[short_of]
 
 
-WORST = "upper end: the worst case over input sizes"
-
-
-def _trivial(draft: Draft) -> Bound:
-    """``0 <= sigma_1 <= ||A||_F``."""
-    upper = certified_frobenius(draft.operator).upper
-    return Bound(0.0, upper, "Frobenius", "upper end: ||A||_F", "any matrix")
+def _known(op: ConvOperator, kernel: KernelNorms) -> Bound:
+    """At most ``||A||_F``, and at most the worst case over input sizes."""
+    ends = {FROBENIUS: certified_frobenius(op).upper}
+    if kernel.worst_case is not None:
+        ends[WORST] = kernel.worst_case.upper
+    name = min(ends, key=ends.__getitem__)
+    return Bound(0.0, ends[name], name, f"upper end: {name}", "convspec.analyze")
 
 
 def _agree(drafts: Sequence[Draft]) -> None:
@@ -156,17 +154,16 @@ def _agree(drafts: Sequence[Draft]) -> None:
             worst = kernel.worst_case
             if worst is not None:
                 worst = supremum_of(worst, norms)
-                norm = met(norm, Enclosure(0.0, worst.upper), WORST)
+                most = Enclosure(0.0, worst.upper)
+                norm = met(norm, most, f"upper end: {WORST}")
                 draft.kernel = replace(kernel, worst_case=worst)
             if draft.norm is not None:
                 draft.norm = norm
 
 
 @isolated
-def _quantities(draft: Draft, limits: Limits, pool: Pool) -> None:
+def _quantities(draft: Draft, limits: Limits, budget: Budget) -> None:
     """What an envelope says, and the torus of the same size."""
-    budget = pool.share()
-    pool.tasks -= 1
     if not budget.allows():
         draft.left_out.append(f"no envelope: seconds={limits.time:g} were over")
         return
@@ -211,5 +208,5 @@ def _follow(draft: Draft) -> bool:
     if band is None or norm is None or tuple(band.norm) == tuple(norm):
         return False
     band = band.tightened(lower=[norm.lower], upper=[norm.upper])
-    draft.envelope, draft.norm = band, met(norm, band.norm, "upper end: ||A||_F")
+    draft.envelope, draft.norm = band, met(norm, band.norm, f"upper end: {FROBENIUS}")
     return tuple(draft.norm) != tuple(norm)

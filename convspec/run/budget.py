@@ -57,7 +57,17 @@ class Budget:
         return share * self.left
 
     def divided(self, tasks: int) -> Budget:
-        """The share of one of so many tasks in what is left."""
+        """The share of the next of so many tasks in what is left.
+
+        Cheap tasks first take less than that, and dear ones get the rest.
+
+        >>> budget = Budget(300.0, 2**20)
+        >>> share = budget.divided(3)
+        >>> share.spend(20.0)
+        >>> budget.take(share)
+        >>> share.flops, budget.divided(2).flops
+        (100.0, 140.0)
+        """
         left = max(0.0, self.seconds - self.elapsed)
         return Budget(max(0.0, self.left) / tasks, self.bytes, left / tasks)
 
