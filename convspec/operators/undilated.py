@@ -21,6 +21,7 @@ import numpy as np
 
 from convspec.operators.axis import Axis
 from convspec.operators.operator import ConvOperator
+from convspec.operators.submatrix import is_part
 
 __all__ = ["largest_classes", "undilated"]
 
@@ -52,7 +53,7 @@ def largest_classes(axis: Axis) -> list[Axis]:
         return [axis]
     found: list[Axis] = []
     for one in sorted(_classes(axis), key=lambda one: (-one.size, -one.output)):
-        if not any(_is_part(one, other) for other in found):
+        if not any(is_part(one, other) for other in found):
             found.append(one)
     return found or [axis]  # where nothing is read
 
@@ -81,14 +82,3 @@ def _classes(axis: Axis) -> list[Axis]:
         for size, output, front, behind in kinds.tolist()
         if size > 0
     ]
-
-
-def _is_part(one: Axis, other: Axis) -> bool:
-    """Whether one's matrices are submatrices of the other's, stride and taps the same.
-
-    Output j of the one is output ``j + v`` of the other, pixel i is ``i + u``, with
-    ``u = before - other.before + v s``.
-    """
-    shift = np.arange(other.output - one.output + 1)
-    pixels = one.before - other.before + one.stride * shift
-    return bool(((pixels >= 0) & (pixels <= other.size - one.size)).any())

@@ -16,10 +16,11 @@ from dataclasses import replace
 
 from convspec.bounds import WorstCase
 from convspec.operators.operator import ConvOperator
+from convspec.operators.submatrix import is_submatrix
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 
-__all__ = ["agreed", "is_part_of", "met", "supremum_of"]
+__all__ = ["agreed", "met", "supremum_of"]
 
 
 def met(norm: Bound, other: Enclosure, words: str) -> Bound:
@@ -45,31 +46,12 @@ def agreed(norms: Sequence[Bound], operators: Sequence[ConvOperator]) -> list[Bo
     found = list(norms)
     for i, small in enumerate(operators):
         for j, large in enumerate(operators):
-            if i != j and is_part_of(small, large):
+            if i != j and is_submatrix(small, large):
                 most = Enclosure(0.0, found[j].upper)
                 least = Enclosure(found[i].lower, float("inf"))
                 found[i] = met(found[i], most, "upper end: the norm on a larger image")
                 found[j] = met(found[j], least, "")
     return found
-
-
-def is_part_of(small: ConvOperator, large: ConvOperator) -> bool:
-    """Whether an operator of the same weight is a submatrix of the other.
-
-    So it is with zero padding if it has no more pixels and no more outputs per axis:
-    its outputs read the same taps of the same pixels, or zeros in their place.
-    """
-    if small.transposed != large.transposed or small.groups != large.groups:
-        return False
-    pairs = zip(small.geometry.axes, large.geometry.axes, strict=True)
-    return all(
-        a.size <= b.size
-        and a.output <= b.output
-        and (a.mode == "zeros" or a.before == a.after == 0)
-        and (a.kernel, a.stride, a.dilation, a.before, a.mode)
-        == (b.kernel, b.stride, b.dilation, b.before, b.mode)
-        for a, b in pairs
-    )
 
 
 def supremum_of(worst: WorstCase, norms: Sequence[Bound]) -> WorstCase:

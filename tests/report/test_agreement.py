@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import convspec as cs
+from convspec.operators.submatrix import is_submatrix
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.agreement import agreed, is_part_of, met, supremum_of
+from convspec.report.agreement import agreed, met, supremum_of
 from tests.gaussian import gaussian
 
 MODES = ("zeros", "circular", "reflect", "replicate")
@@ -112,8 +113,8 @@ def test_rows_of_one_kernel_on_several_sizes_agree(budget: dict[str, Any]) -> No
     rows = list(cs.analyze(Pyramid(), (2, 24, 20), **{"max_flops": 2e7, **budget}))
     assert len(rows) == 3
     for large, small in pairwise(rows):
-        assert is_part_of(small.operator, large.operator)
-        assert not is_part_of(large.operator, small.operator)
+        assert is_submatrix(small.operator, large.operator)
+        assert not is_submatrix(large.operator, small.operator)
         assert small.norm.lower <= large.norm.lower
         assert small.norm.upper <= large.norm.upper
         if large.worst_case is not None:
@@ -152,8 +153,8 @@ def test_ends_that_exclude_one_another_are_an_error() -> None:
 def test_parts_are_submatrices(geometry: dict[str, Any], part: bool) -> None:
     weight = gaussian(1, 2, 1, 3)
     small, large = (cs.ConvOperator(weight, size, **geometry) for size in (7, 10))
-    assert is_part_of(small, large) == part
-    assert not is_part_of(small.T, large)
+    assert is_submatrix(small, large) == part
+    assert not is_submatrix(small.T, large)
     norms = [bound(*2 * [cs.spectrum(op).norm]) for op in (small, large)]
     if part:
         rows, columns = small.output_shape[1], small.input_shape[1]
