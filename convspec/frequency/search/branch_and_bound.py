@@ -16,9 +16,10 @@ from torch import Tensor
 
 from convspec.frequency.gram import LEAST_CHUNK, Gram
 from convspec.frequency.reduced import ReducedSymbol
+from convspec.frequency.search.ascents import ascend, refined, worth
 from convspec.frequency.search.cells import Cells
 from convspec.frequency.search.cover import first_cover, sample
-from convspec.frequency.search.peak import MAX_STEPS, Peak, climb
+from convspec.frequency.search.peak import Peak
 from convspec.frequency.search.rule import Rule
 from convspec.run.budget import Budget
 from convspec.run.threads import available_cores, one_thread, parallel_map
@@ -28,26 +29,18 @@ __all__ = ["Found", "SearchBudget", "search"]
 CHUNK_BYTES = 2**23
 # less than this is not worth a thread: bytes of matrices times their side
 CHUNK_WORK = 2**23
-THREAD_SIDE = 48
 # up to so much work on a level, cells times the cube of their side, and up to this side
 # one thread is quicker than several that take turns
 ONE_THREAD_WORK, ONE_THREAD_SIDE = 2**25, 128
 # a cell, with what splitting it and finding mirrored ones takes
 CELL_BYTES = 256
-# so many ascents at the start
-CLIMBS = 2
 # a level begins with this many times as many cells as the sample has
 PART = 2
-# how near to a maximum first ascents go, relative to its square, as a share of rtol
-ROUGH_SHARE = 0.03
-ROUGHEST, LEAST_ROUGH = 1e-4, 1e-6
-ROUGH_STEPS = 12
 # rough estimates are up to a tenth too low for random kernels: so many of the best
 # are taken anew, closer, before a level is said to have nothing better
 CLOSER = 32
 # how much weaker a bound is tried when the budget ends early
 SLACKS = (0.0, 1e-14, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
-NOTHING = torch.empty(0, dtype=torch.float64, device="cpu")
 # how long a test takes at most, in values of the sample, about
 FIRST_TESTS = 2.0
 
@@ -170,8 +163,8 @@ class _Search:
         """Ascend from cells that are worth it, and aim at the best value."""
         if self.peaks:
             cells, squares = self.closer(cells, squares)
-        places = _worth(self.rule, cells, squares, self.peaks)
-        _look(self.symbol, self.rule, cells, places, self.peaks)
+        places = worth(self.rule, cells, squares, self.peaks)
+        ascend(self.symbol, self.rule, cells, places, self.peaks)
         self.rule = self.rule.aimed(self.peaks[0].value)
 
     def closer(self, cells: Cells, squares: Tensor) -> tuple[Cells, Tensor]:
@@ -188,7 +181,7 @@ class _Search:
 
     def refined(self) -> Peak:
         """The best peak found, climbed to where rounding ends it."""
-        return _refined(self.symbol, self.rule, self.peaks[0])
+        return refined(self.symbol, self.rule, self.peaks[0])
 
 
 def _parts(cells: Cells, few: int) -> list[Cells]:
@@ -242,93 +235,6 @@ def _examine(
 
     parallel_map(examine, range(0, len(cells), size))
     return passed, squares
-
-
-def _worth(rule: Rule, cells: Cells, squares: Tensor, peaks: list[Peak]) -> list[int]:
-    """The cells worth an ascent.
-
-    Some at first; later the best of those whose centre beats the best value, and of those
-    that can be left for no other reason.
-    """
-    if not peaks:
-        return _spread(rule, cells, squares)
-    best, value = int(rule.order(squares)[0]), peaks[0].value
-    promising = rule.better(float(squares[best]), value**2)
-    return [best] if promising or rule.must_improve(value, cells.reach) else []
-
-
-def _spread(rule: Rule, cells: Cells, squares: Tensor) -> list[int]:
-    """The places of the best cells to climb from, none next to another."""
-    places: list[int] = []
-    span = max(cells.spans)
-    far = torch.ones(len(cells), dtype=torch.bool)
-    for place in rule.order(squares).tolist():
-        if far[place]:
-            places.append(place)
-            here = Peak(0.0, int(cells.groups[place]), cells.centres[place], NOTHING)
-            far &= (cells.groups != here.group) | (here.away(cells.centres) > 2 * span)
-        if len(places) == CLIMBS:
-            break
-    return places
-
-
-def _look(
-    symbol: ReducedSymbol,
-    rule: Rule,
-    cells: Cells,
-    places: list[int],
-    peaks: list[Peak],
-) -> None:
-    """Ascend from some cells; the peaks found are added, the best comes first.
-
-    The first ascents are for an overview, and end soon.
-    """
-    rough, steps = _rough(rule), MAX_STEPS if peaks else ROUGH_STEPS
-
-    def ascend(place: int) -> Peak:
-        group, turns = int(cells.groups[place]), cells.centres[place]
-        return climb(
-            symbol,
-            group,
-            turns,
-            largest=rule.largest,
-            promise=rough,
-            steps=steps,
-        )
-
-    found = parallel_map(ascend, places, None if symbol.side >= THREAD_SIDE else 1)
-    for peak in found:
-        if _exact(rule) and _close(rule, peak, peaks, rough):
-            peak = _refined(symbol, rule, peak)
-        peaks.append(peak)
-        peaks.sort(key=lambda peak: peak.value, reverse=rule.largest)
-
-
-def _rough(rule: Rule) -> float:
-    """How near to an extreme the first ascents end, relative to its square."""
-    if not rule.largest:
-        return LEAST_ROUGH
-    return min(max(ROUGH_SHARE * rule.rtol, LEAST_ROUGH), ROUGHEST)
-
-
-def _exact(rule: Rule) -> bool:
-    """Whether a rough value is too far from the extreme for the gap that is asked."""
-    return not rule.largest or _rough(rule) > ROUGH_SHARE * rule.rtol
-
-
-def _close(rule: Rule, peak: Peak, peaks: list[Peak], rough: float) -> bool:
-    """Whether a peak may be better than the best one, if it is refined."""
-    if not peaks or rule.better(peak.value, peaks[0].value):
-        return True
-    margin = 1 + rough if rule.largest else 1 - rough
-    same = peak.group == peaks[0].group and bool((peak.turns == peaks[0].turns).all())
-    return not same and rule.better(margin * peak.value, peaks[0].value)
-
-
-def _refined(symbol: ReducedSymbol, rule: Rule, peak: Peak) -> Peak:
-    """The peak that a rough ascent ended next to."""
-    fine = climb(symbol, peak.group, peak.turns, largest=rule.largest, near=peak.vector)
-    return fine if rule.better(fine.value, peak.value) else peak
 
 
 def _weaker_target(gram: Gram, rule: Rule, cells: Cells) -> float:
