@@ -51,6 +51,7 @@ def kernel_norms(
         with torch.no_grad():
             found = worst_case_norm(
                 op,
+                rtol=limits.rtol,
                 max_flops=limits.worst_case_flops,
                 max_seconds=seconds,
                 max_bytes=limits.max_bytes,

@@ -8,7 +8,7 @@ multiplied tap by tap: in double precision, with a bound on what that rounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,7 +30,7 @@ __all__ = ["DeletedTorus"]
 class DeletedTorus:
     """One group of a convolution on a torus, and what of the torus belongs to A.
 
-    Images of the torus are (channels, count, *sizes).
+    Images of the torus are (channels, *sizes, count): whole rows of memory are read.
 
     Attributes:
         weight: (c_out, c_in, *taps), float64 or complex128, on the CPU.
@@ -114,57 +114,97 @@ class DeletedTorus:
         return convolution_error(ConvOperator(self.weight, self.weight.shape[2:]))
 
     def apply(self, images: Tensor) -> Tensor:
-        """C x for images of pixels, (c_in, b, *sizes) -> (c_out, b, *shape)."""
-        shape = self.torus.shape
-        total = images.new_zeros((len(self.weight), images.shape[1] * math.prod(shape)))
-        for tap, index, factor in self._taps():
-            read = images
-            for j, places in enumerate(index):
-                read = read.index_select(2 + j, places)
-            total.addmm_(tap.to(total), (read * factor).flatten(1))
-        return total.reshape(len(total), images.shape[1], *shape)
+        """C x for images of pixels, (c_in, *sizes, b) -> (c_out, *shape, b)."""
+        sizes, count = images.shape[1:-1], images.shape[-1]
+        images = images.flatten(1, -2)
+        total = images.new_zeros((len(self.weight), self.outputs.numel() * count))
+        for tap, lines, factor in self._taps():
+            places = _flat([line.places for line in lines], sizes)
+            read = images.index_select(1, places) * factor.reshape(-1, 1)
+            total.addmm_(tap.to(total), read.flatten(1))
+        return total.reshape(len(total), *self.torus.shape, count)
 
     def adjoint(self, images: Tensor) -> Tensor:
-        """C^H y for images of outputs, (c_out, b, *shape) -> (c_in, b, *sizes)."""
-        total = images.new_zeros(
-            (self.weight.shape[1], images.shape[1], *self.pixels.shape)
-        )
-        for tap, index, factor in self._taps():
-            spread = tap.mH.to(images) @ (images * factor.conj()).flatten(1)
-            spread = spread.reshape(len(spread), *images.shape[1:])
-            places = torch.meshgrid(*index, indexing="ij")
-            own: tuple[Any, ...] = (slice(None), slice(None), *places)
-            total[own] += spread  # no place twice
-        return total
+        """C^H y for images of outputs, (c_out, *shape, b) -> (c_in, *sizes, b)."""
+        strides, shape = self.torus.strides, self.torus.shape
+        c_in, count = self.weight.shape[1], images.shape[-1]
+        images = images.flatten(1, -2)
+        total = images.new_zeros((*strides, c_in, images[0].numel()))
+        for tap, lines, factor in self._taps():
+            places = _flat([line.writers for line in lines], shape)
+            phases = factor.conj().reshape(-1, 1)[places]
+            spread = images.index_select(1, places) * phases
+            own = total[tuple(line.remainder for line in lines)]
+            own.addmm_(tap.mH.to(total), spread.flatten(1))
+        return _interleaved(total.reshape(*strides, c_in, *shape, count))
 
-    def _taps(self) -> Iterator[tuple[Tensor, list[Tensor], Tensor]]:
-        """Every tap, where its outputs read along each axis, and the phases, (*shape)."""
-        lines = [_line(wrap, self.dtype) for wrap in self.wraps]
+    def _taps(self) -> Iterator[tuple[Tensor, list[Line], Tensor]]:
+        """Every tap, what it reads along each axis, and the phases, (*shape)."""
+        axes = [_lines(wrap, self.dtype) for wrap in self.wraps]
         for tap in np.ndindex(*self.weight.shape[2:]):
-            own = [line[t] for line, t in zip(lines, tap, strict=True)]
+            lines = [axis[t] for axis, t in zip(axes, tap, strict=True)]
             factor = torch.ones((), dtype=self.dtype)
-            for _, phases in own:
-                factor = factor[..., None] * phases
+            for line in lines:
+                factor = factor[..., None] * line.phases
             place: tuple[Any, ...] = (slice(None), slice(None), *tap)
-            yield self.weight[place], [places for places, _ in own], factor
+            yield self.weight[place], lines, factor
 
 
-def _line(wrap: Wrap, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-    """Of each tap of an axis the pixel that every output reads, and its phase; (M,)."""
+@dataclass(frozen=True)
+class Line:
+    """What a tap reads along an axis of a torus.
+
+    Attributes:
+        places: The pixel that every output reads; (M,).
+        phases: The factor of each; (M,).
+        writers: Of the pixels ``s y + remainder``, which are all that it reads, the
+            output that reads each; (M,).
+        remainder: Of its lag by the stride.
+    """
+
+    places: Tensor
+    phases: Tensor
+    writers: Tensor
+    remainder: int
+
+
+def _lines(wrap: Wrap, dtype: torch.dtype) -> list[Line]:
+    """What each tap of an axis reads."""
     relation = wrap.relation
-    size = relation.stride * relation.frequencies
+    stride, outputs = relation.stride, np.arange(relation.frequencies)
     found = []
     for lag in relation.lags:
-        reads = relation.stride * np.arange(relation.frequencies) + lag
-        winds, places = np.divmod(reads, size)
+        winds, places = np.divmod(stride * outputs + lag, stride * len(outputs))
         turns = winds * wrap.turn.numerator % wrap.turn.denominator
         angle = torch.as_tensor(2 * math.pi * turns / wrap.turn.denominator)
         if dtype.is_complex:
-            phase = torch.polar(torch.ones_like(angle), angle)
+            phases = torch.polar(torch.ones_like(angle), angle)
         else:  # signs, exactly
-            phase = torch.as_tensor(1.0 - 2.0 * (turns != 0), dtype=dtype)
-        found.append((torch.as_tensor(places), phase.to(dtype)))
+            phases = torch.as_tensor(1.0 - 2.0 * (turns != 0), dtype=dtype)
+        writers = torch.as_tensor((outputs - lag // stride) % len(outputs))
+        found.append(
+            Line(torch.as_tensor(places), phases.to(dtype), writers, lag % stride)
+        )
     return found
+
+
+def _flat(places: list[Tensor], sizes: Sequence[int]) -> Tensor:
+    """The places of all axes as places of images whose axes are one."""
+    found = torch.zeros((1,), dtype=torch.int64)
+    for own, size in zip(places, sizes, strict=True):
+        found = (found[:, None] * size + own).flatten()
+    return found
+
+
+def _interleaved(parts: Tensor) -> Tensor:
+    """Pixels ``s y + r`` in order: (*strides, c, *shape, b) -> (c, *sizes, b)."""
+    dim = (parts.ndim - 2) // 2
+    order = [dim]
+    for j in range(dim):
+        order += [dim + 1 + j, j]
+    sizes = [parts.shape[j] * parts.shape[dim + 1 + j] for j in range(dim)]
+    found = parts.permute([*order, parts.ndim - 1])
+    return found.reshape(parts.shape[dim], *sizes, parts.shape[-1])
 
 
 def _kept(read: Reads, wrap: Wrap) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -44,16 +45,18 @@ from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW
 from convspec.run.budget import Budget
 
-__all__ = ["bound_by_inertia", "inertia_flops", "level_bound"]
+__all__ = ["MOST", "Counted", "bound_by_inertia", "inertia_flops", "level_bound"]
 
 # levels above the lower end, in gaps to be reached
-MARGINS = (0.5, 4.0)
+MARGINS = (0.85, 4.0)
 # single precision tells no finer gaps
 FINEST = 1e-5
 ROUNDED = 1e-7
 # singular values of a torus above the level; vectors solved for, each of them and in all
 MOST = 1024
 VECTORS, FEWEST_VECTORS = 4.0, 60.0
+# operations on a block of the torus, of its side cubed: proven, inverted, decomposed
+FACTORED = 20.0
 # a wave of a lag at a frequency while it is computed
 WAVE_BYTES = 64
 # rounds of Rayleigh and Ritz, each with so many vectors more than are missing
@@ -61,10 +64,46 @@ ROUNDS = 20
 MORE = 4
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Which singular values of a torus are above some level, as far as it matters.
+
+    Attributes:
+        field: The symbol of the torus.
+        above: Its blocks that may have some.
+    """
+
+    field: Field
+    above: Above
+
+    @classmethod
+    def of(cls, torus: DeletedTorus, gamma: float, max_bytes: int) -> Counted | None:
+        """Those above gamma; None if they are too many, or the symbol is too large."""
+        parts = Parts.of(torus.weight, 1, torus.wraps, max_bytes)
+        field = Field.of(parts, max_bytes)
+        if field is None:
+            return None
+        level = field.scaled(gamma)
+        above = singular_values_above(field, field.grid(parts), None, level, MOST)
+        return None if above is None else cls(field, above)
+
+
 def bound_by_inertia(
-    search: Search, wraps: Sequence[Wrap], rtol: float, words: str
+    search: Search,
+    wraps: Sequence[Wrap],
+    rtol: float,
+    words: str,
+    counted: Counted | None = None,
 ) -> None:
-    """Bound every open group at levels a little above the norm's lower end."""
+    """Bound every open group at levels a little above the norm's lower end.
+
+    Args:
+        search: What is to be proven.
+        wraps: How each axis sits on its torus.
+        rtol: Relative gap to stop at.
+        words: What a bound says that it came from.
+        counted: What was counted of that torus; of a single group.
+    """
     reduced = search.reduced
     lower = search.target / (1 + rtol)
     blocks = reduced.weight.reshape(reduced.groups, -1, *reduced.weight.shape[1:])
@@ -80,7 +119,7 @@ def bound_by_inertia(
             if cost > budget.left or gamma >= float(search.upper[group]):
                 break
             budget.spend(cost)
-            upper = level_bound(torus, gamma, gap, budget)
+            upper = level_bound(torus, gamma, gap, budget, counted)
             search.include(group, upper, words)
             if upper < math.inf:
                 break
@@ -95,7 +134,7 @@ def inertia_flops(torus: DeletedTorus, max_bytes: int) -> float:
         return math.inf
     rows, columns = torus.block_shape
     side = min(rows, columns)
-    each = 40.0 * side**3 + 8.0 * side * rows * columns
+    each = FACTORED * side**3 + 4.0 * side * rows * columns
     return torus.frequencies * each + _vector_flops(torus, FEWEST_VECTORS)
 
 
@@ -106,7 +145,13 @@ def _vector_flops(torus: DeletedTorus, vectors: float) -> float:
     return vectors * torus.frequencies * 8.0 * (2 * rows * columns + side**2)
 
 
-def level_bound(torus: DeletedTorus, gamma: float, gap: float, budget: Budget) -> float:
+def level_bound(
+    torus: DeletedTorus,
+    gamma: float,
+    gap: float,
+    budget: Budget,
+    counted: Counted | None = None,
+) -> float:
     """At least ``||A||``, a little above gamma, or inf where it was not proven.
 
     Args:
@@ -114,16 +159,16 @@ def level_bound(torus: DeletedTorus, gamma: float, gap: float, budget: Budget) -
         gamma: The level.
         gap: By how much the bound may be above it.
         budget: What the vectors may take; the rest is counted by the caller.
+        counted: The singular values of the torus above gamma or a lower level.
     """
     max_bytes = budget.bytes
-    parts = Parts.of(torus.weight, 1, torus.wraps, max_bytes)
-    field = Field.of(parts, max_bytes)
-    if field is None:
+    counted = counted or Counted.of(torus, gamma, max_bytes)
+    if counted is None:
         return math.inf
+    field, above = counted.field, counted.above
     level = field.scaled(gamma)
-    above = singular_values_above(field, field.grid(parts), None, level, MOST)
-    count = above.count(level) if above else None
-    if above is None or count is None or count * torus.row_bytes > max_bytes / 2:
+    count = above.count(level) if level >= above.level else None
+    if count is None or count * torus.row_bytes > max_bytes / 2:
         return math.inf
     if not count:
         return gamma
@@ -257,10 +302,10 @@ def _multiplied(
 ) -> tuple[Tensor, float]:
     """M times rows, and at least the Frobenius norm of what that rounds."""
     torus = inverse.torus
-    outputs, pixels = (x.transpose(0, 1) for x in inverse.split(rows))
+    outputs, pixels = (x.movedim(0, -1).contiguous() for x in inverse.split(rows))
     first = gamma * outputs + torus.apply(pixels)
     second = torus.adjoint(outputs) + gamma * pixels
-    images = torch.cat([x.transpose(0, 1).flatten(1) for x in (first, second)], 1)
+    images = torch.cat([x.flatten(0, -2).mT for x in (first, second)], 1)
     length, size = (float(frobenius_above(x)) for x in (rows, images))
     off = up(torus.noise * length + 4 * UNIT * up(gamma * length + size), 4)
     return images, float(off)

@@ -24,8 +24,10 @@ from convspec.spectrum.waves.ritz import wave_vectors
 __all__ = ["Leading", "group_lower", "leading"]
 
 MAX_PRODUCTS = 4000
-# a residual that single precision reaches, enough for gaps of as much
-COARSE = 1e-4
+# residuals that single precision reaches, enough for gaps of 1e-4: of small images, whose
+# first values may be so near to each other that 1e-4 stops between them, and of others,
+# whose first values are so many that it does not matter
+FINE, COARSE = 3e-5, 1e-4
 # outputs along each axis from which on the border matters so little that waves come near
 FEWEST_PLACES = 40
 # phases per axis that are compared
@@ -113,12 +115,14 @@ def leading(
         TooLargeError: If not even the fewest Krylov vectors fit.
     """
     op = kernel.detached().operator
-    # the value is off by the square of the residual over the distance to the next one
-    residual = COARSE if rtol >= COARSE else max(1e-3 * math.sqrt(rtol), 1e-9)
     count = min(count, *op.shape)
     most = basis_within(op, count, max_bytes)
     side = small_side(op)
     start = _by_waves(side, count, max_bytes)
+    # the value is off by the square of the residual over the distance to the next one
+    residual = FINE if start is None else COARSE
+    if rtol < COARSE:
+        residual = max(1e-3 * math.sqrt(rtol), 1e-9)
     found = largest_triples(op, count, residual, MAX_PRODUCTS, most=most, start=start)
     rows = (found.left if op.shape[1] > op.shape[0] else found.right).flatten(1)
     lower = rayleigh(side, rows[0], convolution_error(side))

@@ -207,7 +207,8 @@ def _by_torus_between(proof: Proof, words: str) -> None:
 
 def _by_inertia(proof: Proof, words: str) -> None:
     proof.asked = True
-    bound_by_inertia(proof.search, proof.tori.on_peak, proof.rtol, words)
+    tori = proof.tori
+    bound_by_inertia(proof.search, tori.on_peak, proof.rtol, words, tori.counted)
 
 
 def _by_supremum(proof: Proof, words: str) -> None:

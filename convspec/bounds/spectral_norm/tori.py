@@ -24,7 +24,8 @@ from convspec.bounds.iteration import small_side
 from convspec.bounds.spectral_norm.count import Above, singular_values_above
 from convspec.bounds.spectral_norm.deleted import DeletedTorus
 from convspec.bounds.spectral_norm.field import Field
-from convspec.bounds.spectral_norm.inertia import inertia_flops
+from convspec.bounds.spectral_norm.inertia import MOST as MOST_OF_INERTIA
+from convspec.bounds.spectral_norm.inertia import Counted, inertia_flops
 from convspec.bounds.spectral_norm.lehmann import Ritz
 from convspec.bounds.spectral_norm.lower import Leading, leading
 from convspec.bounds.spectral_norm.parts import Parts, Wrap
@@ -40,8 +41,9 @@ __all__ = ["Tori"]
 
 # vectors that are taken at most, and values of a torus that are looked at
 MOST = 16
-# tests of one torus that are worth comparing further phases
-FEW = 256
+# tests of one torus that are worth comparing further phases, and values of it for each
+# vector: where there are many, other phases have as many
+FEW, MANY = 256, 4
 # levels keep this many times of what tests need
 KEPT = 256
 # the part of the gap that is left above the Ritz values: less costs little, as the level
@@ -76,6 +78,7 @@ class Tori:
         self.full = self.search.parts(self.wraps)
         self._region: Region | None = None
         self._fewest = 0  # values of a torus above those of A, where that was counted
+        self.counted: Counted | None = None  # those of the torus on the peak
         self._field: Field | None = None
         setup = Field.setup_flops(self.full)
         if setup <= self.search.budget.part(0.1):
@@ -172,17 +175,21 @@ class Tori:
             return MOST + 1
         level = field.scaled(down(down(math.sqrt(square)) / self.full.factor))
         self._region = self._pruned(field, level)
-        fewest = MOST + 1
+        fewest, budget = MOST + 1, self.search.budget
+        most = MOST_OF_INERTIA if self.inertia_flops <= budget.left else 2 * MOST
         for parts in self._phases():
             grid = field.grid(parts)
-            above = singular_values_above(field, grid, self._region, level, 2 * MOST)
+            above = singular_values_above(field, grid, self._region, level, most)
             tests = above.tests if above else len(grid.index)
-            self.search.budget.spend(tests * field.flops)
+            budget.spend(tests * field.flops)
             if above is not None:
                 fewest = min(fewest, len(above.values))
                 self._include(field, ritz, above, words)
+            if not self.counted and above and self.search.reduced.groups == 1:
+                self.counted = Counted(field, above)
             enough = tests > FEW and len(values) == 1
-            if self.search.done or enough or self.search.budget.left < 0:
+            many = above is None or len(above.values) > MANY * len(values)
+            if self.search.done or enough or many or budget.left < 0:
                 break
         return fewest
 

@@ -22,6 +22,7 @@ from convspec.bounds.spectral_norm.parts import Wrap
 from convspec.bounds.spectral_norm.search import Search, best_relation
 from convspec.bounds.spectral_norm.shifted import ShiftedInverse
 from convspec.operators.reduce import Reduction
+from convspec.rounding.directed import UNIT
 from convspec.run.budget import Budget
 from convspec.tori.relations import relations
 from tests.enclosures import norm_enclosure
@@ -61,8 +62,8 @@ def written_out(torus: DeletedTorus) -> Tensor:
     """The torus as a matrix, column by column."""
     c_in, shape = torus.channels[1], torus.pixels.shape
     eye = torch.eye(c_in * math.prod(shape), dtype=torus.dtype)
-    images = torus.apply(eye.reshape(c_in, *shape, len(eye)).movedim(-1, 1))
-    return images.movedim(1, -1).reshape(-1, len(eye))
+    images = torus.apply(eye.reshape(c_in, *shape, len(eye)))
+    return images.reshape(-1, len(eye))
 
 
 def augmented(torus: DeletedTorus, gamma: float) -> Tensor:
@@ -97,8 +98,10 @@ def test_adjoint(case, dtype, turn):
     C = written_out(torus)
     c_out, shape = torus.channels[0], torus.outputs.shape
     eye = torch.eye(len(C), dtype=torus.dtype)
-    images = torus.adjoint(eye.reshape(c_out, *shape, len(eye)).movedim(-1, 1))
-    assert torch.equal(images.movedim(1, -1).reshape(-1, len(eye)), C.mH)
+    images = torus.adjoint(eye.reshape(c_out, *shape, len(eye)))
+    found = images.reshape(-1, len(eye))
+    # a product of two complex numbers rounds by where each part is added
+    assert torch.allclose(found, C.mH, rtol=0, atol=4 * UNIT * float(C.abs().max()))
 
 
 @pytest.mark.parametrize("turn", TURNS, ids=str)
