@@ -16,10 +16,16 @@ from benchmarks.problem import Result, Unavailable
 from benchmarks.record import write
 from benchmarks.runner import run
 from benchmarks.table import table
+from benchmarks.trained_layers import COUNTS, LAYERS
+from benchmarks.trained_layers import line as layer_line
+from benchmarks.trained_layers import problem as layer_problem
+from benchmarks.trained_layers import text as layers_text
 
 __all__ = ["main"]
 
 NETWORKS_SPECTRA = "networks-spectra"
+TRAINED_LAYERS = "trained-layers"
+LAYER_REPEATS = 5
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -32,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == [NETWORKS_SPECTRA]:
         return _networks(given[1:])
+    if given[:1] == [TRAINED_LAYERS]:
+        return _layers(given[1:])
     chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
@@ -101,6 +109,29 @@ def _networks(names: list[str]) -> int:
     return int(missing or any(each.wrong for each in found))
 
 
+def _layers(counts: list[str]) -> int:
+    """Time trained layers against ARPACK; 0, or 1 if one was wrong or not run."""
+    chosen = [int(count) for count in counts if count.isdigit()] or list(COUNTS)
+    if len(chosen) < len(counts) or not set(chosen) <= set(COUNTS):
+        print(f"counts are {', '.join(map(str, COUNTS))}; got {', '.join(counts)}")
+        return 2
+    tables, failed = [], False
+    for count in chosen:
+        results: list[Result] = []
+        for name in LAYERS:
+            try:
+                results.append(run(layer_problem(name, count), LAYER_REPEATS))
+            except Unavailable as reason:
+                failed = True
+                print(f"{name}: not run; {reason}", flush=True)
+                continue
+            print(layer_line(results[-1]), flush=True)
+        tables.append(layers_text(count, results))
+        failed |= not all(result.accurate for result in results)
+    print("", *tables, sep="\n\n")
+    return int(failed)
+
+
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """The checked command line."""
     parser = argparse.ArgumentParser(
@@ -112,7 +143,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         nargs="*",
         metavar="name",
         help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
-        f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and networks",
+        f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and "
+        f"networks; or {TRAINED_LAYERS}, and counts",
     )
     parser.add_argument(
         "--out",

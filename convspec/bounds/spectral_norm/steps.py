@@ -37,7 +37,7 @@ SMALL_FLOPS = 3e9
 # of what is left, for the supremum of the symbol where the torus costs more than that
 SUPREMUM_SHARE = 0.9
 # levels that it is asked at, about, with the vectors
-LEVELS = 3
+LEVELS = 2
 # of the operations of asking the inertia: a torus that takes more comes after that
 DEAR_TORUS = 0.05
 # the finest gap that branch and bound over frequency is asked for
