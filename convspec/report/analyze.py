@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,10 @@ from torch import nn
 from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
-from convspec.model.calls import Call, example_inputs, plain_shape, trace_calls
-from convspec.model.opaque import refuse_opaque, within_recursion_limit
-from convspec.operators.layers import layer_type
-from convspec.operators.operator import ConvOperator
+from convspec.model.inputs import example_inputs, plain_shape
+from convspec.model.sites import Call
+from convspec.model.source import runnable, within_recursion_limit
+from convspec.model.trace import trace_calls
 from convspec.report.asked import asked_quantities
 from convspec.report.draft import Draft
 from convspec.report.enclose import too_costly
@@ -34,7 +34,7 @@ def analyze(
     model: nn.Module,
     input_shape: Sequence[Any] | None = None,
     *,
-    inputs: Sequence[Any] | torch.Tensor | None = None,
+    inputs: Sequence[Any] | Mapping[str, Any] | torch.Tensor | None = None,
     effort: str = "default",
     seconds: float | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
@@ -64,8 +64,8 @@ def analyze(
     Args:
         model: Any module; convolutions are found by hooks.
         input_shape: Shape without the batch, ``(3, 224, 224)``, or one per input.
-        inputs: Instead of ``input_shape``: the very arguments to call the model with, or
-            the only one if it is a tensor.
+        inputs: Instead of ``input_shape``: the very arguments to call the model with, by
+            name in a mapping, or the only one if it is a tensor.
         effort: How hard to try: ``"quick"``, ``"default"`` or ``"thorough"`` stand for
             limits on the operations and for a relative gap of sigma_1 to stop at, 1e-2,
             1e-4 or 1e-6. Each of the limits below may be given by itself.
@@ -107,12 +107,7 @@ def analyze(
         ValueError: If effort is none of its words, phases is not an integer of at least
             0, or a limit, a tolerance or a share not a number of its range.
     """
-    refuse_opaque(model)
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"analyze takes a torch.nn.Module; got {type(model).__name__}; wrap what is "
-            "none in a module whose forward calls it"
-        )
+    model = runnable(model)
     if (input_shape is None) == (inputs is None):
         raise TypeError("analyze needs either input_shape or inputs, and not both")
     if isinstance(inputs, torch.Tensor):
@@ -133,7 +128,7 @@ def analyze(
         worst_case_seconds=worst_case_seconds,
         phases=phases,
     )
-    shown = input_shape if input_shape is not None else [_shown(x) for x in inputs]
+    shown = input_shape if input_shape is not None else _shown(inputs)
     argument = "inputs=..." if input_shape is None else repr(input_shape)
     origin = provenance(model, argument, limits)
     with within_recursion_limit():
@@ -160,25 +155,22 @@ def _begun(name: str, call: Call, limits: Limits) -> Draft | LayerReport:
     """A row to work on, or one that says why the layer is not supported."""
     start = time.perf_counter()
     try:
-        if call.altered:
-            raise UnsupportedLayer(
-                f"{layer_type(call.module)} must return what its convolution gives; a "
-                "forward hook changes its output; remove the hook, or take "
-                "ConvOperator.from_layer(layer, input_size) for the convolution alone"
-            )
-        op = ConvOperator.from_layer(
-            call.module, call.input_size, output_size=call.output_size
-        )
+        op = call.operator()
     except NotFiniteError as error:
         raise NotFiniteError(f"layer {name!r}: {error}") from error
     except (UnsupportedLayer, GeometryError) as error:
-        kind, seconds = layer_type(call.module), time.perf_counter() - start
+        seconds = time.perf_counter() - start
         return LayerReport(
-            name, kind, call.count, None, reason=str(error), seconds=seconds
+            name, call.type, call.count, None, reason=str(error), seconds=seconds
         )
     plan = explain(op, max_bytes=limits.max_bytes)
     return Draft(name, call, op, plan, too_costly(plan, limits))
 
 
 def _shown(x: Any) -> Any:
+    """Shapes in place of tensors, types in place of all else but what holds them."""
+    if isinstance(x, Mapping):
+        return {name: _shown(each) for name, each in x.items()}
+    if isinstance(x, list | tuple):
+        return [_shown(each) for each in x]
     return list(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from convspec.model.calls import Call
-from convspec.operators.layers import layer_type
+from convspec.model.sites import Call
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
@@ -99,7 +98,7 @@ class Draft:
         kernel = self.kernel
         return LayerReport(
             self.name,
-            layer_type(self.call.module),
+            self.call.type,
             self.call.count,
             self.operator,
             self.known,
@@ -109,5 +108,10 @@ class Draft:
             worst_case=None if kernel is None else kernel.worst_case,
             reshaped=None if kernel is None else kernel.reshaped,
             asked=asked,
-            left_out=(*self.left_out, *(() if kernel is None else kernel.left_out)),
+            fused=self.call.conv.fused,
+            left_out=(
+                *self.call.conv.outside,
+                *self.left_out,
+                *(() if kernel is None else kernel.left_out),
+            ),
         )

@@ -43,6 +43,8 @@ class LayerReport:
             ``torch.nn.utils.spectral_norm`` normalises: with one group, at most the
             worst case; with several, on either side of it.
         left_out: Sentences on what was left out or cut short, and why.
+        fused: What stands before or behind the convolution in the model and is part of
+            the operator, ``"reflect 3 before"``.
         asked: Further quantities, those that were asked for.
     """
 
@@ -57,6 +59,7 @@ class LayerReport:
     worst_case: WorstCase | None = None
     reshaped: Enclosure | None = None
     left_out: tuple[str, ...] = ()
+    fused: tuple[str, ...] = ()
     asked: tuple[Quantity, ...] = ()
 
     @property
@@ -101,7 +104,8 @@ class LayerReport:
     def geometry(self) -> str:
         """Kernel, stride, padding, dilation and groups, ``3x3 s2 p1 g32``.
 
-        Then the padding mode, unless zeros, and whether the layer is transposed.
+        Then the padding mode, unless zeros, whether the layer is transposed, and in
+        brackets what else of the model is part of the operator.
         """
         if self.operator is None:
             return ""
@@ -120,6 +124,8 @@ class LayerReport:
             parts.append(axes[0].mode)
         if self.operator.transposed:
             parts.append("transposed")
+        if self.fused:
+            parts.append(f"({', '.join(self.fused)})")
         return " ".join(parts)
 
     @cached_property

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from torch import nn
-
 from convspec.bounds.spectral_norm.norm import norm_within
 from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
 from convspec.errors import TooLargeError
@@ -67,7 +65,7 @@ def take_stages(
     begun, left = time.perf_counter(), limits.time
     operations = limits.norm_flops * len(open_)
     budget = Budget(operations, limits.max_bytes, NORMS_SHARE * left)
-    kernels: dict[nn.Module, KernelNorms] = {}
+    kernels: dict[int, KernelNorms] = {}
     for draft, share in shared("norm", drafts, budget):
         _norm(draft, limits, share, kernels)
     open_ = [draft for draft in drafts if draft.spectrum is None]
@@ -90,13 +88,13 @@ def take_stages(
 
 @isolated
 def _norm(
-    draft: Draft, limits: Limits, budget: Budget, kernels: dict[nn.Module, KernelNorms]
+    draft: Draft, limits: Limits, budget: Budget, kernels: dict[int, KernelNorms]
 ) -> None:
     """The norm of a row: exact with its spectrum, or enclosed; and of its kernel."""
-    op, module = draft.operator, draft.call.module
-    if module not in kernels:
-        kernels[module] = kernel_norms(op, limits, budget.seconds / 2)
-    draft.kernel = kernels[module]
+    op, number = draft.operator, draft.call.kernel
+    if number not in kernels:
+        kernels[number] = kernel_norms(op, limits, budget.seconds / 2)
+    draft.kernel = kernels[number]
     if draft.beyond is None and draft.plan.flops > FLOPS_PER_SECOND * budget.seconds:
         draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
@@ -142,9 +140,9 @@ def _known(op: ConvOperator, kernel: KernelNorms) -> Bound:
 
 def _agree(drafts: Sequence[Draft]) -> None:
     """Let the ends of all rows of a kernel meet."""
-    rows: dict[nn.Module, list[Draft]] = {}
+    rows: dict[int, list[Draft]] = {}
     for draft in drafts:
-        rows.setdefault(draft.call.module, []).append(draft)
+        rows.setdefault(draft.call.kernel, []).append(draft)
     for some in rows.values():
         norms = [draft.known.norm for draft in some]
         norms = agreed(norms, [draft.operator for draft in some])

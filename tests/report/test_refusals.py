@@ -160,45 +160,36 @@ def test_layer_that_is_not_finite_and_not_called_is_no_obstacle() -> None:
     assert cs.analyze(model, (1, 4, 4)).unused == ("spare",)
 
 
-def _instance_forward() -> nn.Module:
-    layer = conv()
-    layer.forward = lambda x: x
-    return layer
-
-
 @pytest.mark.parametrize(
-    ("make", "method"),
-    [
-        (lambda: Scaled(1, 1, 3, padding=1), "forward"),
-        (lambda: Rewired(1, 1, 3, padding=1), "_conv_forward"),
-        (_instance_forward, "forward"),
-    ],
-    ids=["forward", "_conv_forward", "of-the-instance"],
+    ("make", "factor"), [(Scaled, 1.0), (Rewired, 2.0)], ids=["forward", "_conv_forward"]
 )
-def test_overriding_layer_is_a_row_without_values(make: Any, method: str) -> None:
+def test_overriding_layer_is_what_it_calls(make: Any, factor: float) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(conv(), make(), conv())
+    model = nn.Sequential(conv(), make(1, 1, 3, padding=1), conv())
     report = cs.analyze(model, (1, 4, 4))
     assert [(row.name, row.method) for row in report] == [
         ("0", "dense"),
-        ("1", "none"),
+        ("1", "dense"),
         ("2", "dense"),
     ]
-    row = report["1"]
-    assert row.operator is row.spectrum is row.circular is row.frobenius_norm is None
-    assert f"overrides {method}" in row.reason
-    assert report.notes == (f"1: {row.reason}",)
-    assert report.notes[0] in repr(report)
-    for name in ("0", "2"):
-        alone = cs.spectrum(cs.ConvOperator.from_layer(model[int(name)], (4, 4)))
-        assert np.array_equal(report[name].spectrum.values, alone.values)
+    op = cs.ConvOperator(factor * model[1].weight, (4, 4), padding=1)
+    assert np.array_equal(report["1"].spectrum.values, cs.spectrum(op).values)
+    assert report["1"].type == make.__name__
+
+
+def test_layer_that_calls_no_convolution_is_no_row() -> None:
+    model = nn.Sequential(conv(), conv())
+    model[1].forward = lambda x: x
+    report = cs.analyze(model, (1, 4, 4))
+    assert [row.name for row in report] == ["0"]
+    assert report.unused == ("1",)
 
 
 def test_overriding_layer_called_by_its_own_keyword() -> None:
     model = nn.Sequential(Scaled(1, 1, 3), conv())
     model.forward = lambda image: model[1](model[0](x=image, factor=3.0))
     report = cs.analyze(model, (1, 6, 6))
-    assert [row.method for row in report] == ["none", "dense"]
+    assert [row.method for row in report] == ["dense", "dense"]
 
 
 def test_transposed_layer_called_with_an_output_size() -> None:
@@ -207,4 +198,4 @@ def test_transposed_layer_called_with_an_output_size() -> None:
     model = nn.Sequential(up)
     model.forward = lambda x: up(x, output_size=[8])
     (row,) = cs.analyze(model, (1, 4))
-    assert row.operator is None or row.operator.output_shape == (1, 8)
+    assert row.operator.output_shape == (1, 8)

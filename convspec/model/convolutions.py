@@ -1,0 +1,100 @@
+"""The convolutions among the operations of a model, as they were called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from convspec.model.record import Event, Value
+from convspec.operators.conv_arguments import ConvArguments
+
+__all__ = ["Convolution", "convolves", "read_convolution"]
+
+# torch's convolutions by any backend: their arguments have the same names
+KNOWN = frozenset(
+    {
+        "aten::convolution",
+        "aten::convolution_overrideable",
+        "aten::_convolution",
+        "aten::cudnn_convolution",
+        "aten::cudnn_convolution_transpose",
+        "aten::miopen_convolution",
+        "aten::miopen_convolution_transpose",
+        "aten::mkldnn_convolution",
+    }
+)
+# whose names say conv too
+OTHERS = ("backward", "prepack", "unpack", "convert")
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution as it was called, and what became part of it.
+
+    Attributes:
+        event: The operation; its path and line say where.
+        weight: In force; None if the operation is not torch's.
+        bias: In force, or None.
+        given: All other arguments.
+        input_size: Spatial size of what it reads.
+        output: What it made.
+        fused: What became part of it, in words: ``"reflect 3 before"``.
+        outside: Sentences on what pads or cuts beside it and did not.
+    """
+
+    event: Event
+    weight: Tensor | None
+    bias: Tensor | None
+    given: ConvArguments
+    input_size: tuple[int, ...]
+    output: Value
+    fused: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Its spatial axes."""
+        return len(self.input_size)
+
+    @property
+    def pads(self) -> tuple[tuple[int, int], ...]:
+        """Padding before and after, per axis."""
+        pads: Any = self.given.padding
+        return tuple(pads)
+
+
+def convolves(event: Event) -> bool:
+    """Whether an operation convolves, or claims to by its name."""
+    name = event.name.partition("::")[2]
+    return "conv" in name and not any(word in name for word in OTHERS)
+
+
+def read_convolution(event: Event) -> Convolution:
+    """What a convolution was given, by the names of its arguments."""
+    output = event.outputs[0]
+    if event.name not in KNOWN:
+        return Convolution(event, None, None, ConvArguments(), (), output)
+    names = [argument.name for argument in event.func._schema.arguments]
+    given = {**dict(zip(names, event.args, strict=False)), **event.kwargs}
+    tensors = {names[place]: tensor for place, tensor in event.tensors.items()}
+    weight = tensors["weight"]
+    dim = weight.ndim - 2
+    image = given["input"] if "input" in given else given["self"]
+
+    def per_axis(name: str, usual: int) -> tuple[int, ...]:
+        values: Sequence[int] = given.get(name) or (usual,)
+        return tuple(values) if len(values) == dim else (values[0],) * dim
+
+    arguments = ConvArguments(
+        stride=per_axis("stride", 1),
+        padding=tuple((pad, pad) for pad in per_axis("padding", 0)),
+        dilation=per_axis("dilation", 1),
+        groups=int(given.get("groups", 1)),
+        transposed=bool(given.get("transposed", "transpose" in event.name)),
+        output_padding=per_axis("output_padding", 0),
+    )
+    size = tuple(image.shape[-dim:])
+    return Convolution(event, weight, tensors.get("bias"), arguments, size, output)

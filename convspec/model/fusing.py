@@ -1,0 +1,145 @@
+"""What pads the input of a convolution or cuts its output, as a part of its operator.
+
+Zeros add up, and so do constants, whose part is not linear; any padding mode can be that
+of a convolution that does not pad itself. Of an output the first and the last are left
+out by padding less: the pixels that are read then are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from convspec.model.convolutions import Convolution
+from convspec.model.movement import moved_back, moved_on
+from convspec.model.record import Event, Value
+from convspec.model.window import Window, windows_of
+
+__all__ = ["with_cut", "with_padding"]
+
+Pads = tuple[tuple[int, int], ...]
+
+
+def with_padding(
+    conv: Convolution, events: Sequence[Event], at: int, pads_itself: bool
+) -> Convolution:
+    """A convolution of what was padded for it, as far back as one operator tells it.
+
+    Args:
+        conv: The convolution.
+        events: All operations, in order.
+        at: Its place among them.
+        pads_itself: Whether it is a layer of torch's, whose padding needs no words.
+    """
+    found = conv
+    outside: tuple[str, ...] = ()
+    for moved in moved_back(events, at, conv.event.args[0]):
+        windows = windows_of(moved.places, moved.source.shape, conv.dim)
+        fused = None if windows is None else _padded(conv, windows)
+        if fused is not None:
+            found, outside = fused, ()
+            if pads_itself and moved.paths == {conv.event.path}:
+                found = replace(found, fused=())
+        elif moved.pads if windows is None else any(w.pads for w in windows):
+            outside = (
+                f"what pads its input, {events[moved.first].name}, is no part of it: the "
+                "numbers hold for the convolution alone, and certify nothing of both",
+            )
+    return replace(found, outside=(*found.outside, *outside))
+
+
+def with_cut(
+    conv: Convolution, events: Sequence[Event], at: int, results: Sequence[Value]
+) -> Convolution:
+    """A convolution without the outputs that are cut off, where nothing reads them.
+
+    Args:
+        conv: The convolution.
+        events: All operations, in order.
+        at: Its place among them.
+        results: What the model returned, which its caller reads.
+    """
+    if conv.output in results:
+        return conv
+    found = conv
+    for moved, value in moved_on(events, at, conv.output):
+        windows = windows_of(moved.places, conv.output.shape, conv.dim)
+        if windows is None or any(_grows(window) for window in windows):
+            break
+        cut = _cut(conv, windows)
+        if cut is None:
+            words = (
+                f"what cuts its output, {events[moved.last].name}, is no part of it: the "
+                "numbers hold for the convolution alone",
+            )
+            return replace(found, outside=(*found.outside, *words))
+        found = replace(cut, output=value)
+        if value in results:
+            break
+    return found
+
+
+def _grows(window: Window) -> bool:
+    return max(window.before, window.after) > 0
+
+
+def _padded(conv: Convolution, windows: tuple[Window, ...]) -> Convolution | None:
+    """The convolution of the image in front of these windows, if there is one."""
+    if all(window.is_all for window in windows):
+        return conv
+    if conv.given.transposed or not all(w.is_all or w.pads for w in windows):
+        return None
+    modes, pads = set[str](), []
+    for own, window in zip(conv.pads, windows, strict=True):
+        if window.pads:
+            modes.add(window.mode)
+        if any(own):
+            modes.add("zeros")
+        pads.append((own[0] + window.before, own[1] + window.after))
+    if len(modes) > 1:
+        return None
+    (mode,) = modes
+    given = replace(conv.given, padding=tuple(pads), padding_mode=mode)
+    amounts = _amounts([(window.before, window.after) for window in windows])
+    size = tuple(window.size for window in windows)
+    return replace(
+        conv, given=given, input_size=size, fused=(f"{mode} {amounts} before",)
+    )
+
+
+def _cut(conv: Convolution, windows: tuple[Window, ...]) -> Convolution | None:
+    """The convolution that gives what these windows leave of its output."""
+    if all(window.is_all for window in windows):
+        return conv
+    assert conv.weight is not None
+    pads = []
+    for j, (own, window) in enumerate(zip(conv.pads, windows, strict=True)):
+        front, back = -window.before, -window.after
+        if conv.given.transposed:
+            pads.append((own[0] + front, own[1] + back))
+            continue
+        stride, dilation = _at(conv.given.stride, j), _at(conv.given.dilation, j)
+        extent = dilation * (conv.weight.shape[2 + j] - 1) + 1
+        before = own[0] - stride * front
+        # the last output that is left reads up to here
+        needed = (window.length - 1) * stride + extent
+        after = max(0, needed - before - conv.input_size[j])
+        outputs = (before + conv.input_size[j] + after - extent) // stride + 1
+        if before < 0 or outputs != window.length:
+            return None
+        pads.append((before, after))
+    amounts = _amounts([(-window.before, -window.after) for window in windows])
+    given = replace(conv.given, padding=tuple(pads))
+    return replace(conv, given=given, fused=(*conv.fused, f"{amounts} cut after"))
+
+
+def _at(values: int | Sequence[int], axis: int) -> int:
+    return values if isinstance(values, int) else values[axis]
+
+
+def _amounts(pairs: Sequence[tuple[int, int]]) -> str:
+    """Amounts in front and behind in words: one number if all are the same."""
+    numbers = {number for pair in pairs for number in pair}
+    if len(numbers) == 1:
+        return str(*numbers)
+    return ",".join(f"({front},{back})" for front, back in pairs)

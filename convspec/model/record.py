@@ -1,0 +1,232 @@
+"""What a model computes, tensor by tensor: one record of every operation that runs.
+
+torch hands every operation of eager Python, of TorchScript and of exported graphs to its
+dispatcher. A :class:`Recorder` notes each with the tensors it reads, makes and writes, by
+number, and the module in which it happened.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakTensorKeyDictionary
+
+__all__ = ["Event", "Recorder", "Value"]
+
+# operations whose tensors are kept: weights, biases, statistics
+KEPT = ("conv", "batch_norm", "addmm", "linear")
+# whose code is not the model's
+OURS = ("torch", "convspec")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor while the model ran.
+
+    Attributes:
+        number: Its own; one that is written to gets another.
+        storage: Of the memory that it shares with its views.
+        shape: Its shape.
+    """
+
+    number: int
+    storage: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One operation.
+
+    Attributes:
+        func: The operator that torch dispatched.
+        args: Its arguments, tensors as :class:`Value`.
+        kwargs: Those given by name.
+        outputs: What it returned.
+        writes: Storages that it wrote to.
+        tensors: Its tensors by place among the arguments, of :data:`KEPT` alone.
+        path: Names of the modules it ran in, the innermost last.
+        line: Where the model's code called it, ``file.py:12``; of :data:`KEPT` alone.
+    """
+
+    func: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: tuple[Value, ...]
+    writes: frozenset[int]
+    tensors: Mapping[int, Tensor]
+    path: tuple[str, ...]
+    line: str
+
+    @property
+    def name(self) -> str:
+        """Of the operator, without its overload: ``aten::convolution``."""
+        return str(self.func._schema.name)
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The tensors that it read."""
+        flat = tree_flatten((self.args, dict(self.kwargs)))[0]
+        return [each for each in flat if isinstance(each, Value)]
+
+
+@dataclass
+class Recorder:
+    """Records what one thread runs within :meth:`recording`.
+
+    Attributes:
+        names: Of the modules.
+        events: In order.
+    """
+
+    names: Mapping[nn.Module, str]
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._values: Any = WeakTensorKeyDictionary()
+        self._count = 0
+        self._path: list[str] = []
+        self._thread = get_ident()
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record what this thread runs."""
+        handles: list[RemovableHandle] = []
+        try:
+            for module in self.names:
+                if not isinstance(module, torch.jit.ScriptModule):
+                    handles += self._watched(module)
+            with _Mode(self):
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def value(self, tensor: Tensor, beside: Sequence[Tensor] = ()) -> Value:
+        """What a tensor holds, a new number at first sight.
+
+        Args:
+            tensor: It.
+            beside: Tensors whose memory it may share.
+        """
+        found: Value | None = self._values.get(tensor)
+        return found or self._numbered(tensor, self._shared(tensor, beside))
+
+    def note(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """Record an operation that ran."""
+
+        def numbered(x: Any) -> Any:
+            return self.value(x) if isinstance(x, Tensor) else x
+
+        read, named = tree_map(numbered, args), tree_map(numbered, kwargs)
+        written = _written(func, args, kwargs)
+        for tensor in written:  # what it holds is another value now
+            self._numbered(tensor, self.value(tensor).storage)
+        given = _tensors((args, kwargs))
+        kept = any(word in func._schema.name for word in KEPT)
+        self.events.append(
+            Event(
+                func,
+                tuple(read),
+                named,
+                tuple(self.value(x, given) for x in _tensors(output)),
+                frozenset(self.value(tensor).storage for tensor in written),
+                {j: x for j, x in enumerate(args) if kept and isinstance(x, Tensor)},
+                tuple(self._path),
+                _line() if kept else "",
+            )
+        )
+
+    def _numbered(self, tensor: Tensor, storage: int | None) -> Value:
+        """A new number for a tensor, of this storage or one of its own."""
+        self._count += 1
+        found = Value(self._count, storage or self._count, tuple(tensor.shape))
+        self._values[tensor] = found
+        return found
+
+    def _shared(self, tensor: Tensor, beside: Sequence[Tensor]) -> int | None:
+        """The storage of the first of these that has the memory of the tensor."""
+        own = _memory(tensor)
+        for other in beside:
+            if own is not None and _memory(other) == own:
+                return self.value(other).storage
+        return None
+
+    def _watched(self, module: nn.Module) -> list[RemovableHandle]:
+        """Hooks in front of those of a module, and behind them."""
+        return [
+            module.register_forward_pre_hook(self._enter, prepend=True),
+            module.register_forward_hook(self._leave, always_call=True),
+        ]
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        if get_ident() == self._thread:
+            self._path.append(self.names.get(module, ""))
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        if get_ident() == self._thread and self._path:
+            self._path.pop()
+
+
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Tells a recorder of every operation of this thread."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recorder = recorder
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        self._recorder.note(func, args, kwargs or {}, output)
+        return output
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [x for x in tree_flatten(tree)[0] if isinstance(x, Tensor)]
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors that an operator writes to, by its schema."""
+    found: list[Tensor] = []
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            given = args[place] if place < len(args) else kwargs.get(argument.name)
+            found += _tensors(given)
+    return found
+
+
+def _memory(tensor: Tensor) -> int | None:
+    """Which memory a tensor is in; None where it has none of its own."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
+def _line() -> str:
+    """The innermost line of code that is the model's."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if str(frame.f_globals.get("__name__")).split(".")[0] not in OURS:
+            return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    return ""

@@ -1,0 +1,164 @@
+"""Running a model once to see which convolutions it calls, on which input sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten
+
+from convspec.errors import UnreadableModel, UnsupportedLayer
+from convspec.model.convolutions import Convolution, convolves, read_convolution
+from convspec.model.fusing import with_cut, with_padding
+from convspec.model.record import Recorder, Value
+from convspec.model.sites import Call, Names, calls_of
+from convspec.operators.layers import is_convolution, is_lazy, layer_type
+
+__all__ = ["Trace", "trace_calls"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one run of a model called.
+
+    Attributes:
+        calls: In order of the first call.
+        unused: Names of convolutions that did not run.
+        notes: Sentences on shared modules and weights.
+    """
+
+    calls: list[Call]
+    unused: list[str]
+    notes: list[str]
+
+
+def trace_calls(model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any]) -> Trace:
+    """Run the model once in evaluation mode and record its convolutions.
+
+    Modes, hooks, gradients and the random state are left as they were found.
+
+    Raises:
+        UnsupportedLayer: If a layer is lazy and has no weight yet.
+        UnreadableModel: If the model does not run on the inputs.
+    """
+    layers = _convolutions(model)
+    recorder = Recorder({module: name for name, module in model.named_modules()})
+    results = _run(model, inputs, recorder)
+    names = Names.of(model)
+    events = recorder.events
+    found = [
+        _whole(read_convolution(event), recorder, at, results, names)
+        for at, event in enumerate(events)
+        if convolves(event)
+    ]
+    calls = calls_of(found, names)
+    ran = {name for conv in found for name in conv.event.path}
+    unused = [
+        first
+        for module, (first, *_) in layers.items()
+        if recorder.names[module] not in ran
+    ]
+    return Trace(calls, unused, _sharing(layers))
+
+
+def _whole(
+    conv: Convolution, recorder: Recorder, at: int, results: list[Value], names: Names
+) -> Convolution:
+    """A convolution with what pads its input and cuts its output."""
+    if conv.weight is None:
+        return conv
+    place = conv.event.path[-1] if conv.event.path else ""
+    pads_itself = _pads_itself(names.modules[place])
+    padded = with_padding(conv, recorder.events, at, pads_itself)
+    return with_cut(padded, recorder.events, at, results)
+
+
+def _pads_itself(module: nn.Module) -> bool:
+    """Whether a layer of torch's pads before it convolves."""
+    if not is_convolution(module):
+        return False
+    return module.padding_mode != "zeros" or module.padding == "same"
+
+
+def _run(
+    model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any], recorder: Recorder
+) -> list[Value]:
+    """Run the model; the tensors that it returns."""
+    named = dict(inputs) if isinstance(inputs, Mapping) else {}
+    given = () if isinstance(inputs, Mapping) else tuple(inputs)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(_evaluating(model))
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(recorder.recording())
+            output = model(*given, **named)
+    except RecursionError:
+        raise
+    except Exception as error:
+        shapes = [tuple(x.shape) if isinstance(x, Tensor) else type(x) for x in given]
+        raise UnreadableModel(
+            f"the model must run on its inputs; given {named or shapes} it raised "
+            f"{type(error).__name__}: {error}; pass a fitting input_shape, or inputs=..."
+        ) from error
+    flat = tree_flatten(output)[0]
+    return [recorder.value(each) for each in flat if isinstance(each, Tensor)]
+
+
+def _convolutions(model: nn.Module) -> dict[nn.Module, list[str]]:
+    """Each convolution of the model with all of its names, in order."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if is_lazy(module):
+            raise UnsupportedLayer(
+                f"layers must have their weights; {name!r} is lazy and has none yet; run "
+                "the model once on an input of the right shape first"
+            )
+        if is_convolution(module):
+            names.setdefault(module, []).append(name or layer_type(module))
+    return names
+
+
+def _sharing(names: dict[nn.Module, list[str]]) -> list[str]:
+    """Sentences on modules with several names and on weights of several modules."""
+    notes = [
+        f"{first} is also {', '.join(others)}: one module, reported once"
+        for first, *others in names.values()
+        if others
+    ]
+    owners: dict[int, list[str]] = {}
+    for module, (first, *_) in names.items():
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
+                owners.setdefault(id(parameter), []).append(first)
+    notes += [
+        f"{', '.join(sharers)} share one weight"
+        for sharers in owners.values()
+        if len(sharers) > 1
+    ]
+    return notes
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, each module's own mode restored behind.
+
+    Exported parts and frozen ones keep the mode that they have.
+    """
+    modules = [m for m in model.modules() if "train" not in vars(m)]
+    modes = [(m, m.training) for m in modules if hasattr(m, "training")]
+    try:
+        try:
+            model.eval()
+        except NotImplementedError:  # an exported part refuses, before others are reached
+            for module, _ in modes:
+                module.training = False
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
