@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from convspec.model.record import Event, Value
+from convspec.model.record import Event
 from convspec.operators.conv_arguments import ConvArguments
 
 __all__ = ["Convolution", "convolves", "read_convolution"]
@@ -35,22 +35,24 @@ class Convolution:
     """A convolution as it was called, and what became part of it.
 
     Attributes:
-        event: The operation; its path and line say where.
+        operation: What it is called: ``aten::convolution``.
+        path: Names of the modules it ran in, the innermost last.
+        line: Where the model's code called it, ``file.py:12``.
         weight: In force; None if the operation is not torch's.
         bias: In force, or None.
         given: All other arguments.
         input_size: Spatial size of what it reads.
-        output: What it made.
         fused: What became part of it, in words: ``"reflect 3 before"``.
         outside: Sentences on what pads or cuts beside it and did not.
     """
 
-    event: Event
+    operation: str
+    path: tuple[str, ...]
+    line: str
     weight: Tensor | None
     bias: Tensor | None
     given: ConvArguments
     input_size: tuple[int, ...]
-    output: Value
     fused: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
 
@@ -74,13 +76,10 @@ def convolves(event: Event) -> bool:
 
 def read_convolution(event: Event) -> Convolution:
     """What a convolution was given, by the names of its arguments."""
-    output = event.outputs[0]
+    where = event.name, event.path, event.line
     if event.name not in KNOWN:
-        return Convolution(event, None, None, ConvArguments(), (), output)
-    names = [argument.name for argument in event.func._schema.arguments]
-    given = {**dict(zip(names, event.args, strict=False)), **event.kwargs}
-    tensors = {names[place]: tensor for place, tensor in event.tensors.items()}
-    weight = tensors["weight"]
+        return Convolution(*where, None, None, ConvArguments(), ())
+    given, weight = event.named, event.tensors["weight"]
     dim = weight.ndim - 2
     image = given["input"] if "input" in given else given["self"]
 
@@ -97,4 +96,4 @@ def read_convolution(event: Event) -> Convolution:
         output_padding=per_axis("output_padding", 0),
     )
     size = tuple(image.shape[-dim:])
-    return Convolution(event, weight, tensors.get("bias"), arguments, size, output)
+    return Convolution(*where, weight, event.tensors.get("bias"), arguments, size)

@@ -33,12 +33,12 @@ def with_padding(
     """
     found = conv
     outside: tuple[str, ...] = ()
-    for moved in moved_back(events, at, conv.event.args[0]):
+    for moved in moved_back(events, at, events[at].args[0]):
         windows = windows_of(moved.places, moved.source.shape, conv.dim)
         fused = None if windows is None else _padded(conv, windows)
         if fused is not None:
             found, outside = fused, ()
-            if pads_itself and moved.paths == {conv.event.path}:
+            if pads_itself and moved.paths == {conv.path}:
                 found = replace(found, fused=())
         elif moved.pads if windows is None else any(w.pads for w in windows):
             outside = (
@@ -50,8 +50,10 @@ def with_padding(
 
 def with_cut(
     conv: Convolution, events: Sequence[Event], at: int, results: Sequence[Value]
-) -> Convolution:
+) -> tuple[Convolution, int, Value]:
     """A convolution without the outputs that are cut off, where nothing reads them.
+
+    And the place of the operation that made what is left, and that.
 
     Args:
         conv: The convolution.
@@ -59,11 +61,12 @@ def with_cut(
         at: Its place among them.
         results: What the model returned, which its caller reads.
     """
-    if conv.output in results:
-        return conv
-    found = conv
-    for moved, value in moved_on(events, at, conv.output):
-        windows = windows_of(moved.places, conv.output.shape, conv.dim)
+    made = events[at].outputs[0]
+    found = conv, at, made
+    if made in results:
+        return found
+    for moved, value in moved_on(events, at, made):
+        windows = windows_of(moved.places, made.shape, conv.dim)
         if windows is None or any(_grows(window) for window in windows):
             break
         cut = _cut(conv, windows)
@@ -72,8 +75,8 @@ def with_cut(
                 f"what cuts its output, {events[moved.last].name}, is no part of it: the "
                 "numbers hold for the convolution alone",
             )
-            return replace(found, outside=(*found.outside, *words))
-        found = replace(cut, output=value)
+            return replace(found[0], outside=(*found[0].outside, *words)), at, made
+        found = cut, moved.last, value
         if value in results:
             break
     return found

@@ -24,8 +24,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 __all__ = ["Event", "Recorder", "Value"]
 
-# operations whose tensors are kept: weights, biases, statistics
-KEPT = ("conv", "batch_norm", "addmm", "linear")
+# operations whose tensors are kept, and arguments that are: not images, which are large
+KEPT = ("conv", "batch_norm", "linear", "addmm", "::mm")
+ARGUMENTS = ("weight", "bias", "running_mean", "running_var", "mat2")
 # whose code is not the model's
 OURS = ("torch", "convspec")
 
@@ -55,7 +56,8 @@ class Event:
         kwargs: Those given by name.
         outputs: What it returned.
         writes: Storages that it wrote to.
-        tensors: Its tensors by place among the arguments, of :data:`KEPT` alone.
+        tensors: Its weights and statistics, those that the model holds, and biases; by
+            name of the argument, of :data:`KEPT` alone.
         path: Names of the modules it ran in, the innermost last.
         line: Where the model's code called it, ``file.py:12``; of :data:`KEPT` alone.
     """
@@ -65,7 +67,7 @@ class Event:
     kwargs: Mapping[str, Any]
     outputs: tuple[Value, ...]
     writes: frozenset[int]
-    tensors: Mapping[int, Tensor]
+    tensors: Mapping[str, Tensor]
     path: tuple[str, ...]
     line: str
 
@@ -73,6 +75,12 @@ class Event:
     def name(self) -> str:
         """Of the operator, without its overload: ``aten::convolution``."""
         return str(self.func._schema.name)
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """Its arguments by their names."""
+        names = [argument.name for argument in self.func._schema.arguments]
+        return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
 
     @property
     def inputs(self) -> list[Value]:
@@ -96,6 +104,8 @@ class Recorder:
     def __post_init__(self) -> None:
         self._values: Any = WeakTensorKeyDictionary()
         self._count = 0
+        tensors = [x for m in self.names for x in (*m.parameters(), *m.buffers())]
+        self._own = {_memory(tensor) for tensor in tensors}
         self._path: list[str] = []
         self._thread = get_ident()
 
@@ -144,11 +154,27 @@ class Recorder:
                 named,
                 tuple(self.value(x, given) for x in _tensors(output)),
                 frozenset(self.value(tensor).storage for tensor in written),
-                {j: x for j, x in enumerate(args) if kept and isinstance(x, Tensor)},
+                self._kept(func, args, kwargs) if kept else {},
                 tuple(self._path),
                 _line() if kept else "",
             )
         )
+
+    def _kept(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Tensor]:
+        """The tensors of an operation that say what it does to its image."""
+        names = [argument.name for argument in func._schema.arguments]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        known = func._schema.name == "aten::addmm"
+        wanted = (*ARGUMENTS, "self") if known else ARGUMENTS
+        found = {
+            name: given[name] for name in wanted if isinstance(given.get(name), Tensor)
+        }
+        matrix = found.get("mat2")
+        if matrix is not None and _memory(matrix) not in self._own:
+            return {}
+        return found
 
     def _numbered(self, tensor: Tensor, storage: int | None) -> Value:
         """A new number for a tensor, of this storage or one of its own."""

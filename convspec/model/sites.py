@@ -49,6 +49,10 @@ class Names:
         inside = [name for name in found if name.rpartition(".")[0] == module]
         return next(iter([*inside, *found]), "")
 
+    def owner(self, tensor: Tensor | None, path: Sequence[str]) -> str:
+        """The module that a tensor is a parameter of, as those on a path call it."""
+        return self.tensor(tensor, path[-1] if path else "").rpartition(".")[0]
+
 
 @dataclass
 class Call:
@@ -84,7 +88,7 @@ class Call:
         """
         conv = self.conv
         if conv.weight is None:
-            raise UnsupportedLayer(_unknown(conv.event.name))
+            raise UnsupportedLayer(_unknown(conv.operation))
         return ConvOperator(
             conv.weight, conv.input_size, bias=conv.bias, **conv.given.keywords
         )
@@ -148,9 +152,9 @@ class _Site:
 
 
 def _site(conv: Convolution, names: Names) -> _Site:
-    module = conv.event.path[-1] if conv.event.path else ""
+    module = conv.path[-1] if conv.path else ""
     weight = names.tensor(conv.weight, module)
-    return _Site(module, weight or f"({conv.event.line})")
+    return _Site(module, weight or f"({conv.line})")
 
 
 def _alone(sites: Sequence[_Site]) -> set[str]:
@@ -192,6 +196,8 @@ def _type(site: _Site, alone: set[str], names: Names, conv: Convolution) -> str:
     kind = "" if module is None else getattr(module, "original_name", layer_type(module))
     if kind and kind not in ("Module", "InterpreterModule"):
         return str(kind)
+    if conv.operation in ("aten::addmm", "aten::mm", "aten::linear"):
+        return "linear"
     return f"conv{'_transpose' * conv.given.transposed}{conv.dim or ''}d"
 
 

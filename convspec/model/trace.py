@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from torch.utils._pytree import tree_flatten
 
 from convspec.errors import UnreadableModel, UnsupportedLayer
 from convspec.model.convolutions import Convolution, convolves, read_convolution
+from convspec.model.folding import with_batch_norm
 from convspec.model.fusing import with_cut, with_padding
-from convspec.model.record import Recorder, Value
+from convspec.model.products import multiplies, read_product
+from convspec.model.record import Event, Recorder, Value
 from convspec.model.sites import Call, Names, calls_of
 from convspec.operators.layers import is_convolution, is_lazy, layer_type
 
@@ -36,10 +39,22 @@ class Trace:
     notes: list[str]
 
 
-def trace_calls(model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any]) -> Trace:
+def trace_calls(
+    model: nn.Module,
+    inputs: Sequence[Any] | Mapping[str, Any],
+    *,
+    linear: bool = False,
+    fold_batch_norm: bool = False,
+) -> Trace:
     """Run the model once in evaluation mode and record its convolutions.
 
     Modes, hooks, gradients and the random state are left as they were found.
+
+    Args:
+        model: The model.
+        inputs: Its arguments, or by name in a mapping.
+        linear: Whether products with weight matrices are calls, too.
+        fold_batch_norm: Whether batch norm behind a convolution is a part of it.
 
     Raises:
         UnsupportedLayer: If a layer is lazy and has no weight yet.
@@ -49,32 +64,77 @@ def trace_calls(model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any]) -> 
     recorder = Recorder({module: name for name, module in model.named_modules()})
     results = _run(model, inputs, recorder)
     names = Names.of(model)
-    events = recorder.events
-    found = [
-        _whole(read_convolution(event), recorder, at, results, names)
-        for at, event in enumerate(events)
-        if convolves(event)
-    ]
-    calls = calls_of(found, names)
-    ran = {name for conv in found for name in conv.event.path}
+    found, paths = _found(recorder, results, names, linear, fold_batch_norm)
+    ran = {name for conv in found for name in conv.path}
     unused = [
         first
         for module, (first, *_) in layers.items()
         if recorder.names[module] not in ran
     ]
-    return Trace(calls, unused, _sharing(layers))
+    paths |= {names.owner(conv.weight, conv.path) for conv in found}
+    notes = [*_sharing(layers), *_others(model, paths)]
+    return Trace(calls_of(found, names), unused, notes)
+
+
+def _found(
+    recorder: Recorder,
+    results: Sequence[Value],
+    names: Names,
+    linear: bool,
+    fold_batch_norm: bool,
+) -> tuple[list[Convolution], set[str]]:
+    """The calls, each with what is part of it, and the modules whose work they are."""
+    events, found, paths = recorder.events, list[Convolution](), set[str]()
+    for at, event in enumerate(events):
+        if linear and multiplies(event):
+            found.append(read_product(event))
+        elif convolves(event):
+            conv = read_convolution(event)
+            if conv.weight is not None:
+                conv, folded = _whole(conv, events, at, results, names, fold_batch_norm)
+                paths |= _innermost(folded)
+            found.append(conv)
+        else:
+            continue
+        paths |= _innermost(event)
+    return found, paths
+
+
+def _innermost(event: Event | None) -> set[str]:
+    return {event.path[-1]} if event is not None and event.path else set()
 
 
 def _whole(
-    conv: Convolution, recorder: Recorder, at: int, results: list[Value], names: Names
-) -> Convolution:
-    """A convolution with what pads its input and cuts its output."""
-    if conv.weight is None:
-        return conv
-    place = conv.event.path[-1] if conv.event.path else ""
-    pads_itself = _pads_itself(names.modules[place])
-    padded = with_padding(conv, recorder.events, at, pads_itself)
-    return with_cut(padded, recorder.events, at, results)
+    conv: Convolution,
+    events: Sequence[Event],
+    at: int,
+    results: Sequence[Value],
+    names: Names,
+    fold_batch_norm: bool,
+) -> tuple[Convolution, Event | None]:
+    """A convolution with what pads its input, cuts and normalises its output."""
+    place = conv.path[-1] if conv.path else ""
+    padded = with_padding(conv, events, at, _pads_itself(names.modules[place]))
+    cut, last, value = with_cut(padded, events, at, results)
+    if not fold_batch_norm or value in results:
+        return cut, None
+    return with_batch_norm(cut, events, last, value)
+
+
+def _others(model: nn.Module, paths: set[str]) -> list[str]:
+    """A sentence on the layers with weights that are in no row, by type and number."""
+    known = tuple(f"{path}." for path in paths if path)
+    kinds = Counter(
+        layer_type(module)
+        for name, module in model.named_modules()
+        if name not in paths
+        and not name.startswith(known)
+        and any(True for _ in module.parameters(recurse=False))
+        and not is_convolution(module)
+    )
+    if not kinds:
+        return []
+    return ["not analysed: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())]
 
 
 def _pads_itself(module: nn.Module) -> bool:

@@ -46,13 +46,19 @@ def analyze(
     phases: int | None = None,
     rank_rtol: float | Sequence[float] | None = None,
     energy: float | Sequence[float] | None = None,
+    linear: bool = False,
+    fold_batch_norm: bool = False,
     progress: Progress | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
 
-    The model is run once, in evaluation mode, to see which layers it calls on which
-    sizes; its modes, hooks, gradients and the random state are left as they were. A
-    layer called on two sizes gets two rows. Where no exact method is within the limits,
+    The model is run once, in evaluation mode, and every convolution is taken as it is
+    called: functions and layers that override them, the weight in force, the size. What
+    pads its input or cuts its output is part of its operator, where there is one, and
+    said in the row; else the row says that its numbers hold for the convolution alone.
+    Modes, hooks, gradients and the random state are left as they were. A layer called on
+    two sizes gets two rows. Layers with weights that are in no row are counted below the
+    table. Where no exact method is within the limits,
     the norm is enclosed, :func:`convspec.spectral_norm`, and an envelope bounds the rank
     and all other quantities. Beside the norm stand its worst case over input sizes and
     the norm of the reshaped kernel, which ``torch.nn.utils.spectral_norm`` normalises
@@ -62,7 +68,8 @@ def analyze(
     come first, and what they leave of the operations is for the others.
 
     Args:
-        model: Any module; convolutions are found by hooks.
+        model: Any module: eager, TorchScript, compiled, in ``DataParallel``, a graph of
+            FX; or an exported program.
         input_shape: Shape without the batch, ``(3, 224, 224)``, or one per input.
         inputs: Instead of ``input_shape``: the very arguments to call the model with, by
             name in a mapping, or the only one if it is a tensor.
@@ -91,6 +98,9 @@ def analyze(
             values above ``rtol sigma_1``.
         energy: Shares of ``||A||_F^2``, one or several: a column each with the least
             number of singular values that hold it.
+        linear: Whether linear layers are rows, too, as 1 x 1 convolutions.
+        fold_batch_norm: Whether batch norm behind a convolution is part of its operator,
+            in double precision.
         progress: Called with (done, in all, what comes) before the norm of each layer,
             before the other quantities of each that is not exact, and at the end.
 
@@ -100,8 +110,8 @@ def analyze(
     Raises:
         TypeError: If the model is no module, or not one of ``input_shape`` and ``inputs``
             is given.
-        UnreadableModel: If the model does not run on the input, or hides its layers, as
-            TorchScript and exported graphs do.
+        UnreadableModel: If the model does not run on the input, or is a state dict or a
+            TorchScript function.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         NotFiniteError: If a weight holds NaN or infinity, naming the layer.
         ValueError: If effort is none of its words, phases is not an integer of at least
@@ -132,7 +142,7 @@ def analyze(
     argument = "inputs=..." if input_shape is None else repr(input_shape)
     origin = provenance(model, argument, limits)
     with within_recursion_limit():
-        trace = trace_calls(model, inputs)
+        trace = trace_calls(model, inputs, linear=linear, fold_batch_norm=fold_batch_norm)
     begun = [_begun(name, call, limits) for name, call in _named(trace.calls)]
     take_stages([row for row in begun if isinstance(row, Draft)], limits, progress)
     rows = [row.finished(asked) if isinstance(row, Draft) else row for row in begun]
