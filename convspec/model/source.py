@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
 from convspec.errors import UnreadableModel
+from convspec.model.trace import Trace
 
-__all__ = ["runnable", "within_recursion_limit"]
+__all__ = ["ReadModel", "runnable", "within_recursion_limit"]
+
+
+class ReadModel(ABC):
+    """A model that was read from a file and is not run: it knows what it calls."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What it is, in a word or two, as a report names it."""
+
+    @abstractmethod
+    def trace(
+        self,
+        input_shape: tuple[Any, ...] | None,
+        *,
+        linear: bool = False,
+        fold_batch_norm: bool = False,
+    ) -> Trace:
+        """What it calls on an input of this shape.
+
+        Args:
+            input_shape: Without the batch, or one shape for each input; None for what
+                the file says.
+            linear: Whether products with weight matrices are calls, too.
+            fold_batch_norm: Whether batch norm behind a convolution is a part of it.
+
+        Raises:
+            UnreadableModel: If the shape is missing, or fits nothing in the file.
+        """
 
 
 def runnable(model: object) -> nn.Module:
