@@ -1,0 +1,1 @@
+"""Models as people have them: factories, exported programs, ONNX, checkpoints."""
