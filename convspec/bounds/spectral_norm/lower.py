@@ -23,17 +23,21 @@ from convspec.spectrum.waves.ritz import wave_vectors
 
 __all__ = ["Leading", "group_lower", "leading"]
 
-MAX_PRODUCTS = 4000
+MAX_PRODUCTS, LEAST_PRODUCTS = 4000, 4
 # residuals that single precision reaches, enough for gaps of 1e-4: of small images, whose
 # first values may be so near to each other that 1e-4 stops between them, and of others,
 # whose first values are so many that it does not matter
 FINE, COARSE = 3e-5, 1e-4
 # outputs along each axis from which on the border matters so little that waves come near
 FEWEST_PLACES = 40
-# phases per axis that are compared
-PHASES = 8
-# channels are transformed so many bytes at a time
+# phases per axis that are compared, and frequencies in all, at most
+PHASES, MOST_FREQUENCIES = 8, 2**23
+# of a frequency whose energy is compared: transformed, real, compared
+ENERGY_BYTES = 48
+# channels are transformed so many bytes at a time; of large images those of most energy,
+# which show well enough where it is
 CHUNK_BYTES = 2**23
+LARGE, MOST_CHANNELS = 2**18, 8
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class Leading:
         # a real vector has its frequencies in pairs: on a grid that contains -w with w
         # both are as near as can be, and half of the blocks are conjugates of others
         phases = PHASES if between or self.pixels.is_complex() else 2
-        while phases > 1 and _energy_bytes(frequencies, phases, free) > max_bytes:
+        most = min(MOST_FREQUENCIES, max_bytes // ENERGY_BYTES)
+        while phases > 1 and math.prod(frequencies) * phases ** sum(free) > most:
             phases //= 2
         split = [
             x for n, f in zip(frequencies, free, strict=True) for x in (n, phases**f)
@@ -101,6 +106,7 @@ def leading(
     rtol: float,
     count: int = 1,
     *,
+    max_flops: float = math.inf,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Leading:
     """The leading vector of the scaled operator, to a residual that rtol deserves.
@@ -109,6 +115,7 @@ def leading(
         kernel: The operator.
         rtol: Relative gap to stop at.
         count: How many vectors to find.
+        max_flops: Operations on Krylov products, about; the fewest are taken anyway.
         max_bytes: Byte limit of what is held at a time.
 
     Raises:
@@ -123,7 +130,10 @@ def leading(
     residual = FINE if start is None else COARSE
     if rtol < COARSE:
         residual = max(1e-3 * math.sqrt(rtol), 1e-9)
-    found = largest_triples(op, count, residual, MAX_PRODUCTS, most=most, start=start)
+    products = min(
+        MAX_PRODUCTS, max(LEAST_PRODUCTS, max_flops / (2.0 * op.geometry.reads))
+    )
+    found = largest_triples(op, count, residual, int(products), most=most, start=start)
     rows = (found.left if op.shape[1] > op.shape[0] else found.right).flatten(1)
     lower = rayleigh(side, rows[0], convolution_error(side))
     pixels = found.left[0] if op.transposed else found.right[0]
@@ -151,20 +161,15 @@ def _by_waves(side: ConvOperator, count: int, max_bytes: int) -> Tensor | None:
     return None if found is None else found.images.flatten(1)
 
 
-def group_lower(kernel: ScaledKernel, group: int, rtol: float, max_bytes: int) -> float:
+def group_lower(
+    kernel: ScaledKernel, group: int, rtol: float, max_flops: float, max_bytes: int
+) -> float:
     """A lower bound on the norm of one group of the scaled operator."""
     alone = ScaledKernel.of(of_groups(kernel.detached().operator, [group]))
     if not alone.weight.any():
         return 0.0
-    found = leading(alone, rtol, max_bytes=max_bytes)
+    found = leading(alone, rtol, max_flops=max_flops, max_bytes=max_bytes)
     return scaled_down(found.lower, alone.exponent)
-
-
-def _energy_bytes(
-    frequencies: tuple[int, ...], phases: int, free: tuple[bool, ...]
-) -> int:
-    """Of the energies on the grid of so many phases: transformed, real, compared."""
-    return 48 * math.prod(frequencies) * math.prod([phases] * sum(free))
 
 
 def _energy(pixels: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
@@ -175,6 +180,9 @@ def _energy(pixels: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) ->
     All channels are transformed at a length at which lags do not alias; only their sum
     goes to the grid, where lags that coincide modulo its size have the same waves.
     """
+    if pixels[0].numel() > LARGE and len(pixels) > MOST_CHANNELS:
+        sizes = torch.linalg.vector_norm(pixels.flatten(1), dim=1)
+        pixels = pixels[sizes.topk(MOST_CHANNELS).indices]
     axes = tuple(range(1, pixels.ndim))
     lengths = [scipy.fft.next_fast_len(2 * n - 1) for n in pixels.shape[1:]]
     at_once = max(1, CHUNK_BYTES // (48 * math.prod(lengths)))

@@ -78,7 +78,7 @@ def spectral_norm(
         op: The operator.
         rtol: Relative gap to stop at; it decides how hard to work.
         max_flops: Operations to spend on the upper end, about; 1e12 are a minute or two
-            on one core.
+            on one core. Krylov products for the lower end may take as many, beside.
         max_bytes: Byte limit of what is held at a time.
 
     Raises:
@@ -137,7 +137,7 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
         )
     core, root = kernel.essential()
     reduced = Reduction.of(core.operator)
-    found = leading(core, rtol, max_bytes=budget.bytes)
+    found = leading(core, rtol, max_flops=budget.left, max_bytes=budget.bytes)
     search = Search.of(reduced, found.lower, rtol, budget)
     if known is not None and known.upper < math.inf:
         above = scaled_up(known.upper, -kernel.exponent)
@@ -146,7 +146,7 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
     lower = found.lower
     if not search.done and reduced.groups > 1:  # the vector may be of another group
         group = int(search.upper.argmax())
-        lower = max(lower, group_lower(core, group, rtol, budget.bytes))
+        lower = max(lower, group_lower(core, group, rtol, budget.flops, budget.bytes))
     upper = float(search.upper.max())
     if root != 1:
         lower, upper = down(lower * down(root, 2)), up(upper * root)

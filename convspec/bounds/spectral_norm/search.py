@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from convspec.arrays import IntArray
 from convspec.bounds.spectral_norm.lower import Leading
 from convspec.bounds.spectral_norm.parts import Exact, Parts, Wrap
 from convspec.operators.reduce import Reduction
@@ -161,20 +163,28 @@ def _caps(
 ) -> Tensor:
     """What bounds on a torus say where fewer of its axes are wrapped."""
     kept = [j for j in range(len(full.grid)) if j not in exact]
-    caps = torch.full((len(known), len(parts.index)), math.inf, dtype=torch.float64)
-    factor = up(math.sqrt(square)) if square > 1 else 1.0
-    for k, place in enumerate(parts.index):
-        same = torch.zeros(len(full.index), dtype=torch.bool)
-        for sign in (1, -1):
-            hit = torch.ones(len(full.index), dtype=torch.bool)
-            for j, value in zip(kept, place, strict=True):
-                size = full.grid[j]
-                hit &= torch.as_tensor((sign * full.index[:, j] - value) % size == 0)
-            same |= hit
-        if bool(same.any()):
-            largest = known[:, same].amax(dim=1)
-            caps[:, k] = largest if square == 1 else largest * factor * (1 + 2.0**-50)
-    return caps
+    sizes = [full.grid[j] for j in kept]
+    own = full.index[:, kept]
+    places, where = np.unique(
+        np.concatenate([_codes(own, sizes), _codes(-own, sizes)]), return_inverse=True
+    )
+    largest = known.new_full((len(known), len(places)), -math.inf)
+    values = known.repeat(1, 2)  # (groups, 2 j)
+    largest.scatter_reduce_(1, torch.as_tensor(where).expand_as(values), values, "amax")
+    sought = _codes(parts.index, sizes)
+    at = np.searchsorted(places, sought).clip(max=len(places) - 1)
+    caps = largest[:, torch.as_tensor(at)]
+    if square > 1:
+        caps = caps * up(math.sqrt(square)) * (1 + 2.0**-50)
+    return torch.where(torch.as_tensor(places[at] == sought), caps, math.inf)
+
+
+def _codes(index: IntArray, sizes: Sequence[int]) -> IntArray:
+    """One number for each place of a grid, whose indices wrap around; (j, d) -> (j,)."""
+    codes = np.zeros(len(index), dtype=np.int64)
+    for values, size in zip(index.T, sizes, strict=True):
+        codes = codes * size + values % size
+    return codes
 
 
 def best_relation(kinds: dict[str, list[Relation]]) -> Relation:

@@ -132,7 +132,8 @@ class Tori:
         even = self._fewest + self._fewest % 2  # peaks of real kernels come in pairs
         limit = self.search.budget.bytes
         try:
-            found = leading(self.kernel, self.rtol, even, max_bytes=limit)
+            left = max(0.0, self.search.budget.left)
+            found = leading(self.kernel, self.rtol, even, max_flops=left, max_bytes=limit)
         except TooLargeError:
             return
         self._by_vectors(self._field, found, words)
