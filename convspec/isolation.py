@@ -25,7 +25,13 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 import torch
 
-__all__ = ["full_precision", "isolated", "isolated_class", "isolated_thread"]
+__all__ = [
+    "full_precision",
+    "isolated",
+    "isolated_class",
+    "isolated_thread",
+    "plain_arithmetic",
+]
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -122,16 +128,27 @@ def _is_disturbed() -> bool:
 
 
 @contextmanager
-def _own_state() -> Iterator[None]:
+def plain_arithmetic() -> Iterator[None]:
+    """Neither autocast nor inference mode; the rest of what is set is left alone.
+
+    For code of others, which may count on its default device.
+    """
     with ExitStack() as stack:
-        if np.geterr() != ERRORS:
-            stack.enter_context(np.errstate(**ERRORS))  # type: ignore[arg-type]
         for device in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.no_grad())
+        yield
+
+
+@contextmanager
+def _own_state() -> Iterator[None]:
+    with ExitStack() as stack:
+        if np.geterr() != ERRORS:
+            stack.enter_context(np.errstate(**ERRORS))  # type: ignore[arg-type]
+        stack.enter_context(plain_arithmetic())
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         _THREAD.inside = True

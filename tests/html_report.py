@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import convspec as cs
+from tests.other_layer import OtherConvolution
 
 IMAGE = "<img src=x onerror=alert(1)>"
 SCRIPT = "</script><script>alert(2)</script>"
@@ -22,13 +23,6 @@ MAX_FLOPS = 1e6
 VOID = {"meta", "link", "input", "img", "br", "hr"}
 
 
-class Doubled(nn.Conv2d):
-    """A convolution of its own kind, which is refused."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(2 * x)
-
-
 def hostile_model() -> nn.Sequential:
     """Rows by envelope, dense, fourier and none, under names that are code elsewhere."""
     torch.manual_seed(0)
@@ -39,7 +33,7 @@ def hostile_model() -> nn.Sequential:
     model.add_module(QUOTED, nn.Conv2d(2, 2, 1))
     model.add_module(FOREIGN, nn.Conv2d(2, 3, 3, padding=1))
     model.add_module(CONTROL, nn.Conv2d(3, 2, 2))
-    model.add_module("unknown", Doubled(2, 2, 1))
+    model.add_module("unknown", OtherConvolution(2, 2, 1))
     nn.init.constant_(model.get_submodule(QUOTED).weight, 1234.5)
     return model
 

@@ -1,4 +1,4 @@
-"""Opening a model by the name of its source: the one door for the command line and users."""
+"""Opening a model by the name of its source: one door for all that people have."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from convspec.files.exported_file import example_shape, read_exported
 from convspec.files.factory import is_factory, made_by
 from convspec.files.loading import load_weights
 from convspec.files.onnx_model import OnnxModel
-from convspec.files.opened import OpenedModel
 from convspec.files.weights_file import read_weights
 from convspec.files.zoo import from_zoo, is_of_zoo
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.model.inputs import plain_shape
+from convspec.model.source import OpenedModel
 
 __all__ = ["open_model"]
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from convspec.errors import UnreadableModel
 from convspec.extras import import_extra
-from convspec.files.opened import OpenedModel
+from convspec.model.source import OpenedModel
 
 __all__ = ["from_zoo", "is_of_zoo"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import filter, fnmatchcase
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from convspec.model.convolutions import Convolution
 from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
 
-__all__ = ["Call", "Names", "calls_of"]
+__all__ = ["Call", "Names", "calls_of", "chosen"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Call:
     count: int = 1
 
     @property
+    def sizeless(self) -> bool:
+        """Whether its kernel is known, but no size of an image."""
+        return self.conv.weight is not None and not self.conv.input_size
+
+    @property
     def input_size(self) -> tuple[int, ...]:
         """Spatial size of what it reads."""
         return self.conv.input_size
@@ -117,6 +123,28 @@ def calls_of(convolutions: Sequence[Convolution], names: Names) -> list[Call]:
         kernel = same[0].kernel if same else len(calls)
         calls.append(Call(name, _type(site, alone, names, conv), kernel, conv))
     return _told_apart(calls)
+
+
+def chosen(calls: Sequence[Call], patterns: str | Sequence[str] | None) -> list[Call]:
+    """The calls whose names are among these, or match one of them.
+
+    Raises:
+        KeyError: If a pattern matches none.
+    """
+    if patterns is None:
+        return list(calls)
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    names = [call.name for call in calls]
+    for pattern in patterns:
+        if pattern not in names and not filter(names, pattern):
+            raise KeyError(
+                f"no layer is named {pattern!r}; there are: {', '.join(names)}"
+            )
+    return [
+        call
+        for call in calls
+        if any(call.name == p or fnmatchcase(call.name, p) for p in patterns)
+    ]
 
 
 def _told_apart(calls: list[Call]) -> list[Call]:

@@ -6,6 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from convspec.errors import UnreadableModel
 from convspec.model.trace import Trace
 
-__all__ = ["ReadModel", "runnable", "within_recursion_limit"]
+__all__ = ["OpenedModel", "ReadModel", "runnable", "within_recursion_limit"]
 
 
 class ReadModel(ABC):
@@ -44,6 +45,23 @@ class ReadModel(ABC):
         Raises:
             UnreadableModel: If the shape is missing, or fits nothing in the file.
         """
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedModel:
+    """A model that was opened by the name of its source, see ``convspec.open_model``.
+
+    Attributes:
+        source: What was opened.
+        model: A module, an exported program, or what was read from a file.
+        input_shape: Of its input, without the batch, where it is known.
+        notes: Sentences on what was undone to read it.
+    """
+
+    source: str
+    model: nn.Module | torch.export.ExportedProgram | ReadModel
+    input_shape: tuple[Any, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def runnable(model: object) -> nn.Module:

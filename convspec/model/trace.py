@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
 from convspec.errors import UnreadableModel, UnsupportedLayer
+from convspec.isolation import plain_arithmetic
 from convspec.model.convolutions import Convolution, convolves, read_convolution
 from convspec.model.folding import with_batch_norm
 from convspec.model.fusing import with_cut, with_padding
@@ -152,6 +153,7 @@ def _run(
     given = () if isinstance(inputs, Mapping) else tuple(inputs)
     try:
         with ExitStack() as stack:
+            stack.enter_context(plain_arithmetic())
             stack.enter_context(_evaluating(model))
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch.random.fork_rng(devices=[]))

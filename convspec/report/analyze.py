@@ -13,13 +13,13 @@ from torch import nn
 from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
-from convspec.model.inputs import example_inputs, plain_shape
-from convspec.model.sites import Call
-from convspec.model.source import runnable, within_recursion_limit
-from convspec.model.trace import trace_calls
+from convspec.model.sites import Call, chosen
+from convspec.model.source import OpenedModel
+from convspec.model.watched import watched
 from convspec.report.asked import asked_quantities
 from convspec.report.draft import Draft
 from convspec.report.enclose import too_costly
+from convspec.report.kernel_row import kernel_row
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
@@ -31,7 +31,7 @@ __all__ = ["analyze"]
 
 
 def analyze(
-    model: nn.Module,
+    model: nn.Module | torch.export.ExportedProgram | OpenedModel,
     input_shape: Sequence[Any] | None = None,
     *,
     inputs: Sequence[Any] | Mapping[str, Any] | torch.Tensor | None = None,
@@ -46,6 +46,7 @@ def analyze(
     phases: int | None = None,
     rank_rtol: float | Sequence[float] | None = None,
     energy: float | Sequence[float] | None = None,
+    layers: str | Sequence[str] | None = None,
     linear: bool = False,
     fold_batch_norm: bool = False,
     progress: Progress | None = None,
@@ -69,8 +70,9 @@ def analyze(
 
     Args:
         model: Any module: eager, TorchScript, compiled, in ``DataParallel``, a graph of
-            FX; or an exported program.
-        input_shape: Shape without the batch, ``(3, 224, 224)``, or one per input.
+            FX; an exported program; or what ``convspec.open_model`` returns.
+        input_shape: Shape without the batch, ``(3, 224, 224)``, or one per input; may be
+            left out for an opened model that knows it.
         inputs: Instead of ``input_shape``: the very arguments to call the model with, by
             name in a mapping, or the only one if it is a tensor.
         effort: How hard to try: ``"quick"``, ``"default"`` or ``"thorough"`` stand for
@@ -98,6 +100,8 @@ def analyze(
             values above ``rtol sigma_1``.
         energy: Shares of ``||A||_F^2``, one or several: a column each with the least
             number of singular values that hold it.
+        layers: Names of the rows to make, or patterns of them, ``"features.*"``; all by
+            default.
         linear: Whether linear layers are rows, too, as 1 x 1 convolutions.
         fold_batch_norm: Whether batch norm behind a convolution is part of its operator,
             in double precision.
@@ -117,15 +121,6 @@ def analyze(
         ValueError: If effort is none of its words, phases is not an integer of at least
             0, or a limit, a tolerance or a share not a number of its range.
     """
-    model = runnable(model)
-    if (input_shape is None) == (inputs is None):
-        raise TypeError("analyze needs either input_shape or inputs, and not both")
-    if isinstance(inputs, torch.Tensor):
-        inputs = (inputs,)
-    if inputs is None:
-        input_shape = plain_shape(input_shape)
-        with within_recursion_limit():
-            inputs = example_inputs(model, input_shape)
     asked = asked_quantities(rank_rtol, energy)
     limits = Limits.of(
         effort,
@@ -138,17 +133,17 @@ def analyze(
         worst_case_seconds=worst_case_seconds,
         phases=phases,
     )
-    shown = input_shape if input_shape is not None else _shown(inputs)
-    argument = "inputs=..." if input_shape is None else repr(input_shape)
-    origin = provenance(model, argument, limits)
-    with within_recursion_limit():
-        trace = trace_calls(model, inputs, linear=linear, fold_batch_norm=fold_batch_norm)
-    begun = [_begun(name, call, limits) for name, call in _named(trace.calls)]
+    seen = watched(
+        model, input_shape, inputs, linear=linear, fold_batch_norm=fold_batch_norm
+    )
+    calls = chosen(seen.trace.calls, layers)
+    origin = provenance(seen.title, seen.argument, limits)
+    begun = [_begun(name, call, limits) for name, call in _named(calls)]
     take_stages([row for row in begun if isinstance(row, Draft)], limits, progress)
     rows = [row.finished(asked) if isinstance(row, Draft) else row for row in begun]
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
-    notes = *trace.notes, *refused
-    return ModelReport(tuple(rows), shown, tuple(trace.unused), notes, origin)
+    notes, unused = (*seen.trace.notes, *refused), tuple(seen.trace.unused)
+    return ModelReport(tuple(rows), seen.input, unused, notes, origin)
 
 
 def _named(calls: Sequence[Call]) -> Iterator[tuple[str, Call]]:
@@ -162,9 +157,11 @@ def _named(calls: Sequence[Call]) -> Iterator[tuple[str, Call]]:
 
 @isolated
 def _begun(name: str, call: Call, limits: Limits) -> Draft | LayerReport:
-    """A row to work on, or one that says why the layer is not supported."""
+    """A row to work on, or one of what the kernel says, or why it is not supported."""
     start = time.perf_counter()
     try:
+        if call.sizeless:
+            return kernel_row(name, call, limits)
         op = call.operator()
     except NotFiniteError as error:
         raise NotFiniteError(f"layer {name!r}: {error}") from error
@@ -175,12 +172,3 @@ def _begun(name: str, call: Call, limits: Limits) -> Draft | LayerReport:
         )
     plan = explain(op, max_bytes=limits.max_bytes)
     return Draft(name, call, op, plan, too_costly(plan, limits))
-
-
-def _shown(x: Any) -> Any:
-    """Shapes in place of tensors, types in place of all else but what holds them."""
-    if isinstance(x, Mapping):
-        return {name: _shown(each) for name, each in x.items()}
-    if isinstance(x, list | tuple):
-        return [_shown(each) for each in x]
-    return list(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__

@@ -11,9 +11,7 @@ from typing import Any
 import numpy
 import scipy
 import torch
-from torch import nn
 
-from convspec.operators.layers import layer_type
 from convspec.report.limits import Limits
 from convspec.version import __version__
 
@@ -37,17 +35,17 @@ class Provenance:
     date: str
 
 
-def provenance(model: nn.Module, inputs: str, limits: Limits) -> Provenance:
+def provenance(model: str, inputs: str, limits: Limits) -> Provenance:
     """The provenance of an analysis that is about to begin.
 
     Args:
-        model: The model.
+        model: Its class, or what it is.
         inputs: What stands for its input in the call, ``"(3, 224, 224)"``.
         limits: The settings.
     """
     settings = [f"{name}={_short(value)}" for name, value in asdict(limits).items()]
     return Provenance(
-        layer_type(model),
+        model,
         "convspec.analyze(" + ", ".join(["model", inputs, *settings]) + ")",
         {
             "convspec": __version__,

@@ -30,6 +30,7 @@ from convspec.report.known import Exact
 from convspec.report.model import LEGEND
 from convspec.report.print import enclosed, written
 from convspec.report.quantities import QUANTITIES
+from tests.other_layer import OtherConvolution
 
 # between the cost of the small SVDs and of the large one
 MAX_FLOPS = 1e6
@@ -49,11 +50,6 @@ RIGHT = [  # but for the method
 ]
 
 
-class Doubled(nn.Conv2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(2 * x)
-
-
 @pytest.fixture(scope="module")
 def report() -> cs.ModelReport:
     """Rows of every kind, and one convolution that is not called."""
@@ -63,7 +59,7 @@ def report() -> cs.ModelReport:
     model.add_module("pool", nn.AvgPool2d(3))
     model.add_module("exact", nn.Conv2d(2, 2, 3, padding=1))
     model.add_module("singular", nn.Conv2d(2, 2, 1))
-    model.add_module("unknown", Doubled(2, 2, 1))
+    model.add_module("unknown", OtherConvolution(2, 2, 1))
     model.add_module(AWKWARD, nn.Conv2d(2, 1, 2))
     model.add_module("spare", nn.Conv2d(1, 1, 1))
     nn.init.constant_(model.singular.weight, 1234.5)
@@ -207,7 +203,7 @@ def test_unknown_cells_and_words(report: cs.ModelReport) -> None:
         "method",
         "time [s]",
     ]
-    assert unknown["kernel"] == "Doubled"
+    assert unknown["kernel"] == "OtherConvolution"
     assert by_name["singular"]["cond"].startswith(">= ")
     assert by_name["singular"]["rank"] == "25"
     assert by_name["exact (x2)"]["input"] == "2x5x5"
@@ -232,7 +228,8 @@ def test_text_around_the_table(report: cs.ModelReport) -> None:
 def test_empty_report_reads_as_such(empty: cs.ModelReport) -> None:
     assert len(empty) == 0
     assert list(empty) == []
-    assert repr(empty) == "no convolutions found on input (3,)"
+    words = "no convolutions found on input (3,)\nnot analysed: 1 Linear"
+    assert repr(empty) == words
 
 
 def test_words_are_of_what_occurs(report: cs.ModelReport) -> None:
@@ -438,7 +435,7 @@ def test_json_of_inputs_and_of_nothing(empty: cs.ModelReport, tmp_path: Path) ->
         "input_shape": [3],
         "layers": [],
         "unused": [],
-        "notes": [],
+        "notes": ["not analysed: 1 Linear"],
         "provenance": dataclasses.asdict(empty.provenance),
     }
     dataclasses.replace(empty, provenance=None).to_json(path)
