@@ -16,6 +16,12 @@ __all__ = ["Convolution", "convolves", "read_convolution"]
 # torch's convolutions by any backend: their arguments have the same names
 KNOWN = frozenset(
     {
+        "aten::conv1d",
+        "aten::conv2d",
+        "aten::conv3d",
+        "aten::conv_transpose1d",
+        "aten::conv_transpose2d",
+        "aten::conv_transpose3d",
         "aten::convolution",
         "aten::convolution_overrideable",
         "aten::_convolution",
@@ -87,13 +93,28 @@ def read_convolution(event: Event) -> Convolution:
         values: Sequence[int] = given.get(name) or (usual,)
         return tuple(values) if len(values) == dim else (values[0],) * dim
 
+    dilation = per_axis("dilation", 1)
+    if isinstance(given.get("padding"), str):
+        padding = _in_words(given["padding"], tuple(weight.shape[2:]), dilation)
+    else:
+        padding = tuple((pad, pad) for pad in per_axis("padding", 0))
     arguments = ConvArguments(
         stride=per_axis("stride", 1),
-        padding=tuple((pad, pad) for pad in per_axis("padding", 0)),
-        dilation=per_axis("dilation", 1),
+        padding=padding,
+        dilation=dilation,
         groups=int(given.get("groups", 1)),
         transposed=bool(given.get("transposed", "transpose" in event.name)),
         output_padding=per_axis("output_padding", 0),
     )
     size = tuple(image.shape[-dim:])
     return Convolution(*where, weight, event.tensors.get("bias"), arguments, size)
+
+
+def _in_words(
+    padding: str, kernel: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """The amounts that torch's ``"same"`` and ``"valid"`` stand for, the odd one behind."""
+    if padding == "valid":
+        return ((0, 0),) * len(kernel)
+    totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    return tuple((total // 2, total - total // 2) for total in totals)

@@ -32,8 +32,11 @@ MOVING = frozenset(
         "empty",
         "empty_like",
         "flip",
+        "contiguous",
+        "narrow",
         "new_empty",
         "new_zeros",
+        "pad",
         "reflection_pad1d",
         "reflection_pad2d",
         "reflection_pad3d",
@@ -186,6 +189,8 @@ def _called(event: Event, known: dict[int, Tensor]) -> list[Tensor]:
     name = event.name.partition("::")[2]
     if name == "constant_pad_nd":  # a constant is no part of what is linear
         args = args[:2]
+    if name == "pad":
+        args, kwargs = args[:3], {k: x for k, x in kwargs.items() if k != "value"}
     output = event.func(*args, **kwargs)
     if name.startswith(("empty", "new_empty")):
         output.zero_()

@@ -207,3 +207,37 @@ def test_a_thread_beside_is_not_seen() -> None:
 
     report = cs.analyze(Beside(), (1, 8))
     assert [row.name for row in report] == ["own"]
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize("padding", [(1, 2), "same", "valid"], ids=str)
+def test_layers_made_in_inference_mode(padding: Any, mode: str) -> None:
+    """Their operations are dispatched whole: other operators, the same convolutions."""
+    with torch.inference_mode():
+        layer = nn.Conv2d(1, 2, (2, 3), padding=padding, padding_mode=mode, dilation=2)
+        (row,) = cs.analyze(nn.Sequential(layer), (1, 7, 8))
+        alone = cs.ConvOperator.from_layer(layer, (7, 8))
+        assert torch.equal(row.operator.to_dense(), alone.to_dense())
+    assert row.fused == ()
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["made there", "made before"])
+def test_all_of_a_model_in_inference_mode(made: bool) -> None:
+    def build() -> nn.Module:
+        torch.manual_seed(0)
+        layers = [nn.ConstantPad1d(1, 2.0), nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3)]
+        layers += [nn.ConvTranspose1d(3, 1, 4, 2), nn.Flatten(), nn.Linear(18, 2)]
+        return nn.Sequential(*layers)
+
+    model = build()
+    with torch.inference_mode():
+        if made:
+            model = build()
+        report = cs.analyze(model, (2, 8), linear=True, fold_batch_norm=True)
+    names = [(row.name, row.fused) for row in report]
+    assert names == [
+        ("1", ("zeros 1 before", "batch norm after")),
+        ("3", ()),
+        ("5", ()),
+    ]
