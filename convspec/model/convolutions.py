@@ -113,7 +113,7 @@ def read_convolution(event: Event) -> Convolution:
 def _in_words(
     padding: str, kernel: tuple[int, ...], dilation: tuple[int, ...]
 ) -> tuple[tuple[int, int], ...]:
-    """The amounts that torch's ``"same"`` and ``"valid"`` stand for, the odd one behind."""
+    """The amounts that ``"same"`` and ``"valid"`` stand for, the odd one behind."""
     if padding == "valid":
         return ((0, 0),) * len(kernel)
     totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import filter, fnmatchcase
 
 import torch
 from torch import Tensor, nn
 
-from convspec.errors import UnsupportedLayer
+from convspec.errors import UnreadableModel, UnsupportedLayer
 from convspec.model.convolutions import Convolution
 from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
 
-__all__ = ["Call", "Names", "calls_of", "chosen"]
+__all__ = ["Call", "Names", "calls_of", "chosen", "named"]
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def chosen(calls: Sequence[Call], patterns: str | Sequence[str] | None) -> list[
     """The calls whose names are among these, or match one of them.
 
     Raises:
-        KeyError: If a pattern matches none.
+        UnreadableModel: If a pattern matches none.
     """
     if patterns is None:
         return list(calls)
@@ -137,14 +138,24 @@ def chosen(calls: Sequence[Call], patterns: str | Sequence[str] | None) -> list[
     names = [call.name for call in calls]
     for pattern in patterns:
         if pattern not in names and not filter(names, pattern):
-            raise KeyError(
-                f"no layer is named {pattern!r}; there are: {', '.join(names)}"
+            raise UnreadableModel(
+                f"a layer must be named as in the report, or by a pattern; {pattern!r} "
+                f"matches none; there are: {', '.join(names) or 'none'}"
             )
     return [
         call
         for call in calls
         if any(call.name == p or fnmatchcase(call.name, p) for p in patterns)
     ]
+
+
+def named(calls: Sequence[Call]) -> Iterator[tuple[str, Call]]:
+    """Names of the rows: those of the layers, with the size where there are several."""
+    sizes = Counter(call.name for call in calls)
+    for call in calls:
+        several = sizes[call.name] > 1
+        size = "x".join(map(str, call.input_size))
+        yield f"{call.name} [{size}]" if several else call.name, call
 
 
 def _told_apart(calls: list[Call]) -> list[Call]:

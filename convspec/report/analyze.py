@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import nn
 from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
-from convspec.model.sites import Call, chosen
+from convspec.model.sites import Call, chosen, named
 from convspec.model.source import OpenedModel
 from convspec.model.watched import watched
 from convspec.report.asked import asked_quantities
@@ -138,21 +137,12 @@ def analyze(
     )
     calls = chosen(seen.trace.calls, layers)
     origin = provenance(seen.title, seen.argument, limits)
-    begun = [_begun(name, call, limits) for name, call in _named(calls)]
+    begun = [_begun(name, call, limits) for name, call in named(calls)]
     take_stages([row for row in begun if isinstance(row, Draft)], limits, progress)
     rows = [row.finished(asked) if isinstance(row, Draft) else row for row in begun]
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
     notes, unused = (*seen.trace.notes, *refused), tuple(seen.trace.unused)
     return ModelReport(tuple(rows), seen.input, unused, notes, origin)
-
-
-def _named(calls: Sequence[Call]) -> Iterator[tuple[str, Call]]:
-    """Names of the rows: those of the layers, with the size where there are several."""
-    sizes = Counter(call.name for call in calls)
-    for call in calls:
-        several = sizes[call.name] > 1
-        size = "x".join(map(str, call.input_size))
-        yield f"{call.name} [{size}]" if several else call.name, call
 
 
 @isolated

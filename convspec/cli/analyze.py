@@ -1,0 +1,62 @@
+"""``convspec analyze``: a report as a table, and in files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from convspec.cli.figures import write_figures
+from convspec.cli.progress import progress_bar
+from convspec.cli.source import opened_source, require_writable
+from convspec.report.analyze import analyze
+from convspec.report.files import write_text
+from convspec.report.layer import LayerReport
+from convspec.report.model import ModelReport
+from convspec.report.terminal import print_report
+
+__all__ = ["run_analyze"]
+
+ROWS_FAILED = 1
+WRITERS: dict[str, Callable[[ModelReport, Path], None]] = {
+    "json": ModelReport.to_json,
+    "csv": ModelReport.to_csv,
+    "html": ModelReport.to_html,
+    "latex": lambda report, path: write_text(path, report.to_latex() + "\n"),
+}
+
+
+def run_analyze(options: argparse.Namespace) -> int:
+    """Analyse a source; 1 if a row failed."""
+    files = {name: path for name in WRITERS if (path := getattr(options, name))}
+    for path in files.values():
+        require_writable(path)
+    if options.figures:
+        options.figures.mkdir(parents=True, exist_ok=True)
+    opened, max_bytes = opened_source(options)
+    with progress_bar(not options.quiet) as progress:
+        report = analyze(
+            opened,
+            effort=options.effort,
+            seconds=options.seconds,
+            max_bytes=max_bytes,
+            layers=options.layers,
+            linear=options.linear,
+            fold_batch_norm=options.fold_batch_norm,
+            progress=progress,
+        )
+    for name, path in files.items():
+        WRITERS[name](report, path)
+    written = [*files.values()]
+    if options.figures:
+        written += write_figures(report, options.figures)
+    if not options.quiet:
+        print_report(report)
+        if written:
+            print("\nwrote " + ", ".join(map(str, written)))
+    return ROWS_FAILED if any(map(_failed, report)) else 0
+
+
+def _failed(row: LayerReport) -> bool:
+    """Whether a row has no number at all."""
+    return row.operator is None and row.reshaped is None

@@ -1,0 +1,180 @@
+"""What can be typed: commands, their options, and their help."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from convspec import __version__
+from convspec.cli.analyze import run_analyze
+from convspec.cli.demo import run_demo_command
+from convspec.cli.one_layer import run_matrix, run_spectrum
+from convspec.report.limits import EFFORTS
+
+__all__ = ["parser"]
+
+SOURCE = (
+    "a factory package.module:callable, an exported program .pt2, an ONNX file, a "
+    "checkpoint .safetensors or .pth, or timm:NAME or torchvision:NAME"
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets ``run``."""
+    found = argparse.ArgumentParser(
+        prog="convspec",
+        description="What a convolution layer does to the signals that pass through it.",
+    )
+    found.add_argument("--version", action="version", version=__version__)
+    commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _analyze(commands)
+    _matrix(commands)
+    _spectrum(commands)
+    _demo(commands)
+    return found
+
+
+def _analyze(commands: Any) -> None:
+    one = commands.add_parser(
+        "analyze",
+        help="a report of every convolution of a model",
+        description="Report the norm, rank and condition number of every convolution of "
+        "a model, exact or between certified ends. The table goes to standard output. "
+        "Exit status: 0; 1 if rows failed; 2 on bad usage or input.",
+    )
+    _add_source(one)
+    for name, what in (
+        ("json", "everything, as JSON"),
+        ("csv", "one line per layer"),
+        ("html", "one page that needs nothing else"),
+        ("latex", "a table for a paper"),
+    ):
+        one.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
+    one.add_argument(
+        "--figures", type=Path, metavar="DIR", help="write figures into a folder"
+    )
+    one.add_argument(
+        "--layers",
+        action="append",
+        metavar="PATTERN",
+        help="only layers of this name or pattern, 'features.*'; may be repeated",
+    )
+    one.add_argument(
+        "--effort",
+        choices=tuple(EFFORTS),
+        default="default",
+        help="how hard to try: sigma_1 to a relative 1e-2, 1e-4 (default) or 1e-6",
+    )
+    one.add_argument(
+        "--seconds", type=_positive, metavar="S", help="about when to end in any case"
+    )
+    one.add_argument("--linear", action="store_true", help="linear layers are rows, too")
+    one.add_argument(
+        "--fold-batch-norm",
+        action="store_true",
+        help="batch norm behind a convolution is part of it",
+    )
+    one.add_argument(
+        "--quiet", action="store_true", help="no table, no progress: files alone"
+    )
+    one.set_defaults(run=run_analyze)
+
+
+def _matrix(commands: Any) -> None:
+    one = commands.add_parser(
+        "matrix",
+        help="the matrix of one layer, as a file",
+        description="Write the matrix of a layer: .npz is a sparse CSR array, which "
+        "scipy.sparse.load_npz reads, .npy a dense one.",
+    )
+    _add_source(one)
+    _add_layer(one)
+    one.add_argument(
+        "--out", type=Path, metavar="FILE", required=True, help="file .npz or .npy"
+    )
+    one.set_defaults(run=run_matrix)
+
+
+def _spectrum(commands: Any) -> None:
+    one = commands.add_parser(
+        "spectrum",
+        help="the singular values of one layer",
+        description="Print the singular values of a layer, one in a line, descending; "
+        "or write them.",
+    )
+    _add_source(one)
+    _add_layer(one)
+    one.add_argument("-k", type=_count, metavar="N", help="the N largest alone")
+    one.add_argument("--out", type=Path, metavar="FILE", help="write them as CSV")
+    one.add_argument("--plot", type=Path, metavar="FILE", help="draw them: .png, .pdf")
+    one.set_defaults(run=run_spectrum)
+
+
+def _demo(commands: Any) -> None:
+    one = commands.add_parser(
+        "demo",
+        help="report and figures of a pretrained network",
+        description="Analyse MobileNetV2 with its ImageNet weights (fetched on first "
+        "use), or a small embedded network where they cannot be had.",
+    )
+    one.add_argument(
+        "--out", type=Path, default=Path("demo"), help="folder to write (default: demo)"
+    )
+    one.add_argument(
+        "--offline", action="store_true", help="fetch nothing: the embedded network"
+    )
+    one.set_defaults(run=run_demo_command)
+
+
+def _add_source(one: argparse.ArgumentParser) -> None:
+    one.add_argument("source", metavar="SOURCE", help=SOURCE)
+    one.add_argument(
+        "--input-shape",
+        type=_shape,
+        metavar="3,224,224",
+        help="shape of the input without the batch; several inputs: '3,8,8;5'",
+    )
+    one.add_argument(
+        "--weights", type=Path, metavar="FILE", help="checkpoint of a factory's model"
+    )
+    one.add_argument(
+        "--geometry",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with strides, paddings and sizes for a bare checkpoint",
+    )
+    one.add_argument(
+        "--memory", type=_positive, metavar="GIB", help="memory per layer (default: 2)"
+    )
+
+
+def _add_layer(one: argparse.ArgumentParser) -> None:
+    one.add_argument("layer", metavar="LAYER", help="name of a row of analyze")
+
+
+def _shape(text: str) -> tuple[Any, ...]:
+    """``3,224,224`` or several of them, apart by semicolons."""
+    try:
+        shapes = [tuple(int(n) for n in part.split(",")) for part in text.split(";")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"a shape is integers with commas between them, 3,224,224; got {text!r}"
+        ) from None
+    return shapes[0] if len(shapes) == 1 else tuple(shapes)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number; got {text!r}")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer; got {text!r}")
+    return int(text)

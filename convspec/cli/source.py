@@ -1,0 +1,67 @@
+"""The source that was typed, opened, and one of its layers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from convspec.errors import UnreadableModel
+from convspec.files.open import open_model
+from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.model.sites import Call, named
+from convspec.model.source import OpenedModel
+from convspec.model.watched import watched
+
+__all__ = ["layer_of", "opened_source", "require_writable"]
+
+GIBIBYTE = 2**30
+
+
+def opened_source(options: argparse.Namespace) -> tuple[OpenedModel, int]:
+    """The model, and the bytes that may be held."""
+    held = DEFAULT_MAX_BYTES if options.memory is None else int(options.memory * GIBIBYTE)
+    opened = open_model(
+        options.source,
+        weights=options.weights,
+        input_shape=options.input_shape,
+        geometry=options.geometry,
+        max_bytes=held,
+    )
+    return opened, held
+
+
+def layer_of(opened: OpenedModel, name: str) -> Call:
+    """The call that a row of the report has this name for.
+
+    Raises:
+        UnreadableModel: If there is none, or no size of its input is known.
+    """
+    seen = watched(opened, None, None, linear=True, fold_batch_norm=False)
+    calls = dict(named(seen.trace.calls))
+    if name not in calls:
+        raise UnreadableModel(
+            f"a layer must be named as in the report; got {name!r}; there are: "
+            f"{', '.join(calls) or 'none'}"
+        )
+    if calls[name].sizeless:
+        raise UnreadableModel(
+            f"the size of the input of {name} must be known; a checkpoint does not hold "
+            "it; state it in a TOML file, --geometry FILE"
+        )
+    return calls[name]
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before long work.
+
+    Raises:
+        OSError: If its folder is missing or not writable, or it is a folder itself.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder must exist: {folder}; make it first")
+    if path.is_dir():
+        raise IsADirectoryError(f"a file must be named; {path} is a folder")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"the folder must be writable: {folder}")
