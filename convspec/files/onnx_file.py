@@ -115,7 +115,9 @@ def messages_of(message: Proto) -> Iterator[Proto]:
         message = left.pop()
         yield message
         for field, value in message.ListFields():
-            if field.type == field.TYPE_STRING and not isinstance(value, str):
-                list(value)
+            if field.type == field.TYPE_STRING:
+                some = [value] if isinstance(value, str | bytes) else value
+                if not all(isinstance(each, str) for each in some):  # as upb says so
+                    raise ValueError(f"{field.name} is no UTF-8")
             elif field.type == field.TYPE_MESSAGE:
                 left.extend([value] if hasattr(value, "ListFields") else value)

@@ -7,6 +7,7 @@ from typing import Any
 
 from convspec.errors import UnreadableModel
 from convspec.files.onnx_file import Proto, answered, onnx
+from convspec.files.onnx_growth import require_small
 from convspec.files.onnx_program import Program
 
 __all__ = ["Shape", "shapes_of"]
@@ -50,6 +51,7 @@ def shapes_of(
     for domain, version in sorted(seen):
         lean.opset_import.add(domain=domain, version=version)
     lean.graph.CopyFrom(program.graph)
+    require_small(program)
     found = _inferred(lean)
     hints = _missing(program, found, named)
     if hints:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from convspec.errors import UnreadableModel
 from convspec.files.onnx_file import Proto, onnx
+from convspec.files.onnx_growth import SMALL
 from convspec.files.onnx_program import Node, Program, domain_of
 from convspec.files.onnx_tensors import EXTERNAL, entries_of
 
@@ -19,7 +20,6 @@ __all__ = ["unfolded"]
 MOST_NODES = 2**17
 MOST_BYTES = 2**28  # of operations with their attributes, large tensors aside
 DEEPEST = 64  # that functions call functions
-SMALL = 1024  # entries of tensors whose numbers may say shapes
 GRAPH, GRAPHS = 5, 10  # types of attributes
 
 
