@@ -50,6 +50,7 @@ class Convolution:
         input_size: Spatial size of what it reads.
         fused: What became part of it, in words: ``"reflect 3 before"``.
         outside: Sentences on what pads or cuts beside it and did not.
+        unknown: Why it is no operator, a sentence; empty if it is one.
     """
 
     operation: str
@@ -61,6 +62,7 @@ class Convolution:
     input_size: tuple[int, ...]
     fused: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    unknown: str = ""
 
     @property
     def dim(self) -> int:

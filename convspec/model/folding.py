@@ -15,7 +15,7 @@ from torch import Tensor
 from convspec.model.convolutions import Convolution
 from convspec.model.record import Event, Value
 
-__all__ = ["with_batch_norm"]
+__all__ = ["normalised", "with_batch_norm"]
 
 WORDS = "batch norm after"
 
@@ -40,20 +40,46 @@ def with_batch_norm(
     given = event.named
     if given.get("training") or "running_var" not in event.tensors:
         return conv, None
-    mean, variance = (
-        event.tensors[name].double() for name in ("running_mean", "running_var")
+    found = normalised(
+        conv,
+        event.tensors["running_mean"],
+        event.tensors["running_var"],
+        float(given["eps"] if "eps" in given else given["epsilon"]),
+        event.tensors.get("weight"),
+        event.tensors.get("bias"),
     )
-    eps = given["eps"] if "eps" in given else given["epsilon"]
-    factor = 1 / torch.sqrt(variance + float(eps))
-    if "weight" in event.tensors:
-        factor = factor * event.tensors["weight"].double()
+    return found, event
+
+
+def normalised(
+    conv: Convolution,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+) -> Convolution:
+    """A convolution whose outputs are normalised, in double precision.
+
+    Args:
+        conv: The convolution, with a weight.
+        mean: Of each output channel; (c_out,).
+        variance: Likewise.
+        eps: Added to the variance.
+        gamma: Factor of each output channel, or None.
+        beta: What is added to each, or None.
+    """
+    assert conv.weight is not None
+    factor = 1 / torch.sqrt(variance.double() + eps)
+    if gamma is not None:
+        factor = factor * gamma.double()
+    mean = mean.double()
     offset = torch.zeros_like(mean) if conv.bias is None else conv.bias.double()
     offset = (offset - mean) * factor
-    if "bias" in event.tensors:
-        offset = offset + event.tensors["bias"].double()
+    if beta is not None:
+        offset = offset + beta.double()
     weight = _scaled(conv.weight, factor, conv.given.transposed, conv.given.groups)
-    found = replace(conv, weight=weight, bias=offset, fused=(*conv.fused, WORDS))
-    return found, event
+    return replace(conv, weight=weight, bias=offset, fused=(*conv.fused, WORDS))
 
 
 def _scaled(weight: Tensor, factor: Tensor, transposed: bool, groups: int) -> Tensor:

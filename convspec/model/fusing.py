@@ -15,7 +15,7 @@ from convspec.model.movement import moved_back, moved_on
 from convspec.model.record import Event, Value
 from convspec.model.window import Window, windows_of
 
-__all__ = ["with_cut", "with_padding"]
+__all__ = ["cut", "cut_outside", "padded", "padded_outside", "with_cut", "with_padding"]
 
 Pads = tuple[tuple[int, int], ...]
 
@@ -35,16 +35,13 @@ def with_padding(
     outside: tuple[str, ...] = ()
     for moved in moved_back(events, at, events[at].args[0]):
         windows = windows_of(moved.places, moved.source.shape, conv.dim)
-        fused = None if windows is None else _padded(conv, windows)
+        fused = None if windows is None else padded(conv, windows)
         if fused is not None:
             found, outside = fused, ()
             if pads_itself and moved.paths == {conv.path}:
                 found = replace(found, fused=())
         elif moved.pads if windows is None else any(w.pads for w in windows):
-            outside = (
-                f"what pads its input, {events[moved.first].name}, is no part of it: the "
-                "numbers hold for the convolution alone, and certify nothing of both",
-            )
+            outside = (padded_outside(events[moved.first].name),)
     return replace(found, outside=(*found.outside, *outside))
 
 
@@ -69,14 +66,11 @@ def with_cut(
         windows = windows_of(moved.places, made.shape, conv.dim)
         if windows is None or any(_grows(window) for window in windows):
             break
-        cut = _cut(conv, windows)
-        if cut is None:
-            words = (
-                f"what cuts its output, {events[moved.last].name}, is no part of it: the "
-                "numbers hold for the convolution alone",
-            )
-            return replace(found[0], outside=(*found[0].outside, *words)), at, made
-        found = cut, moved.last, value
+        less = cut(conv, windows)
+        if less is None:
+            words = cut_outside(events[moved.last].name)
+            return replace(found[0], outside=(*found[0].outside, words)), at, made
+        found = less, moved.last, value
         if value in results:
             break
     return found
@@ -86,7 +80,23 @@ def _grows(window: Window) -> bool:
     return max(window.before, window.after) > 0
 
 
-def _padded(conv: Convolution, windows: tuple[Window, ...]) -> Convolution | None:
+def padded_outside(operation: str) -> str:
+    """What is said of padding that is no part of a convolution."""
+    return (
+        f"what pads its input, {operation}, is no part of it: the numbers hold for the "
+        "convolution alone, and certify nothing of both"
+    )
+
+
+def cut_outside(operation: str) -> str:
+    """What is said of a cut that is no part of a convolution."""
+    return (
+        f"what cuts its output, {operation}, is no part of it: the numbers hold for the "
+        "convolution alone"
+    )
+
+
+def padded(conv: Convolution, windows: tuple[Window, ...]) -> Convolution | None:
     """The convolution of the image in front of these windows, if there is one."""
     if all(window.is_all for window in windows):
         return conv
@@ -110,7 +120,7 @@ def _padded(conv: Convolution, windows: tuple[Window, ...]) -> Convolution | Non
     )
 
 
-def _cut(conv: Convolution, windows: tuple[Window, ...]) -> Convolution | None:
+def cut(conv: Convolution, windows: tuple[Window, ...]) -> Convolution | None:
     """The convolution that gives what these windows leave of its output."""
     if all(window.is_all for window in windows):
         return conv

@@ -94,8 +94,8 @@ class Call:
             UnsupportedLayer: If the weight is none that operators have.
         """
         conv = self.conv
-        if conv.weight is None:
-            raise UnsupportedLayer(_unknown(conv.operation))
+        if conv.unknown or conv.weight is None:
+            raise UnsupportedLayer(conv.unknown or _unknown(conv.operation))
         return ConvOperator(
             conv.weight, conv.input_size, bias=conv.bias, **conv.given.keywords
         )

@@ -12,7 +12,7 @@ from torch import Tensor
 from convspec.arrays import IntArray
 from convspec.operators.axis import PADDING_MODES, Axis
 
-__all__ = ["Window", "windows_of"]
+__all__ = ["Window", "window_of", "windows_of"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def windows_of(
     lines = _lines(first.numpy() - 1, sizes)
     if lines is None:
         return None
-    found = [_window(line, size) for line, size in zip(lines, sizes, strict=True)]
+    found = [window_of(line, size) for line, size in zip(lines, sizes, strict=True)]
     windows = [window for window in found if window is not None]
     return tuple(windows) if len(windows) == dim else None
 
@@ -100,8 +100,13 @@ def _lines(image: IntArray, sizes: tuple[int, ...]) -> list[IntArray] | None:
     return lines if np.array_equal(np.where(live, place, -1), image) else None
 
 
-def _window(line: IntArray, size: int) -> Window | None:
-    """The window that shows these pixels of an axis, in the first mode that does."""
+def window_of(line: IntArray, size: int) -> Window | None:
+    """The window that shows these pixels of an axis, in the first mode that does.
+
+    Args:
+        line: The pixel that each place shows, -1 for none.
+        size: Of the axis.
+    """
     candidates = np.flatnonzero(line == 0).tolist()
     if line[0] > 0:  # its first pixels were cut
         candidates.append(-int(line[0]))
