@@ -32,6 +32,7 @@ ROOMS = (
     "krylov",
     "tori",
     "model",
+    "files",
     "frequency",
     "spectrum",
     "bounds",

@@ -1,0 +1,1 @@
+"""What weights and programs are read from, files that nobody trusts."""
