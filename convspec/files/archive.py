@@ -9,13 +9,28 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from convspec.files.reading import readers, unreadable
 from convspec.limits import readable_bytes
 
-__all__ = ["ZIP", "members"]
+__all__ = ["ZIP", "inner", "members", "names"]
 
 # what an archive begins with
 ZIP = b"PK\x03\x04"
 ENCRYPTED = 0x1
 # of a local header, without the name
 HEADER = 30
+
+
+def names(path: Path) -> list[str]:
+    """Names of the members, without the folder that all of them are in.
+
+    Raises:
+        UnreadableModel: If it is no archive.
+    """
+    with readers(path, "be a whole zip archive"), ZipFile(path) as archive:
+        return [inner(name) for name in archive.namelist()]
+
+
+def inner(name: str) -> str:
+    """The name of a member in the folder that it is in."""
+    return name.partition("/")[2] or name
 
 
 def members(path: Path, max_bytes: float) -> list[ZipInfo]:

@@ -1,17 +1,20 @@
 """Reading exported programs, ``.pt2``, from files that nobody trusts.
 
-``torch.export.load`` runs code that a file holds, in torch 2.8 to 2.13 by each of these:
+``torch.export.load`` runs code that a file holds, in torch 2.13 by each of these; the
+tests show it:
 
 - pickles that are read without ``weights_only``: tensors and constants whose entry says
-  ``use_pickle``; ``custom_obj_*``, ``opaque_obj_*``; the older ``weights/*.pt``,
-  ``constants/*.pt`` and ``sample_inputs/*.pt``, with ``weights_only`` first and, if that
-  fails, without; the whole format of torch 2.7 and before;
-- libraries under ``aotinductor/``, which are loaded into the process;
+  ``use_pickle``; ``opaque_obj_*``; the older ``weights/model.pt``, ``constants/model.pt``
+  and ``sample_inputs/model.pt``, with ``weights_only`` first and, where that fails,
+  without;
 - sizes, ``expr_str``, which ``sympy.sympify`` evaluates as Python;
-- targets of nodes, which are looked up from ``torch`` on: ``torch.os.system`` is one;
-  ``aten::save`` and ``aten::from_file`` write files;
-- Python code that torch generates: of ``guards_code``, and of names of nodes, arguments,
-  parameters and keys of dicts, none of which it checks.
+- ``guards_code``, which becomes Python and runs with the program;
+- ``aten::from_file``, which creates the file that it is given.
+
+Further ways, by its source: libraries under ``aotinductor/`` are loaded into the process;
+``custom_obj_*`` are made by their classes; the format of torch 2.7 and before is pickled
+as a whole. Targets of nodes are looked up from ``torch`` on, ``torch.os`` included, and
+names become Python; there other checks of torch 2.13 stand in between.
 
 So nothing here is given to torch as it is in the file. A new archive is made, in memory,
 of the graph (after every text in it was checked, see ``exported_graph``) and of the bytes
@@ -31,7 +34,7 @@ from zipfile import ZipFile
 
 import torch
 
-from convspec.files.archive import ZIP, members
+from convspec.files.archive import ZIP, inner, members
 from convspec.files.exported_graph import plain_graph, plain_payloads
 from convspec.files.reading import first_bytes, readers, require_file, unreadable
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
@@ -115,7 +118,7 @@ def example_shape(
         if None in sizes:
             return None
         shapes.append(tuple(sizes))
-    if not shapes:
+    if not shapes or len(shapes) < len(program.graph_signature.user_inputs):
         return None
     return shapes[0] if len(shapes) == 1 else tuple(shapes)
 
@@ -133,7 +136,7 @@ def _members(path: Path, max_bytes: float) -> dict[str, bytes]:
     found = members(path, max_bytes)
     with ZipFile(path) as archive:
         for each in found:
-            name = each.filename.partition("/")[2]
+            name = inner(each.filename)
             if name in held:
                 raise ValueError("its members are in several folders")
             held[name] = archive.read(each)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convspec.extras import import_extra
-from convspec.files.archive import ZIP, members
+from convspec.files.archive import ZIP, members, names
 from convspec.files.reading import first_bytes, readers, require_file, unreadable
 from convspec.files.safetensors_header import is_safetensors, require_header
 from convspec.files.wrappers import unwrapped
@@ -83,26 +83,32 @@ def read_weights(
 
 
 def _of_archive(path: Path, max_bytes: float) -> object:
-    names = [each.filename.partition("/")[2] for each in members(path, max_bytes)]
-    if "archive_format" in names:
+    held = names(path)
+    if "archive_format" in held:
         raise unreadable(
             path, WHOLE, "it is an exported program", "read it as one, from a .pt2"
         )
-    if "constants.pkl" in names:
+    if "constants.pkl" in held:
         raise unreadable(
             path,
             WHOLE,
             "it is a TorchScript program, which runs code",
             "save the state_dict() of the model",
         )
+    members(path, max_bytes)
     # mapped, a storage ends where the file ends, whatever the pickle says its size is
     return _of_pickle(path, mmap=True)
 
 
 def _of_pickle(path: Path, mmap: bool) -> object:
+    held: Any
     with readers(path, WHOLE):
         try:
-            held: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            if mmap and path.suffix != ".safetensors":
+                held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            else:  # by a path of that name torch takes it for what it is called
+                with open(path, "rb") as file:
+                    held = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             raise _refused(path, error) from error
     return held
@@ -110,10 +116,9 @@ def _of_pickle(path: Path, mmap: bool) -> object:
 
 def _refused(path: Path, error: Exception) -> Exception:
     """What torch says in several paragraphs where a pickle names what may run."""
-    name = re.search(
-        r"(?:Unsupported global: GLOBAL|class|function) ([\w.]+)", str(error)
-    )
-    if "weights_only" not in str(error) and "Weights only" not in str(error):
+    said = str(error)
+    name = re.search(r"(?:GLOBAL|class|function) ([\w.]+)", said)
+    if "weights_only" not in said and "Weights only" not in said:
         return error
     got = f"it also holds {name[1]}" if name else "it holds what is none"
     return unreadable(
