@@ -53,6 +53,7 @@ __all__ = [
     "NotApplicable",
     "NotConverged",
     "NotFiniteError",
+    "OpenedModel",
     "Plan",
     "Spectrum",
     "Symbol",
@@ -65,6 +66,7 @@ __all__ = [
     "frequency_response",
     "from_toeplitz",
     "im2col",
+    "open_model",
     "plot",
     "spectral_density",
     "spectral_envelope",
@@ -78,20 +80,28 @@ __all__ = [
 
 if TYPE_CHECKING:
     from convspec import plot
+    from convspec.files.open import open_model
+    from convspec.model.source import OpenedModel
     from convspec.report import LayerReport, ModelReport
     from convspec.report.analyze import analyze
 
 # what is imported on first use: Matplotlib alone takes half a second
-LATER = {"analyze", "LayerReport", "ModelReport"}
+LATER = {
+    "LayerReport": "convspec.report",
+    "ModelReport": "convspec.report",
+    "OpenedModel": "convspec.model.source",
+    "analyze": "convspec.report",
+    "open_model": "convspec.files.open",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "plot":
         return import_module("convspec.plot")
     if name in LATER:
-        return getattr(import_module("convspec.report"), name)
+        return getattr(import_module(LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(globals().keys() | LATER | {"plot"})
+    return sorted(globals().keys() | LATER.keys() | {"plot"})

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from convspec.errors import UnreadableModel
+from convspec.files.checkpoint import Checkpoint
 from convspec.files.open import open_model
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.model.sites import Call, named
@@ -37,8 +38,14 @@ def layer_of(opened: OpenedModel, name: str) -> Call:
     Raises:
         UnreadableModel: If there is none, or no size of its input is known.
     """
-    seen = watched(opened, None, None, linear=True, fold_batch_norm=False)
-    calls = dict(named(seen.trace.calls))
+    calls: dict[str, Call] = {}
+    for linear in (False, True):
+        if linear and isinstance(opened.model, Checkpoint):
+            break
+        seen = watched(opened, None, None, linear=linear, fold_batch_norm=False)
+        calls = dict(named(seen.trace.calls))
+        if name in calls:
+            break
     if name not in calls:
         raise UnreadableModel(
             f"a layer must be named as in the report; got {name!r}; there are: "

@@ -253,6 +253,7 @@ def _line() -> str:
     frame = sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back
-        if str(frame.f_globals.get("__name__")).split(".")[0] not in OURS:
+        written = not frame.f_code.co_filename.startswith("<")
+        if written and str(frame.f_globals.get("__name__")).split(".")[0] not in OURS:
             return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
     return ""

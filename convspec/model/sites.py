@@ -260,10 +260,10 @@ def _equal(weight: Tensor | None, other: Tensor | None) -> bool:
 
 
 def _place(tensor: Tensor) -> tuple[object, ...] | None:
-    """What tells a tensor in memory from others; None without memory."""
+    """What tells a tensor in memory from others, transposed or not; None without."""
     try:
         if not tensor.numel() or not tensor.data_ptr():
             return None
-        return tensor.data_ptr(), tuple(tensor.shape), tensor.stride()
+        return tensor.data_ptr(), tensor.numel()
     except (NotImplementedError, RuntimeError):
         return None

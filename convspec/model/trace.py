@@ -24,6 +24,9 @@ from convspec.operators.layers import is_convolution, is_lazy, layer_type
 
 __all__ = ["Trace", "trace_calls"]
 
+# classes of exported graphs, which say nothing of the layer
+NAMELESS = ("Module", "InterpreterModule")
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -135,7 +138,10 @@ def _others(model: nn.Module, paths: set[str]) -> list[str]:
     )
     if not kinds:
         return []
-    return ["not analysed: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items())]
+    words = {kind: "of other types" if kind in NAMELESS else kind for kind in kinds}
+    return [
+        "not analysed: " + ", ".join(f"{n} {words[kind]}" for kind, n in kinds.items())
+    ]
 
 
 def _pads_itself(module: nn.Module) -> bool:

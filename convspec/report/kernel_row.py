@@ -28,9 +28,10 @@ def kernel_row(name: str, call: Call, limits: Limits) -> LayerReport:
     size = tuple(conv.weight.shape[2:])  # of the least image; what is asked knows no size
     given = {**conv.given.keywords, "padding": 0, "output_padding": 0}
     norms = kernel_norms(ConvOperator(conv.weight, size, **given), limits)
+    kernel = "x".join(map(str, conv.weight.shape[2:]))
     return LayerReport(
         name,
-        call.type,
+        f"{call.type} {kernel}",
         call.count,
         None,
         reason=REASON,

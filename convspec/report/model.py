@@ -116,13 +116,15 @@ class ModelReport:
         methods = Counter(layer.method for layer in self.layers)
         exact = [f"{methods[m]} by {m}" for m in ("fourier", "dense") if methods[m]]
         bounded = [f"{methods[m]} by {m}" for m in ("envelope", "norm") if methods[m]]
+        kernels = sum(row.operator is None and row.reshaped is not None for row in self)
         stand_ins = sum(layer.circular is not None for layer in self.layers)
         seconds = sum(layer.seconds for layer in self.layers)
         counts: tuple[tuple[str, int, list[str]], ...] = (
             ("with their exact spectrum", methods["fourier"] + methods["dense"], exact),
             ("with certified bounds", methods["envelope"] + methods["norm"], bounded),
             ("with the circular one beside", stand_ins, []),
-            ("unknown", methods["none"], []),
+            ("by the kernel alone", kernels, []),
+            ("unknown", methods["none"] - kernels, []),
         )
         found = [
             f"{count} {words}" + f" ({', '.join(by)})" * bool(by)
