@@ -43,10 +43,13 @@ MOVING = frozenset(
         "replication_pad1d",
         "replication_pad2d",
         "replication_pad3d",
+        "reshape",
         "roll",
         "slice",
         "squeeze",
         "unsqueeze",
+        "_unsafe_view",
+        "view",
         "zeros",
         "zeros_like",
     }

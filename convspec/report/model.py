@@ -131,11 +131,12 @@ class ModelReport:
             for words, count, by in counts
             if count
         ]
+        on = "" if self.input_shape is None else f" on input {self.input_shape}"
         if not self.layers:
-            return f"no convolutions found on input {self.input_shape}"
+            return f"no convolutions found{on}"
         return (
-            f"{len(self)} convolution{'s' * (len(self) > 1)} on input "
-            f"{self.input_shape}: {', '.join(found)}; {seconds:.1f} s"
+            f"{len(self)} convolution{'s' * (len(self) > 1)}{on}: {', '.join(found)}; "
+            f"{seconds:.1f} s"
         )
 
     @property

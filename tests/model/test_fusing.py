@@ -112,6 +112,14 @@ CASES: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
         (2, 4, 5),
         "circular (1,1),(2,1) before",
     ),
+    "reshaped to one image of all channels": (
+        Block(
+            lambda x, c: c(F.pad(x, (1, 1, 1, 1), mode="reflect").reshape(1, -1, 6, 7)),
+            c=conv(2, 2, 3, groups=2),
+        ),
+        (2, 4, 5),
+        "reflect 1 before",
+    ),
     "one-dimensional": (
         nn.Sequential(nn.ReflectionPad1d((3, 1)), layer(nn.Conv1d, 1, 2, 4)),
         (1, 7),

@@ -152,14 +152,9 @@ def test_demo_says_last_what_it_wrote(demo: Outcome) -> None:
     assert demo.out.splitlines()[-1] == f"wrote {paths}"
 
 
-def test_notice_and_progress_go_to_standard_error_only(demo: Outcome) -> None:
-    assert "offline: the embedded network instead of MobileNetV2" in demo.err
-    assert "100%" in demo.err
-    assert "error" not in demo.err
-    for words in ("offline:", "100%", "\N{ESCAPE}"):
-        assert words not in demo.out
-    for words in ("||A||_F", "convolutions on input", "wrote"):
-        assert words not in demo.err
+def test_the_notice_goes_to_standard_error_and_no_bar_to_a_pipe(demo: Outcome) -> None:
+    assert demo.err == "offline: the embedded network instead of MobileNetV2\n"
+    assert "offline" not in demo.out
 
 
 def test_demo_writes_numbers_of_every_layer(demo: Outcome) -> None:
@@ -298,3 +293,21 @@ def test_missing_packages_name_the_extra(
     message = assert_fails_in_one_line(["demo", "--offline"], capsys)
     assert message.startswith(module)
     assert message.endswith("install convspec[cli]")
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the layer, and says how long it may take."""
+    from convspec.cli.progress import progress_bar
+
+    stream = io.StringIO()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress_bar() as progress:
+        progress(1, 4, "features.0: norm")
+        progress(4, 4, "")
+    assert "features.0: norm" in stream.getvalue() or "done" in stream.getvalue()
+    assert "100%" in stream.getvalue()
+    stream.truncate(0)
+    with progress_bar(shown=False) as progress:
+        progress(1, 4, "features.0: norm")
+    assert "features" not in stream.getvalue()

@@ -1,0 +1,43 @@
+"""Factories that the command line is given by name."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tests.other_layer import OtherConvolution
+
+SHAPE = (3, 8, 8)
+
+
+def small() -> nn.Module:
+    """Padding in front, batch norm, stride, a linear layer."""
+    torch.manual_seed(0)
+    layers = [nn.ReflectionPad2d(1), nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()]
+    layers += [nn.Conv2d(8, 4, 3, 2, 1), nn.Flatten(), nn.Linear(64, 5)]
+    return nn.Sequential(*layers).eval()
+
+
+def partly() -> nn.Module:
+    """One convolution of two is none of torch's."""
+    return nn.Sequential(nn.Conv2d(3, 2, 3), OtherConvolution(2, 2, 1))
+
+
+def failing() -> nn.Module:
+    """Raises while it is made."""
+    raise RuntimeError("no such\nthing")
+
+
+def nothing() -> int:
+    """Makes no module."""
+    return 3
+
+
+class Sized(nn.Module):
+    """A module to be named itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+instance = small()
