@@ -1,7 +1,11 @@
 """The documentation says what is so: its examples run, its names and pages exist."""
 
+import doctest
 import inspect
 import re
+import shlex
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +16,7 @@ import yaml
 
 import convspec as cs
 from convspec import bounds, cli, plot
+from convspec.cli.parser import parser as command_line
 from tests.examples import assert_examples_print
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +50,37 @@ def test_examples_print_what_the_page_says(
     blocks = [match["text"] for match in FENCE.finditer(path.read_text(encoding="utf-8"))]
     monkeypatch.chdir(tmp_path)  # some save files
     assert_examples_print([b for b in blocks if b.startswith(">>>")], path.name)
+
+
+SOURCES = sorted((DOCS / "sources").glob("*.md"))
+ZOO = re.compile(r"(timm|torchvision):")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=page_name)
+def test_commands_of_the_pages_on_sources_run(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In order with the examples, which write the files; but for packages not here."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    globals_: dict[str, Any] = {}
+    for block in FENCE.finditer(path.read_text(encoding="utf-8")):
+        if block["language"] == "pycon":
+            test = doctest.DocTestParser().get_doctest(
+                block["text"], globals_, path.name, None, 0
+            )
+            assert doctest.DocTestRunner().run(test, clear_globs=False).failed == 0
+            globals_ = test.globs
+            continue
+        for line in block["text"].splitlines():
+            program, *arguments = shlex.split(line.removeprefix("$ "))
+            assert program == "convspec"
+            zoo = ZOO.match(arguments[1])
+            if zoo is None or find_spec(zoo[1]) is not None:
+                assert cli.main(arguments) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_name)
@@ -97,7 +133,7 @@ def test_the_gallery_has_every_figure() -> None:
 
 def test_the_command_line_page_has_every_command_and_option() -> None:
     text = (DOCS / "command-line.md").read_text(encoding="utf-8")
-    parser = cli._parser()
+    parser = command_line()
     [commands] = [a.choices for a in parser._actions if isinstance(a.choices, dict)]
     for name, command in commands.items():
         assert f"convspec {name}" in text
