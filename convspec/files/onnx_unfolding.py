@@ -157,7 +157,7 @@ class _Unfolding:
 
     def _node(self, node: Proto, attributes: dict[str, Proto], scope: _Scope) -> None:
         """Add an operation, the bodies that it runs in front of it."""
-        lean = onnx().NodeProto(op_type=node.op_type, domain=node.domain)
+        lean = scope.graph.node.add(op_type=node.op_type, domain=node.domain)
         lean.input.extend(scope.name(name) for name in node.input)
         lean.output.extend(scope.name(name) for name in node.output)
         self._count(lean.ByteSize())
@@ -176,10 +176,10 @@ class _Unfolding:
                 graph.name = body.name
                 part = _Scope({}, scope, inside, scope.attributes, graph, scope.calls)
                 self.add(body, part)
-        scope.graph.node.append(lean)
         path = _joined(scope.path, node.name)
         names = tuple(lean.input), tuple(lean.output)
         domain = domain_of(node.domain)
+        self.program.lean.append(lean)
         self.program.nodes.append(Node(node.op_type, domain, path, *names, attributes))
 
     def _call(
