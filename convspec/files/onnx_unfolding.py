@@ -81,7 +81,7 @@ class _Unfolding:
         for each in (*graph.input, *graph.initializer):
             if each.name and each.name not in scope.known:
                 scope.known[each.name] = self._new(each.name)
-        self._declare(graph.node, scope)
+        self._declare(graph.node, scope, set(scope.known))
         for each in graph.input:
             if each.name not in given:  # else it has a value, which is taken
                 scope.graph.input.add().CopyFrom(each)
@@ -108,9 +108,8 @@ class _Unfolding:
         self.made.add(fresh)
         return fresh
 
-    def _declare(self, nodes: Sequence[Proto], scope: _Scope) -> None:
-        """Name what operations make."""
-        made = set[str]()
+    def _declare(self, nodes: Sequence[Proto], scope: _Scope, made: set[str]) -> None:
+        """Name what operations make, beside what is made already."""
         for name in (name for node in nodes for name in node.output if name):
             if name in made:
                 raise UnreadableModel(
@@ -210,7 +209,7 @@ class _Unfolding:
                 actual = names[place] if place < len(names) else ""
                 if actual or formal is function.input:
                     inside.known[name] = scope.name(actual)
-        self._declare(function.node, inside)
+        self._declare(function.node, inside, set(function.input))
         self._nodes(function.node, inside)
 
 

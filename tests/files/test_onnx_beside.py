@@ -309,8 +309,8 @@ ALONE: dict[str, tuple[list[Any], dict[str, Any], tuple[str, ...]]] = {
     "channels": ([CUT, node("Slice", ["z", "f", "l", "s"], ["y"])], {}, ("y",)),
     "shuffled channels in front": (
         [
-            node("Slice", ["x", "f", "l", "f"], ["s"]),
-            node("Concat", ["s", "x"], ["b"], axis=1),
+            node("Slice", ["x", "f", "l", "f"], ["t"]),
+            node("Concat", ["t", "x"], ["b"], axis=1),
             node("Conv", ["b", "v"], ["y"], pads=[2, 2, 2, 2]),
         ],
         {"v": weight(3, 3, 3, 3)},

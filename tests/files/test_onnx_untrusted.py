@@ -229,6 +229,10 @@ ABSURD: dict[str, tuple[Any, str]] = {
         graph_of(node("Relu", ["x"], ["y"]), node("Conv", ["x", "w"], ["y"])),
         "a value must be made once",
     ),
+    "a weight made twice": (
+        graph_of(node("Relu", ["x"], ["w"]), node("Conv", ["x", "w"], ["y"])),
+        "a value must be made once",
+    ),
     "a shape that fits not": (
         model(
             [node("Reshape", ["w", "s"], ["k"], "re"), node("Conv", ["x", "k"], ["y"])],
