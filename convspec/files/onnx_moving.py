@@ -11,7 +11,7 @@ from convspec.files.onnx_constants import Constants
 from convspec.files.onnx_program import Node
 from convspec.operators.axis import Axis
 
-__all__ = ["lines_of", "source_name"]
+__all__ = ["MOST_PLACES", "lines_of", "source_name"]
 
 MODES = {
     "constant": "zeros",
@@ -19,7 +19,7 @@ MODES = {
     "edge": "replicate",
     "wrap": "circular",
 }
-MOST_PLACES = 2**24  # along an axis
+MOST_PLACES = 2**22  # along an axis
 MOST_PARTS = 64  # that are joined
 
 
