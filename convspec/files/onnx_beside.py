@@ -9,13 +9,14 @@ import numpy as np
 
 from convspec.arrays import IntArray
 from convspec.files.onnx_constants import MOST_STEPS, Constants
-from convspec.files.onnx_moving import lines_of
+from convspec.files.onnx_moving import MOST_PLACES, lines_of, source_name
 from convspec.files.onnx_program import Node, Program
 from convspec.files.onnx_shapes import Shape
 from convspec.model.convolutions import Convolution
 from convspec.model.folding import normalised
 from convspec.model.fusing import cut, cut_outside, padded, padded_outside
 from convspec.model.window import Window, window_of
+from convspec.operators.geometry import ConvGeometry
 
 __all__ = ["Beside"]
 
@@ -51,13 +52,18 @@ class Beside:
 
     def _padded(self, conv: Convolution, node: Node) -> Convolution:
         """A convolution of what was padded for it, as far back as an operator tells."""
-        found, outside = conv, tuple[str, ...]()
-        lines, sizes = _all_of(conv.input_size), conv.input_size
+        found, outside, pads = conv, tuple[str, ...](), False
+        long = max(conv.input_size) > MOST_PLACES
+        lines, sizes = [] if long else _all_of(conv.input_size), conv.input_size
         for before in self._before(node.input(0)):
-            source = self._sizes(before.input(0), conv.dim)
-            own = None if source is None else lines_of(before, self.constants, source)
-            if source is None or own is None or tuple(map(len, own)) != sizes:
-                outside = (padded_outside(before.operation),)
+            source = self._sizes(source_name(before, self.constants), conv.dim)
+            own = None
+            if source is not None and not long:
+                own = lines_of(before, self.constants, source)
+            pads = pads or before.op == "Pad"
+            if long or source is None or own is None or tuple(map(len, own)) != sizes:
+                if before.op == "Pad":  # else it moves more than pixels
+                    outside = (padded_outside(before.operation),)
                 break
             pairs = zip(lines, own, strict=True)
             lines, sizes = [_through(line, shown) for line, shown in pairs], source
@@ -65,7 +71,7 @@ class Beside:
             fused = None if windows is None else padded(conv, windows)
             if fused is not None:
                 found, outside = fused, ()
-            elif windows is None or any(window.pads for window in windows):
+            elif pads if windows is None else any(window.pads for window in windows):
                 outside = (padded_outside(before.operation),)
         return replace(found, outside=(*found.outside, *outside))
 
@@ -73,20 +79,22 @@ class Beside:
         """Operations that pad or pass on what makes a value, nearest first."""
         for _ in range(MOST_STEPS):
             node = self.constants.makers.get(name)
-            if node is None or not node.is_standard("Pad", "Identity"):
+            if node is None or not node.is_standard("Pad", "Identity", "Concat"):
+                return
+            name = source_name(node, self.constants)
+            if not name:
                 return
             yield node
-            name = node.input(0)
 
     def _cut(self, conv: Convolution, node: Node) -> tuple[Convolution, str]:
         """A convolution without outputs that are cut off, and what is left of them."""
-        made = node.outputs[0]
+        made = node.outputs[0] if node.outputs else ""
         found, value = conv, made
-        sizes = self._sizes(made, conv.dim)
-        lines = None if sizes is None else _all_of(sizes)
+        sizes = _outputs(conv)
+        lines = None if max(sizes) > MOST_PLACES else _all_of(sizes)
         for _ in range(MOST_STEPS):
             reader = self._reader(value)
-            if lines is None or sizes is None or reader is None:
+            if lines is None or reader is None:
                 break
             own = lines_of(reader, self.constants, tuple(map(len, lines)))
             if own is None:
@@ -141,6 +149,13 @@ class Beside:
             return None
         sizes = tuple(size for size in shape[2:] if size is not None and size > 0)
         return sizes if len(sizes) == dim else None
+
+
+def _outputs(conv: Convolution) -> tuple[int, ...]:
+    """Pixels per axis of what a convolution makes."""
+    assert conv.weight is not None
+    geometry = ConvGeometry.of(conv.weight.shape, conv.input_size, conv.given)
+    return geometry.sizes if conv.given.transposed else geometry.outputs
 
 
 def _all_of(sizes: Sequence[int]) -> Lines:

@@ -10,7 +10,7 @@ from convspec.errors import UnreadableModel
 from convspec.files.onnx_program import Node, Program
 from convspec.files.onnx_tensors import EXTERNAL, entries_of
 
-__all__ = ["SMALL", "require_small"]
+__all__ = ["INTEGERS", "MOST_SIZES", "SMALL", "UNFOLLOWED", "require_small"]
 
 # operations through which inference follows the numbers of lists of sizes
 FOLLOWED = frozenset(
@@ -28,6 +28,7 @@ FOLLOWED = frozenset(
     }
 )
 MOST_SIZES = 2**14
+UNFOLLOWED = "unfollowed"  # a domain of operations that inference passes over
 INTEGERS = (6, 7)  # types of lists of sizes, int32 and int64
 DEEPEST = 64  # axes of a tensor
 SMALL = 1024  # entries of tensors that are given to inference with their numbers
@@ -46,7 +47,7 @@ def require_small(program: Program) -> None:
         and tensor.data_location != EXTERNAL
         and entries_of(tensor) <= SMALL
     }
-    for node in program.nodes:
+    for node, lean in zip(program.nodes, program.lean, strict=True):
         if node.is_standard("Split"):
             parts = node.integer("num_outputs", len(node.outputs))
             if parts != len(node.outputs):
@@ -54,6 +55,9 @@ def require_small(program: Program) -> None:
                     f"{node.path or node.op} must make as many parts as it has outputs, "
                     f"{len(node.outputs)}; its num_outputs is {parts}; repair the file"
                 )
+        if _slices_everywhere(node, lengths):
+            lean.domain = UNFOLLOWED
+            continue
         length = _length(node, lengths)
         if length > MOST_SIZES:
             raise UnreadableModel(
@@ -62,6 +66,12 @@ def require_small(program: Program) -> None:
             )
         if length and node.outputs:
             lengths[node.outputs[0]] = length
+
+
+def _slices_everywhere(node: Node, lengths: dict[str, int]) -> bool:
+    """Whether each start of a Slice would be one of an axis, and they are computed."""
+    starts = node.input(1) if node.is_standard("Slice") else ""
+    return bool(starts) and starts not in lengths and not node.input(3)
 
 
 def _length(node: Node, lengths: dict[str, int]) -> int:

@@ -25,6 +25,7 @@ from convspec.files.onnx_convolutions import (
 from convspec.files.onnx_file import Proto, answered, bytes_of, messages_of, model_of
 from convspec.files.onnx_program import Node
 from convspec.files.onnx_shapes import shapes_of
+from convspec.files.onnx_sizes import follow_sizes
 from convspec.files.onnx_tensors import Folder, require_sizes
 from convspec.files.onnx_unfolding import unfolded
 from convspec.limits import DEFAULT_MAX_BYTES
@@ -118,6 +119,7 @@ class OnnxModel(ReadModel):
         with _named(self.path):
             with answered("its graph must be valid"):
                 program = unfolded(self.model)
+            follow_sizes(program, self.folder)
             shapes = shapes_of(self.model, program, shape)
             constants = Constants(program, self.folder)
             beside = Beside(program, constants, shapes)

@@ -11,7 +11,7 @@ from convspec.files.onnx_constants import Constants
 from convspec.files.onnx_program import Node
 from convspec.operators.axis import Axis
 
-__all__ = ["lines_of"]
+__all__ = ["MOST_PLACES", "lines_of", "source_name"]
 
 MODES = {
     "constant": "zeros",
@@ -19,7 +19,8 @@ MODES = {
     "edge": "replicate",
     "wrap": "circular",
 }
-MOST_PLACES = 2**24  # along an axis
+MOST_PLACES = 2**22  # along an axis
+MOST_PARTS = 64  # that are joined
 
 
 def lines_of(
@@ -30,7 +31,7 @@ def lines_of(
     None if batch or channels change, or amounts are not known, or axes too long.
 
     Args:
-        node: A Pad or a Slice, or an Identity; None for others.
+        node: A Pad or a Slice, an Identity, or a Concat of slices; None for others.
         constants: Where its amounts are.
         sizes: Pixels per axis of what it reads, behind batch and channels.
     """
@@ -42,7 +43,54 @@ def lines_of(
         return _padded(node, constants, sizes)
     if node.is_standard("Slice"):
         return _sliced(node, constants, sizes)
+    if node.is_standard("Concat"):
+        return _joined(node, constants, sizes)
     return None
+
+
+def source_name(node: Node, constants: Constants) -> str:
+    """The value that an operation of :func:`lines_of` shows; empty if it is not one.
+
+    Slices of one value that are joined, as circular padding is written, show that one.
+    """
+    first = node.input(0)
+    if not node.is_standard("Concat"):
+        return first
+    for name in (first, _sliced_from(first, constants)):
+        if name and all(
+            name in (each, _sliced_from(each, constants)) for each in node.inputs
+        ):
+            return name
+    return ""
+
+
+def _sliced_from(name: str, constants: Constants) -> str:
+    """What a value is a slice of; empty if it is none."""
+    node = constants.makers.get(name)
+    return node.input(0) if node is not None and node.is_standard("Slice") else ""
+
+
+def _joined(
+    node: Node, constants: Constants, sizes: tuple[int, ...]
+) -> list[IntArray] | None:
+    source, rank = source_name(node, constants), len(sizes) + 2
+    axis = node.integer("axis", 0)
+    axis = axis + rank if axis < 0 else axis
+    if not source or not 2 <= axis < rank or len(node.inputs) > MOST_PARTS:
+        return None
+    whole = [np.arange(size, dtype=np.int64) for size in sizes]
+    parts = []
+    for name in node.inputs:
+        part: list[IntArray] | None = whole
+        if name != source:
+            part = _sliced(constants.makers[name], constants, sizes)
+        if part is None:
+            return None
+        if any(j != axis - 2 and len(own) != sizes[j] for j, own in enumerate(part)):
+            return None
+        parts.append(part[axis - 2])
+    whole[axis - 2] = np.concatenate(parts)
+    return whole
 
 
 def _padded(

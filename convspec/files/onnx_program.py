@@ -89,6 +89,7 @@ class Program:
     Attributes:
         graph: The same for the inference of shapes: large tensors are types alone.
         nodes: In order; those of bodies in front of what runs them.
+        lean: The same in the graph, each at the place of its own in nodes.
         tensors: Initializers and constants, by name.
         results: Values that a graph returns, to a caller or to what runs it.
         hints: What the file says of a value's type: its graph, its name, the type.
@@ -96,6 +97,7 @@ class Program:
 
     graph: Proto
     nodes: list[Node] = field(default_factory=list)
+    lean: list[Proto] = field(default_factory=list)
     tensors: dict[str, Proto] = field(default_factory=dict)
     results: set[str] = field(default_factory=set)
     hints: list[tuple[Proto, str, Proto]] = field(default_factory=list)

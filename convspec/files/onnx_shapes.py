@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from convspec.errors import UnreadableModel
 from convspec.files.onnx_file import Proto, answered, onnx
-from convspec.files.onnx_growth import require_small
+from convspec.files.onnx_growth import INTEGERS, MOST_SIZES, UNFOLLOWED, require_small
 from convspec.files.onnx_program import Program
 
 __all__ = ["Shape", "shapes_of"]
@@ -48,10 +48,11 @@ def shapes_of(
             if each.domain not in domains:
                 seen.add((each.domain, each.version))
                 domains.add(each.domain)
+    seen.add((UNFOLLOWED, 1))
     for domain, version in sorted(seen):
         lean.opset_import.add(domain=domain, version=version)
-    lean.graph.CopyFrom(program.graph)
     require_small(program)
+    lean.graph.CopyFrom(program.graph)
     found = _inferred(lean)
     hints = _missing(program, found, named)
     if hints:
@@ -143,27 +144,56 @@ def _inferred(lean: Proto) -> dict[str, Shape]:
     """Shapes by onnx's own inference."""
     with answered("its operations must be valid; onnx infers no shapes of them"):
         infer = onnx("onnx.shape_inference").infer_shapes
+        first = infer(lean, data_prop=False).graph
+        if _has_long_lists(first):  # of which it would make as many sizes
+            return dict(_read(first))
         return dict(_read(infer(lean, data_prop=True).graph))
+
+
+def _has_long_lists(graph: Proto) -> bool:
+    """Whether lists of integers are longer than any list of sizes."""
+    return any(
+        kind in INTEGERS and len(shape) == 1 and (shape[0] or 0) > MOST_SIZES
+        for kind, shape in _kinds(graph)
+    )
 
 
 def _read(graph: Proto) -> list[tuple[str, Shape]]:
     """The shapes that a graph and those in it say."""
     found: list[tuple[str, Shape]] = []
+    for each in _values(graph):
+        shape = _shape(each.type, {})
+        if shape is not None:
+            found.append((each.name, shape))
+    for part in _graphs(graph):
+        found.extend((each.name, tuple(each.dims)) for each in part.initializer)
+    return found
+
+
+def _kinds(graph: Proto) -> Iterator[tuple[int, Shape]]:
+    """Types of entries and shapes of all values."""
+    for each in _values(graph):
+        shape = _shape(each.type, {})
+        if shape is not None:
+            yield each.type.tensor_type.elem_type, shape
+
+
+def _values(graph: Proto) -> Iterator[Proto]:
+    for part in _graphs(graph):
+        yield from (*part.input, *part.output, *part.value_info)
+
+
+def _graphs(graph: Proto) -> Iterator[Proto]:
+    """A graph and those in it."""
     left = [graph]
     while left:
         graph = left.pop()
-        for each in (*graph.input, *graph.output, *graph.value_info):
-            shape = _shape(each.type, {})
-            if shape is not None:
-                found.append((each.name, shape))
-        for tensor in graph.initializer:
-            found.append((tensor.name, tuple(tensor.dims)))
+        yield graph
         for node in graph.node:
             for attribute in node.attribute:
                 left.extend(attribute.graphs)
                 if attribute.HasField("g"):
                     left.append(attribute.g)
-    return found
 
 
 def _shape(kind: Proto, named: dict[str, int]) -> Shape | None:

@@ -81,7 +81,7 @@ class _Unfolding:
         for each in (*graph.input, *graph.initializer):
             if each.name and each.name not in scope.known:
                 scope.known[each.name] = self._new(each.name)
-        self._declare(graph.node, scope)
+        self._declare(graph.node, scope, set(scope.known))
         for each in graph.input:
             if each.name not in given:  # else it has a value, which is taken
                 scope.graph.input.add().CopyFrom(each)
@@ -108,9 +108,8 @@ class _Unfolding:
         self.made.add(fresh)
         return fresh
 
-    def _declare(self, nodes: Sequence[Proto], scope: _Scope) -> None:
-        """Name what operations make."""
-        made = set[str]()
+    def _declare(self, nodes: Sequence[Proto], scope: _Scope, made: set[str]) -> None:
+        """Name what operations make, beside what is made already."""
         for name in (name for node in nodes for name in node.output if name):
             if name in made:
                 raise UnreadableModel(
@@ -157,7 +156,7 @@ class _Unfolding:
 
     def _node(self, node: Proto, attributes: dict[str, Proto], scope: _Scope) -> None:
         """Add an operation, the bodies that it runs in front of it."""
-        lean = onnx().NodeProto(op_type=node.op_type, domain=node.domain)
+        lean = scope.graph.node.add(op_type=node.op_type, domain=node.domain)
         lean.input.extend(scope.name(name) for name in node.input)
         lean.output.extend(scope.name(name) for name in node.output)
         self._count(lean.ByteSize())
@@ -176,10 +175,10 @@ class _Unfolding:
                 graph.name = body.name
                 part = _Scope({}, scope, inside, scope.attributes, graph, scope.calls)
                 self.add(body, part)
-        scope.graph.node.append(lean)
         path = _joined(scope.path, node.name)
         names = tuple(lean.input), tuple(lean.output)
         domain = domain_of(node.domain)
+        self.program.lean.append(lean)
         self.program.nodes.append(Node(node.op_type, domain, path, *names, attributes))
 
     def _call(
@@ -210,7 +209,7 @@ class _Unfolding:
                 actual = names[place] if place < len(names) else ""
                 if actual or formal is function.input:
                     inside.known[name] = scope.name(actual)
-        self._declare(function.node, inside)
+        self._declare(function.node, inside, set(function.input))
         self._nodes(function.node, inside)
 
 

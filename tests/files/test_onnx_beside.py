@@ -35,6 +35,7 @@ def all_axes(*amounts: int) -> np.ndarray:
 
 
 W = {"w": weight(3, 2, 3, 3)}
+ZERO = numpy_helper.from_array(integers(0))
 CONV = node("Conv", ["q", "w"], ["y"])
 OWN = node("Conv", ["q", "w"], ["y"], pads=[1, 0, 1, 2], strides=[2, 1])
 CUT = node("Conv", ["x", "w"], ["z"], pads=[2, 2, 2, 2])
@@ -104,6 +105,46 @@ CASES: dict[str, tuple[list[Any], dict[str, Any], int, str]] = {
         {"p": all_axes(1, 0, 1, 1)},
         22,
         "zeros (2,2),(0,2) before",
+    ),
+    "joined slices": (
+        [
+            node("Slice", ["x", "m", "l", "a"], ["s"]),
+            node("Slice", ["x", "f", "e", "a"], ["t"]),
+            node("Concat", ["s", "x", "t"], ["q"], axis=-2),
+            CONV,
+        ],
+        {
+            "m": integers(-2),
+            "l": integers(2**62),
+            "f": integers(0),
+            "e": integers(1),
+            "a": integers(2),
+        },
+        22,
+        "circular (2,1),(0,0) before",
+    ),
+    "amounts that the graph makes": (
+        [
+            node("ConstantOfShape", ["four"], ["f"], value=ZERO),
+            node("Concat", ["k", "f"], ["c"], axis=0),
+            node("Reshape", ["c", "two"], ["r"]),
+            node("Slice", ["r", "m", "l", "o", "m"], ["s"]),
+            node("Transpose", ["s"], ["t"], perm=[1, 0]),
+            node("Reshape", ["t", "m"], ["u"]),
+            node("Cast", ["u"], ["p"], to=7),
+            pad(mode="reflect"),
+            CONV,
+        ],
+        {
+            "four": integers(4),
+            "k": integers(2, 1, 0, 3),
+            "two": integers(-1, 2),
+            "m": integers(-1),
+            "l": integers(-(2**62)),
+            "o": integers(0),
+        },
+        22,
+        "reflect (0,3),(2,1) before",
     ),
     "cut": (
         [CUT, node("Slice", ["z", "f", "l", "a"], ["y"])],
@@ -266,6 +307,15 @@ ALONE: dict[str, tuple[list[Any], dict[str, Any], tuple[str, ...]]] = {
         ("y",),
     ),
     "channels": ([CUT, node("Slice", ["z", "f", "l", "s"], ["y"])], {}, ("y",)),
+    "shuffled channels in front": (
+        [
+            node("Slice", ["x", "f", "l", "f"], ["t"]),
+            node("Concat", ["t", "x"], ["b"], axis=1),
+            node("Conv", ["b", "v"], ["y"], pads=[2, 2, 2, 2]),
+        ],
+        {"v": weight(3, 3, 3, 3)},
+        ("y",),
+    ),
     "padded behind": (
         [CUT, node("Pad", ["z", "p"], ["y"])],
         {"p": all_axes(1, 0, 0, 0)},

@@ -229,6 +229,10 @@ ABSURD: dict[str, tuple[Any, str]] = {
         graph_of(node("Relu", ["x"], ["y"]), node("Conv", ["x", "w"], ["y"])),
         "a value must be made once",
     ),
+    "a weight made twice": (
+        graph_of(node("Relu", ["x"], ["w"]), node("Conv", ["x", "w"], ["y"])),
+        "a value must be made once",
+    ),
     "a shape that fits not": (
         model(
             [node("Reshape", ["w", "s"], ["k"], "re"), node("Conv", ["x", "k"], ["y"])],
@@ -348,6 +352,15 @@ BOMBS: dict[str, Any] = {
     ),
     "one expanded to that": sized(10**9, node("Expand", ["x", "s"], ["t"])),
     "one reshaped to that": sized(10**9, node("Reshape", ["x", "s"], ["t"])),
+    "slices from everywhere": sized(10**9, node("Slice", ["x", "s", "s"], ["t"])),
+    "long lists joined": sized(
+        1,
+        node(
+            "ConstantOfShape", ["many"], ["f"], value=numpy_helper.from_array(integers(0))
+        ),
+        node("Concat", ["f", "s"], ["t"], axis=0),
+        many=integers(10**10),
+    ),
     "a long range": sized(
         1,
         node("Range", ["zero", "many", "one"], ["t"]),
