@@ -37,6 +37,7 @@ import torch
 from convspec.files.archive import ZIP, inner, members
 from convspec.files.exported_graph import plain_graph, plain_payloads
 from convspec.files.reading import first_bytes, readers, require_file, unreadable
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 
 __all__ = ["example_shape", "read_exported"]
@@ -60,6 +61,7 @@ BYTES = {
 }
 
 
+@isolated
 def read_exported(
     path: str | os.PathLike[str], *, max_bytes: float = DEFAULT_MAX_BYTES
 ) -> torch.export.ExportedProgram:
@@ -95,6 +97,7 @@ def read_exported(
     return program
 
 
+@isolated
 def example_shape(
     program: torch.export.ExportedProgram,
 ) -> tuple[Any, ...] | None:

@@ -15,6 +15,7 @@ from convspec.files.archive import ZIP, members, names
 from convspec.files.reading import first_bytes, readers, require_file, unreadable
 from convspec.files.safetensors_header import is_safetensors, require_header
 from convspec.files.wrappers import unwrapped
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 
 __all__ = ["Weights", "read_weights"]
@@ -38,6 +39,7 @@ class Weights(dict[str, Tensor]):
         self.notes = notes
 
 
+@isolated
 def read_weights(
     path: str | os.PathLike[str], *, max_bytes: float = DEFAULT_MAX_BYTES
 ) -> Weights:
