@@ -43,6 +43,7 @@ from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 __all__ = ["example_shape", "read_exported"]
 
 WHOLE = "be a program that torch.export.save wrote, of torch's operators alone"
+AGAIN = "export the model again, with operators and containers of torch and Python"
 GRAPH = "models/model.json"
 PAYLOADS = {
     "data/weights/": "data/weights/model_weights_config.json",
@@ -84,7 +85,7 @@ def read_exported(
     if beginning != ZIP:
         raise unreadable(path, WHOLE, "it is no zip archive", "export the model again")
     clean = io.BytesIO()
-    with readers(path, WHOLE):
+    with readers(path, WHOLE, AGAIN):
         held = _members(path, max_bytes)
         _require_graph(path, held)
         with ZipFile(clean, "w") as archive:

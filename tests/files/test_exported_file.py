@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+from torch.utils._pytree import tree_leaves
 
 from convspec.errors import UnreadableModel
 from convspec.files.exported_file import example_shape, read_exported
@@ -132,6 +134,75 @@ def test_shapes_of_several_inputs_and_of_none(tmp_path: Path) -> None:
     assert torch.equal(program.module()(*inputs)["sum"], torch.full((1, 3), 2.0))
     torch.export.save(exported(Times(), inputs[0], 3), tmp_path / "b.pt2")
     assert example_shape(read_exported(tmp_path / "b.pt2")) is None
+
+
+class Applied(nn.Module):
+    """A function of an input and of modules."""
+
+    def __init__(self, function: Callable[..., Any], *modules: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        self.inner = nn.ModuleList(modules)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x, *self.inner)
+
+
+def in_bfloat16(x: Tensor, layer: nn.Module) -> Any:
+    with torch.autocast("cpu", torch.bfloat16):
+        return layer(x)
+
+
+def halves(x: Tensor) -> Tensor:
+    return x.view(x.shape[0], x.shape[1], x.shape[2] // 2, 2, x.shape[3]).mean(3)
+
+
+PROGRAMS: dict[str, Callable[[], nn.Module]] = {
+    "even": lambda: Applied(halves),
+    "branch": lambda: Applied(
+        lambda x: torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y - 1, (x,))
+    ),
+    "number": lambda: Applied(lambda x: x * x.sum().item()),
+    "dict": lambda: Applied(lambda x: {"out": x, "aux head": [x + 1, (x,)]}),
+    "autocast": lambda: Applied(in_bfloat16, nn.Conv2d(3, 3, 3)),
+    "fft": lambda: Applied(lambda x: torch.fft.rfft2(x, norm="ortho").abs()),
+    "einsum": lambda: Applied(lambda x: torch.einsum("bchw,bdhw->bcd", x, x)),
+    "index": lambda: Applied(lambda x: x[:, torch.tensor([0, 2])].roll(1, 2)),
+    "circular": lambda: nn.Conv2d(3, 3, 3, padding=1, padding_mode="circular"),
+    "transposed": lambda: nn.ConvTranspose2d(3, 3, 3, stride=2),
+    "weight norm": lambda: parametrizations.weight_norm(nn.Conv2d(3, 3, 3)),
+    "spectral norm": lambda: parametrizations.spectral_norm(nn.Conv2d(3, 3, 3)),
+    "pieces": lambda: nn.Sequential(
+        nn.GroupNorm(1, 3),
+        nn.SiLU(),
+        nn.InstanceNorm2d(3),
+        nn.ReflectionPad2d(1),
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.AdaptiveAvgPool2d(4),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.1),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec.*:FutureWarning")
+@pytest.mark.parametrize("decomposed", [False, True], ids=["traced", "decomposed"])
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_programs_of_many_kinds(tmp_path: Path, kind: str, decomposed: bool) -> None:
+    torch.manual_seed(0)
+    even = {2: 2 * torch.export.Dim("half", min=2, max=50)}
+    dynamic = {"dynamic_shapes": {"x": even}} if kind == "even" else {}
+    program = exported(PROGRAMS[kind](), image(), **dynamic)
+    if decomposed:
+        program = program.run_decompositions()
+    torch.export.save(program, tmp_path / "a.pt2")
+    found = read_exported(tmp_path / "a.pt2")
+    inputs = [image(), image(10, 16)] if kind == "even" else [image()]
+    with torch.no_grad():
+        for x in inputs:
+            ours, theirs = (tree_leaves(p.module()(x)) for p in (found, program))
+            assert len(ours) == len(theirs)
+            assert all(map(torch.equal, ours, theirs))
 
 
 def test_constants_and_shared_weights(tmp_path: Path) -> None:

@@ -348,6 +348,40 @@ def test_storages_that_lie_about_their_size(tmp_path: Path) -> None:
     refusal(rewritten(source, tmp_path / "b.pth", {"data.pkl": edit}))
 
 
+def test_pickled_storages_that_lie_about_their_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(
+        {"w": torch.ones(7, dtype=F32)}, path, _use_new_zipfile_serialization=False
+    )
+    content = path.read_bytes()
+    for number in (8, 2**20, 2**31 - 1):
+        # its number of elements, in the pickle alone
+        lying = content.replace(b"K\x07N", b"J" + number.to_bytes(4, "little") + b"N", 1)
+        assert lying != content
+        path.write_bytes(lying)
+        refusal(path)
+
+
+@pytest.mark.parametrize("size", [10**10, 10**13, 2**62])
+def test_pickles_that_ask_for_memory(tmp_path: Path, size: int) -> None:
+    """weights_only lets a pickle make containers of any size."""
+    path, bytes_of = tmp_path / "a.pth", size.to_bytes(8, "little")
+    bomb = b"\x80\x02c__builtin__\nbytearray\n\x8a\x08" + bytes_of + b"\x85R."
+    torch.save({"w": torch.ones(1, dtype=F32)}, path)
+    path = rewritten(path, tmp_path / "b.pth", {"data.pkl": lambda _: bomb})
+    assert "bytearray" in refusal(path)
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "pickle"])
+def test_texts_that_are_copied_often(tmp_path: Path, new: bool) -> None:
+    path, text = tmp_path / "a.pth", b"x" * 10**5
+    held = {"w": torch.ones(1, dtype=F32), "text": text, "other": b"y"}
+    torch.save(held, path, _use_new_zipfile_serialization=new)
+    found = read_weights(path)
+    assert found.notes == ["left out, no dense tensors: text, other"]
+    assert "calls may copy" in refusal(path, max_bytes=10**6)
+
+
 def entry(dtype: object = "F32", shape: object = (2,), at: object = (0, 8)) -> Any:
     return {"w": {"dtype": dtype, "shape": shape, "data_offsets": at}}
 
