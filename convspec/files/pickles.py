@@ -2,7 +2,7 @@
 
 Without ``weights_only`` a pickle runs what it likes. With it, it may still ask for
 memory: ``bytearray(10**10)`` takes some bytes of a file, and each call of
-``codecs.encode`` copies a text that the file holds once.
+``codecs.encode`` or ``OrderedDict`` copies what the file holds once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ __all__ = ["require_modest"]
 # magic number, version, system, what was saved, names of storages
 PICKLES_OF_LEGACY = 5
 REFUSED = "bytearray"
-COPIES = "encode"
+# which copy what they are given; called with nothing, as is usual, they do not
+COPIES = ("Counter", "OrderedDict", "encode", "set")
+# bytes of an entry of a container
+ENTRY = 64
 
 
 def require_modest(path: Path, archive: bool, max_bytes: float) -> None:
@@ -29,7 +32,7 @@ def require_modest(path: Path, archive: bool, max_bytes: float) -> None:
     Args:
         path: The file.
         archive: Whether it is an archive that holds the pickle, or the pickle itself.
-        max_bytes: What copies of texts in it may not exceed.
+        max_bytes: What copies of what it holds may not exceed.
 
     Raises:
         UnreadableModel: If it is no pickle, or one of that kind.
@@ -47,16 +50,19 @@ def require_modest(path: Path, archive: bool, max_bytes: float) -> None:
 
 
 def _require(path: Path, file: IO[bytes], pickles: int, max_bytes: float) -> None:
-    calls, longest, copies = 0, 0, False
+    calls, operations, longest = 0, 0, 0
     for _ in range(pickles):
+        copying, last = set[object](), False
         for operation, argument, _ in pickletools.genops(file):
-            calls += operation.name == "REDUCE"
+            operations += 1
             if isinstance(argument, str | bytes):
                 longest = max(longest, len(argument))
-            if operation.name != "GLOBAL":
+            if "PUT" in operation.name:  # a name for what is on top
+                (copying.add if last else copying.discard)(argument)
                 continue
-            name = str(argument).rpartition(" ")[2]
-            copies = copies or name == COPIES
+            calls += last and operation.name != "EMPTY_TUPLE"
+            name = str(argument).rpartition(" ")[2] if operation.name == "GLOBAL" else ""
+            last = name in COPIES or ("GET" in operation.name and argument in copying)
             if name == REFUSED:
                 raise unreadable(
                     path,
@@ -64,11 +70,10 @@ def _require(path: Path, file: IO[bytes], pickles: int, max_bytes: float) -> Non
                     f"it also holds a {REFUSED}, which may take any memory",
                     "save the state_dict() of the model",
                 )
-    # of a character, encoded
-    if copies and 4 * calls * longest > max_bytes:
+    if calls * max(4 * longest, ENTRY * operations) > max_bytes:
         raise unreadable(
             path,
             f"take no more than max_bytes = {readable_bytes(max_bytes)}",
-            f"{calls} calls may copy a text of {longest} characters",
+            f"{calls} calls may copy what it holds in {operations} operations",
             "raise max_bytes if you trust it",
         )

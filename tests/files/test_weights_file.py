@@ -374,11 +374,30 @@ def test_pickles_that_ask_for_memory(tmp_path: Path, size: int) -> None:
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "pickle"])
 def test_texts_that_are_copied_often(tmp_path: Path, new: bool) -> None:
     path, text = tmp_path / "a.pth", b"x" * 10**5
-    held = {"w": torch.ones(1, dtype=F32), "text": text, "other": b"y"}
+    held = {"w": torch.ones(1, dtype=F32), "text": text, "other": b"y", "set": {1, 2}}
     torch.save(held, path, _use_new_zipfile_serialization=new)
     found = read_weights(path)
-    assert found.notes == ["left out, no dense tensors: text, other"]
+    assert found.notes == ["left out, no dense tensors: text, other, set"]
     assert "calls may copy" in refusal(path, max_bytes=10**6)
+
+
+def test_containers_that_are_copied_often(tmp_path: Path) -> None:
+    """Each call of a container takes some bytes, and copies all entries of one."""
+    entries = b"".join(b"M" + n.to_bytes(2, "little") + b"N" for n in range(2000))
+    first = b"ccollections\nOrderedDict\nq\x03h\x01\x85R"
+    calls = first + b"h\x03h\x01\x85R" * 20000
+    bomb = b"\x80\x02}q\x01(" + entries + b"u]q\x02(" + calls + b"e\x86."
+    path = tmp_path / "a.pth"
+    torch.save({"w": torch.ones(1, dtype=F32)}, path)
+    path = rewritten(path, tmp_path / "b.pth", {"data.pkl": lambda _: bomb})
+    assert path.stat().st_size < 200_000
+    assert "20001 calls may copy" in refusal(path)
+
+
+def test_many_plain_containers_are_read(tmp_path: Path) -> None:
+    state = {f"{n}.weight": torch.ones(1, dtype=F32) for n in range(2000)}
+    torch.save(state, tmp_path / "a.pth")
+    assert len(read_weights(tmp_path / "a.pth", max_bytes=2**21)) == 2000
 
 
 @pytest.mark.parametrize(
