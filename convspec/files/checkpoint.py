@@ -17,6 +17,7 @@ from convspec.files.geometry_file import matched, read_geometry
 from convspec.files.reading import one_line, unreadable
 from convspec.files.reparametrized import multiplied_out
 from convspec.files.weights_file import read_weights
+from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.model.convolutions import Convolution
 from convspec.model.sites import Call
@@ -58,6 +59,7 @@ class _Kernel:
         return f"conv{'_transpose' * self.given.transposed}{self.weight.ndim - 2}d"
 
 
+@isolated_class
 class Checkpoint(ReadModel):
     """The kernels of a file that holds weights and no model."""
 

@@ -37,11 +37,13 @@ import torch
 from convspec.files.archive import ZIP, inner, members
 from convspec.files.exported_graph import plain_graph, plain_payloads
 from convspec.files.reading import first_bytes, readers, require_file, unreadable
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 
 __all__ = ["example_shape", "read_exported"]
 
 WHOLE = "be a program that torch.export.save wrote, of torch's operators alone"
+AGAIN = "export the model again, with operators and containers of torch and Python"
 GRAPH = "models/model.json"
 PAYLOADS = {
     "data/weights/": "data/weights/model_weights_config.json",
@@ -60,6 +62,7 @@ BYTES = {
 }
 
 
+@isolated
 def read_exported(
     path: str | os.PathLike[str], *, max_bytes: float = DEFAULT_MAX_BYTES
 ) -> torch.export.ExportedProgram:
@@ -82,7 +85,7 @@ def read_exported(
     if beginning != ZIP:
         raise unreadable(path, WHOLE, "it is no zip archive", "export the model again")
     clean = io.BytesIO()
-    with readers(path, WHOLE):
+    with readers(path, WHOLE, AGAIN):
         held = _members(path, max_bytes)
         _require_graph(path, held)
         with ZipFile(clean, "w") as archive:
@@ -95,6 +98,7 @@ def read_exported(
     return program
 
 
+@isolated
 def example_shape(
     program: torch.export.ExportedProgram,
 ) -> tuple[Any, ...] | None:

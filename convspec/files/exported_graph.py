@@ -36,7 +36,6 @@ DROPPED: dict[str, Any] = {
 BY_NAME = frozenset(
     {
         "opset_version",
-        "range_constraints",
         "sym_bool_values",
         "sym_float_values",
         "sym_int_values",
@@ -81,6 +80,8 @@ def _clean(value: Any, key: str) -> Any:
         return DROPPED[key]
     if key in ("in_spec", "out_spec"):
         return _structure(value)
+    if isinstance(value, dict) and key == "range_constraints":
+        return {_size(text): _clean(each, "") for text, each in value.items()}
     if isinstance(value, dict) and key in BY_NAME:
         return {_checked(NAME, name): _clean(each, "") for name, each in value.items()}
     if isinstance(value, dict):
@@ -107,11 +108,13 @@ def _text(text: str, key: str) -> str:
                 f"it calls {one_line(text, 100)}, which is not known to compute alone"
             )
         return text
-    if key == "expr_str":
-        if not is_size_expression(text):
-            raise ValueError(f"the size {one_line(text, 100)} is more than one")
-        return text
-    return _checked(FORMS.get(key, NAME), text)
+    return _size(text) if key == "expr_str" else _checked(FORMS.get(key, NAME), text)
+
+
+def _size(text: str) -> str:
+    if not is_size_expression(text):
+        raise ValueError(f"the size {one_line(text, 100)} is more than one")
+    return text
 
 
 FORMS = {
@@ -154,7 +157,7 @@ def _node(held: Any) -> dict[str, Any]:
         keys: list[Any] = json.loads(context)
         if not all(isinstance(key, str) for key in keys) or len(keys) != len(inner):
             raise ValueError("its arguments have keys that are no names")
-        context = json.dumps([_checked(PATH, key) for key in keys])
+        context = json.dumps([_checked(TEXT, key) for key in keys])
     elif context not in (None, "null"):
         raise ValueError("its arguments are of other containers than torch's own")
     return {"type": kind, "context": context, "children_spec": inner}

@@ -39,6 +39,7 @@ INTERNAL = (
     "_conj",
     "_convolution",
     "_fft_",
+    "_local_scalar_dense",
     "_log_softmax",
     "_native_batch_norm_legit",
     "_neg_view",

@@ -71,12 +71,15 @@ def first_bytes(path: Path, count: int) -> bytes:
 
 
 @contextmanager
-def readers(path: Path, what: str) -> Iterator[None]:
+def readers(
+    path: Path, what: str, instead: str = "write or copy it again"
+) -> Iterator[None]:
     """Where a library reads a file: whatever it raises becomes UnreadableModel.
 
     Args:
         path: The file.
         what: What it must be, ``"be an exported program"``.
+        instead: What to do where it is not.
 
     Raises:
         UnreadableModel: In place of any exception.
@@ -87,6 +90,4 @@ def readers(path: Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # of a library, about bytes that anyone may have written
         said = one_line(f"{type(error).__name__}: {error}", WORDS)
-        raise unreadable(
-            path, what, f"reading it raised {said}", "write or copy it again"
-        ) from error
+        raise unreadable(path, what, f"reading it raised {said}", instead) from error

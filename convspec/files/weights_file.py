@@ -12,9 +12,11 @@ from torch import Tensor
 
 from convspec.extras import import_extra
 from convspec.files.archive import ZIP, members, names
+from convspec.files.pickles import require_modest
 from convspec.files.reading import first_bytes, readers, require_file, unreadable
 from convspec.files.safetensors_header import is_safetensors, require_header
 from convspec.files.wrappers import unwrapped
+from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
 
 __all__ = ["Weights", "read_weights"]
@@ -38,6 +40,7 @@ class Weights(dict[str, Tensor]):
         self.notes = notes
 
 
+@isolated
 def read_weights(
     path: str | os.PathLike[str], *, max_bytes: float = DEFAULT_MAX_BYTES
 ) -> Weights:
@@ -65,6 +68,7 @@ def read_weights(
     if beginning.startswith(ZIP):
         held = _of_archive(path, max_bytes)
     elif beginning.startswith(PICKLE) and not is_safetensors(beginning):
+        require_modest(path, False, max_bytes)
         held = _of_pickle(path, mmap=False)
     elif is_safetensors(beginning):
         require_header(path, size)
@@ -96,6 +100,7 @@ def _of_archive(path: Path, max_bytes: float) -> object:
             "save the state_dict() of the model",
         )
     members(path, max_bytes)
+    require_modest(path, True, max_bytes)
     # mapped, a storage ends where the file ends, whatever the pickle says its size is
     return _of_pickle(path, mmap=True)
 

@@ -154,6 +154,8 @@ def revalued(content: bytes, chance: random.Random) -> bytes:
 
 def _revalue(held: Any, chance: random.Random) -> None:
     places = _places(held)
+    if not places:
+        return
     where, key = chance.choice(places)
     other, its = chance.choice(places)
     kind = chance.randrange(4)
@@ -163,7 +165,7 @@ def _revalue(held: Any, chance: random.Random) -> None:
         where[key] = other[its]
     elif kind == 2:
         number = where[key] if isinstance(where[key], int) else 0
-        where[key] = number + chance.choice((-1, 1, 8, -number - number))
+        where[key] = chance.choice((number - 1, number + 1, 8 * number, -number))
     else:
         where[key] = json.loads(json.dumps(chance.choice(VALUES)))
 

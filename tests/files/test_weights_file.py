@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from convspec.errors import UnreadableModel
 from convspec.files.weights_file import read_weights
-from tests.hostile_files import Touches, overlapping, rewritten, safetensors, zip_bomb
+from tests.hostile_files import Touches, overlapping, rewritten, zip_bomb
 
 F32 = torch.float32
 DTYPES = [
@@ -348,52 +347,57 @@ def test_storages_that_lie_about_their_size(tmp_path: Path) -> None:
     refusal(rewritten(source, tmp_path / "b.pth", {"data.pkl": edit}))
 
 
-def entry(dtype: object = "F32", shape: object = (2,), at: object = (0, 8)) -> Any:
-    return {"w": {"dtype": dtype, "shape": shape, "data_offsets": at}}
+def test_pickled_storages_that_lie_about_their_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(
+        {"w": torch.ones(7, dtype=F32)}, path, _use_new_zipfile_serialization=False
+    )
+    content = path.read_bytes()
+    for number in (8, 2**20, 2**31 - 1):
+        # its number of elements, in the pickle alone
+        lying = content.replace(b"K\x07N", b"J" + number.to_bytes(4, "little") + b"N", 1)
+        assert lying != content
+        path.write_bytes(lying)
+        refusal(path)
 
 
-HEADERS: dict[str, tuple[object, int, int, str]] = {
-    # header, bytes behind it, length that it says, what is said
-    "long": (entry(), 8, 10**6, "header"),
-    "endless": (entry(), 8, 2**63, "header"),
-    "no JSON": (b"{" * 100, 0, -1, "JSON"),
-    "deep": (b'{"a":' * 10**5, 0, -1, "JSON"),
-    "list": (b"[]", 0, -1, "written by torch.save"),
-    "unknown dtype": (entry("F12"), 8, -1, "'F12'"),
-    "no dtype": (entry(None), 8, -1, "None"),
-    "list as dtype": (entry([]), 8, -1, "dtype"),
-    "beyond": (entry(at=(0, 8)), 4, -1, "offsets"),
-    "before": (entry(at=(-4, 4)), 8, -1, "data_offsets"),
-    "backward": (entry(at=(8, 0)), 8, -1, "bytes of its shape"),
-    "gap": (entry(at=(4, 12)), 12, -1, "offsets"),
-    "behind": (entry(), 12, -1, "offsets"),
-    "shape": (entry(shape=(3,)), 8, -1, "bytes of its shape"),
-    "negative shape": (entry(shape=(-2, -1)), 8, -1, "shape"),
-    "huge shape": (entry(shape=(2**40, 2**40)), 8, -1, "bytes of its shape"),
-    "text": ({"w": "x"}, 8, -1, "describe"),
-    "overlap": (
-        {**entry(), "v": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}},
-        8,
-        -1,
-        "overlap",
-    ),
-    "fractions": (entry(at=(0.0, 8.0)), 8, -1, "data_offsets"),
-    "nothing": ({}, 0, -1, "hold tensors by name"),
-}
+@pytest.mark.parametrize("size", [10**10, 10**13, 2**62])
+def test_pickles_that_ask_for_memory(tmp_path: Path, size: int) -> None:
+    """weights_only lets a pickle make containers of any size."""
+    path, bytes_of = tmp_path / "a.pth", size.to_bytes(8, "little")
+    bomb = b"\x80\x02c__builtin__\nbytearray\n\x8a\x08" + bytes_of + b"\x85R."
+    torch.save({"w": torch.ones(1, dtype=F32)}, path)
+    path = rewritten(path, tmp_path / "b.pth", {"data.pkl": lambda _: bomb})
+    assert "bytearray" in refusal(path)
 
 
-@pytest.mark.parametrize("case", HEADERS)
-def test_headers_that_lie(tmp_path: Path, case: str) -> None:
-    header, behind, length, said = HEADERS[case]
-    path = safetensors(tmp_path / "a.safetensors", header, bytes(behind), length)
-    assert said in refusal(path)
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "pickle"])
+def test_texts_that_are_copied_often(tmp_path: Path, new: bool) -> None:
+    path, text = tmp_path / "a.pth", b"x" * 10**5
+    held = {"w": torch.ones(1, dtype=F32), "text": text, "other": b"y", "set": {1, 2}}
+    torch.save(held, path, _use_new_zipfile_serialization=new)
+    found = read_weights(path)
+    assert found.notes == ["left out, no dense tensors: text, other, set"]
+    assert "calls may copy" in refusal(path, max_bytes=10**6)
 
 
-def test_a_header_as_it_should_be(tmp_path: Path) -> None:
-    numbers = np.array([1.5, -2.0], dtype="<f4").tobytes()
-    header = {"__metadata__": {"format": "pt"}, **entry()}
-    path = safetensors(tmp_path / "a.safetensors", header, numbers)
-    assert read_weights(path)["w"].tolist() == [1.5, -2.0]
+def test_containers_that_are_copied_often(tmp_path: Path) -> None:
+    """Each call of a container takes some bytes, and copies all entries of one."""
+    entries = b"".join(b"M" + n.to_bytes(2, "little") + b"N" for n in range(2000))
+    first = b"ccollections\nOrderedDict\nq\x03h\x01\x85R"
+    calls = first + b"h\x03h\x01\x85R" * 20000
+    bomb = b"\x80\x02}q\x01(" + entries + b"u]q\x02(" + calls + b"e\x86."
+    path = tmp_path / "a.pth"
+    torch.save({"w": torch.ones(1, dtype=F32)}, path)
+    path = rewritten(path, tmp_path / "b.pth", {"data.pkl": lambda _: bomb})
+    assert path.stat().st_size < 200_000
+    assert "20001 calls may copy" in refusal(path)
+
+
+def test_many_plain_containers_are_read(tmp_path: Path) -> None:
+    state = {f"{n}.weight": torch.ones(1, dtype=F32) for n in range(2000)}
+    torch.save(state, tmp_path / "a.pth")
+    assert len(read_weights(tmp_path / "a.pth", max_bytes=2**21)) == 2000
 
 
 @pytest.mark.parametrize(
