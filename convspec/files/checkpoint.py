@@ -28,6 +28,8 @@ from convspec.operators.geometry import ConvGeometry
 
 __all__ = ["Checkpoint"]
 
+# what DataParallel and torch.compile put before the names of a model
+WRAPPERS = ("module.", "_orig_mod.")
 # names of tensors that are weights of layers
 ENDINGS = (".weight", ".weight_orig", ".parametrizations.weight.original")
 WEIGHTS = ("weight", "weight_orig", "*kernel*", *(f"*{ending}" for ending in ENDINGS))
@@ -96,12 +98,13 @@ class Checkpoint(ReadModel):
         """
         path = Path(path)
         weights = read_weights(path, max_bytes=max_bytes)
-        whole, notes = multiplied_out(weights)
+        bare, said = _without_wrappers(weights)
+        whole, notes = multiplied_out(bare)
         tensors = _kernels(path, whole)
         file = None if geometry is None else Path(geometry)
         given = _given(file, tensors)
         kernels = [_kernel(file, *each, given[each[0]]) for each in tensors.items()]
-        notes = [*weights.notes, *notes]
+        notes = [*weights.notes, *said, *notes]
         if not all(given.values()):
             notes.append(ASSUMED)
         unsized = [each.name for each in kernels if not each.size]
@@ -147,6 +150,18 @@ class Checkpoint(ReadModel):
             for index, each in enumerate(self._kernels)
         ]
         return Trace(calls, [], list(self._notes))
+
+
+def _without_wrappers(
+    weights: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights by the names of the model itself, and what was taken away."""
+    found, said = dict(weights), list[str]()
+    for wrapper in [w for w in WRAPPERS for _ in range(2)]:  # in either order
+        if found and all(name.startswith(wrapper) for name in found):
+            found = {name.removeprefix(wrapper): x for name, x in found.items()}
+            said.append(f"the prefix {wrapper} was taken from the names of the weights")
+    return found, said
 
 
 def _kernels(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

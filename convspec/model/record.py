@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -82,7 +83,7 @@ class Event:
         names = [argument.name for argument in self.func._schema.arguments]
         return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
 
-    @property
+    @cached_property
     def inputs(self) -> list[Value]:
         """The tensors that it read."""
         flat = tree_flatten((self.args, dict(self.kwargs)))[0]

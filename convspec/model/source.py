@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from convspec.errors import UnreadableModel
+from convspec.isolation import isolated_class
 from convspec.model.trace import Trace
 
 __all__ = ["OpenedModel", "ReadModel", "runnable", "within_recursion_limit"]
@@ -47,6 +48,7 @@ class ReadModel(ABC):
         """
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class OpenedModel:
     """A model that was opened by the name of its source, see ``convspec.open_model``.

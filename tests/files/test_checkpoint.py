@@ -316,3 +316,12 @@ def test_notes_tell_what_reading_undid(tmp_path: Path) -> None:
         "the weights were in state_dict",
         "left out, beside it: epoch",
     ]
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_taken_away(prefix: str, tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({f"{prefix}a.weight": torch.ones(2, 1, 3)}, path)
+    trace = Checkpoint.open(path).trace()
+    assert [call.name for call in trace.calls] == ["a"]
+    assert any("the prefix" in note for note in trace.notes)

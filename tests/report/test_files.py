@@ -87,9 +87,9 @@ def test_failure_midway_leaves_the_old_file_and_nothing_else(
     if old is not None:
         path.write_text(old)
 
-    def opened(*args: Any, **kwargs: Any) -> IO[str]:
+    def opened(*args: Any, **kwargs: Any) -> IO[bytes]:
         stream = fdopen(*args, **kwargs)
-        stream.write(TEXT)
+        stream.write(TEXT.encode())
         stream.write = failure
         return stream
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import convspec as cs
 from convspec.report.kernel_norms import reshaped_norm
 from convspec.report.model import ModelReport
+from tests.other_layer import OtherConvolution
 
 KEYS = [
     "worst_case_lower",
@@ -198,11 +199,7 @@ def test_files_hold_both_ends(tmp_path: Path) -> None:
 
 
 def test_layers_not_supported_have_none(tmp_path: Path) -> None:
-    class Doubled(nn.Conv2d):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(2 * x)
-
-    found = only(cs.analyze(Doubled(1, 1, 3), (1, 5, 5))).to_dict()
+    found = only(cs.analyze(OtherConvolution(1, 1, 3), (1, 5, 5))).to_dict()
     assert [found[key] for key in KEYS] == [None] * len(KEYS)
 
 
