@@ -18,7 +18,7 @@ from convspec.report.terminal import print_report
 __all__ = ["run_analyze"]
 
 ROWS_FAILED = 1
-WRITERS: dict[str, Callable[[ModelReport, Path], None]] = {
+WRITERS: dict[str, Callable[[ModelReport, Path], object]] = {
     "json": ModelReport.to_json,
     "csv": ModelReport.to_csv,
     "html": ModelReport.to_html,

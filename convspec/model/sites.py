@@ -15,7 +15,7 @@ from convspec.model.convolutions import Convolution
 from convspec.operators.layers import layer_type
 from convspec.operators.operator import ConvOperator
 
-__all__ = ["Call", "Names", "calls_of", "chosen", "named"]
+__all__ = ["Call", "Names", "calls_of", "chosen", "named", "plain_name"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Names:
             for name, tensor in some(remove_duplicate=False):
                 place = _place(tensor)
                 if place is not None:
-                    tensors.setdefault(place, []).append(name)
-        return cls(dict(model.named_modules()), tensors)
+                    tensors.setdefault(place, []).append(plain_name(name))
+        modules = {plain_name(name): module for name, module in model.named_modules()}
+        return cls(modules, tensors)
 
     def tensor(self, tensor: Tensor | None, module: str) -> str:
         """The name of a parameter or a buffer, that of a module if it has one there.
@@ -54,6 +55,11 @@ class Names:
     def owner(self, tensor: Tensor | None, path: Sequence[str]) -> str:
         """The module that a tensor is a parameter of, as those on a path call it."""
         return self.tensor(tensor, path[-1] if path else "").rpartition(".")[0]
+
+
+def plain_name(name: str) -> str:
+    """The name of a module or a tensor, without what ``torch.compile`` puts into it."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 @dataclass

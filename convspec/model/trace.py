@@ -19,7 +19,7 @@ from convspec.model.folding import with_batch_norm
 from convspec.model.fusing import with_cut, with_padding
 from convspec.model.products import multiplies, read_product
 from convspec.model.record import Event, Recorder, Value
-from convspec.model.sites import Call, Names, calls_of
+from convspec.model.sites import Call, Names, calls_of, plain_name
 from convspec.operators.layers import is_convolution, is_lazy, layer_type
 
 __all__ = ["Trace", "trace_calls"]
@@ -65,7 +65,7 @@ def trace_calls(
         UnreadableModel: If the model does not run on the inputs.
     """
     layers = _convolutions(model)
-    recorder = Recorder({module: name for name, module in model.named_modules()})
+    recorder = Recorder({module: name for name, module in _named(model)})
     results = _run(model, inputs, recorder)
     names = Names.of(model)
     found, paths = _found(recorder, results, names, linear, fold_batch_norm)
@@ -130,7 +130,7 @@ def _others(model: nn.Module, paths: set[str]) -> list[str]:
     known = tuple(f"{path}." for path in paths if path)
     kinds = Counter(
         layer_type(module)
-        for name, module in model.named_modules()
+        for name, module in _named(model)
         if name not in paths
         and not name.startswith(known)
         and any(True for _ in module.parameters(recurse=False))
@@ -142,6 +142,11 @@ def _others(model: nn.Module, paths: set[str]) -> list[str]:
     return [
         "not analysed: " + ", ".join(f"{n} {words[kind]}" for kind, n in kinds.items())
     ]
+
+
+def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, module in model.named_modules():
+        yield plain_name(name), module
 
 
 def _pads_itself(module: nn.Module) -> bool:
@@ -172,7 +177,8 @@ def _run(
         shapes = [tuple(x.shape) if isinstance(x, Tensor) else type(x) for x in given]
         raise UnreadableModel(
             f"the model must run on its inputs; given {named or shapes} it raised "
-            f"{type(error).__name__}: {error}; pass a fitting input_shape, or inputs=..."
+            f"{type(error).__name__}: {error}; pass a fitting input_shape, "
+            "without the batch, or inputs=..."
         ) from error
     flat = tree_flatten(output)[0]
     return [recorder.value(each) for each in flat if isinstance(each, Tensor)]
@@ -188,7 +194,8 @@ def _convolutions(model: nn.Module) -> dict[nn.Module, list[str]]:
                 "the model once on an input of the right shape first"
             )
         if is_convolution(module):
-            names.setdefault(module, []).append(name or layer_type(module))
+            name = plain_name(name) or layer_type(module)
+            names.setdefault(module, []).append(name)
     return names
 
 

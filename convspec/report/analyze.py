@@ -58,11 +58,13 @@ def analyze(
     said in the row; else the row says that its numbers hold for the convolution alone.
     Modes, hooks, gradients and the random state are left as they were. A layer called on
     two sizes gets two rows. Layers with weights that are in no row are counted below the
-    table. Where no exact method is within the limits,
-    the norm is enclosed, :func:`convspec.spectral_norm`, and an envelope bounds the rank
-    and all other quantities. Beside the norm stand its worst case over input sizes and
-    the norm of the reshaped kernel, which ``torch.nn.utils.spectral_norm`` normalises
-    instead. Certified ends of one number meet: none excludes what another says.
+    table, and a layer whose weight holds NaN or infinity has a row that says so.
+
+    Where no exact method is within the limits, the norm is enclosed,
+    :func:`convspec.spectral_norm`, and an envelope bounds the rank and all other
+    quantities. Beside the norm stand its worst case over input sizes and the norm of the
+    reshaped kernel, which ``torch.nn.utils.spectral_norm`` normalises instead. Certified
+    ends of one number meet: none excludes what another says.
 
     All norms come first, then the other quantities; within both, layers that cost little
     come first, and what they leave of the operations is for the others.
@@ -116,7 +118,6 @@ def analyze(
         UnreadableModel: If the model does not run on the input, or is a state dict or a
             TorchScript function.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
-        NotFiniteError: If a weight holds NaN or infinity, naming the layer.
         ValueError: If effort is none of its words, phases is not an integer of at least
             0, or a limit, a tolerance or a share not a number of its range.
     """
@@ -153,9 +154,7 @@ def _begun(name: str, call: Call, limits: Limits) -> Draft | LayerReport:
         if call.sizeless:
             return kernel_row(name, call, limits)
         op = call.operator()
-    except NotFiniteError as error:
-        raise NotFiniteError(f"layer {name!r}: {error}") from error
-    except (UnsupportedLayer, GeometryError) as error:
+    except (GeometryError, NotFiniteError, UnsupportedLayer) as error:
         seconds = time.perf_counter() - start
         return LayerReport(
             name, call.type, call.count, None, reason=str(error), seconds=seconds

@@ -172,18 +172,37 @@ class ModelReport:
             "provenance": None if self.provenance is None else asdict(self.provenance),
         }
 
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write :meth:`to_dict` as JSON; infinities become the string "inf"."""
-        write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Write :meth:`to_dict` as JSON; infinities become the string "inf".
 
-    def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one line per layer, quantiles left out; unknown cells are empty."""
+        Args:
+            path: The file; None to write none.
+
+        Returns:
+            The text.
+        """
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        if path is not None:
+            write_text(path, text)
+        return text
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Write one line per layer, quantiles left out; unknown cells are empty.
+
+        Args:
+            path: The file; None to write none.
+
+        Returns:
+            The text.
+        """
         rows = self._flat_rows()
         stream = io.StringIO()
         writer = csv.DictWriter(stream, list(rows[0]) if rows else ["name"])
         writer.writeheader()
         writer.writerows(rows)
-        write_text(path, stream.getvalue())
+        if path is not None:
+            write_text(path, stream.getvalue())
+        return stream.getvalue()
 
     def to_dataframe(self) -> Any:
         """The rows of :meth:`to_csv` as a pandas DataFrame.

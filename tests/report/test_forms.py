@@ -444,6 +444,12 @@ def test_json_of_inputs_and_of_nothing(empty: cs.ModelReport, tmp_path: Path) ->
     assert read_json(path)["input_shape"] == [[3, 1, 4]]
 
 
+def test_texts_need_no_file(report: cs.ModelReport, tmp_path: Path) -> None:
+    for write in (report.to_json, report.to_csv):
+        text = write(tmp_path / "file")
+        assert write() == text == (tmp_path / "file").read_bytes().decode("utf-8")
+
+
 def test_what_json_lacks_is_refused_and_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         cs.ModelReport((), (math.nan,)).to_json(tmp_path / "report.json")

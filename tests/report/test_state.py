@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -122,29 +121,17 @@ def test_model_that_raises_is_left_as_it_was(training: bool) -> None:
     assert_same(before, snapshot(model))
 
 
-def _spoil_weight(model: Busy) -> None:
-    with torch.no_grad():
-        model.conv.weight[0, 0, 0, 0] = torch.nan
-
-
 def _add_lazy(model: Busy) -> None:
     model.late = nn.LazyConv2d(1, 1)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "error"),
-    [(_spoil_weight, cs.NotFiniteError), (_add_lazy, cs.UnsupportedLayer)],
-    ids=["nan", "lazy"],
-)
-def test_model_that_is_refused_is_left_as_it_was(
-    spoil: Callable[[Busy], None], error: type[Exception]
-) -> None:
+def test_model_that_is_refused_is_left_as_it_was() -> None:
     model = busy(training=True)
-    spoil(model)
+    _add_lazy(model)
     modes = {name: module.training for name, module in model.named_modules()}
     hooks = snapshot_hooks(model)
     rng = torch.get_rng_state()
-    with pytest.raises(error):
+    with pytest.raises(cs.UnsupportedLayer):
         cs.analyze(model, SHAPE)
     assert {name: module.training for name, module in model.named_modules()} == modes
     assert snapshot_hooks(model) == hooks
