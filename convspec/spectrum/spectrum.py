@@ -25,8 +25,9 @@ from convspec.spectrum.vectors import dense_vectors
 
 __all__ = ["explain", "spectrum"]
 
-# residuals that values, and vectors, are found to unless told
-VALUES_RTOL, VECTORS_RTOL = 1e-4, 1e-6
+# residuals that values, the largest alone, and vectors are found to unless told: beside
+# several values a near pair shows, of one it may be taken for a single value
+VALUES_RTOL, SINGLE_RTOL, VECTORS_RTOL = 1e-4, 1e-5, 1e-6
 METHODS = ("auto", "dense", "fourier", "krylov")
 
 
@@ -102,10 +103,12 @@ def spectrum(
             ``vectors=True``, and by ``"dense"`` and ``"krylov"``, ``"fast"`` makes no
             difference.
         rtol: For ``"krylov"``: residuals to reach, relative to sigma_1. By default 1e-6
-            with vectors and for the smallest; 1e-4 for the largest values alone, which
-            err by about its square over their distance to the values that are not
-            wanted: 3e-8 of sigma_1 for 20 values of trained layers, as measured. What is
-            certified is the residual.
+            with vectors and for the smallest; for the largest values without vectors
+            1e-4, or 1e-5 for a single one. They err by about its square over their
+            distance to the values that are not wanted: 3e-8 of sigma_1 for 20 values of
+            trained layers, 1e-8 for one of twelve layers, as measured; by as much as the
+            residual where that is more than the distance. What is certified is the
+            residual.
         max_products: For ``"krylov"``: most images multiplied by A or its adjoint, or by
             its inverse for the smallest values, about. It is looked at between blocks of
             vectors, of which each search takes at least one, and the polishing at the
@@ -129,7 +132,8 @@ def spectrum(
     """
     _check(op, k, which, method, vectors, dtype)
     if rtol is None:
-        rtol = VALUES_RTOL if which == "largest" and not vectors else VECTORS_RTOL
+        values = SINGLE_RTOL if k == 1 else VALUES_RTOL
+        rtol = values if which == "largest" and not vectors else VECTORS_RTOL
     _check_accuracy(accuracy, rtol)
     byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the start as well")

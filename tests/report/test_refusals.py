@@ -142,9 +142,7 @@ def test_lazy_layer_that_comes_first_is_named(given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("where", ["weight", "bias"])
-def test_layer_that_is_not_finite_says_so(
-    where: str, value: float
-) -> None:
+def test_layer_that_is_not_finite_says_so(where: str, value: float) -> None:
     model = nn.Sequential(conv())
     model.add_module("bad", conv())
     with torch.no_grad():

@@ -27,7 +27,7 @@ MAX_PRODUCTS, LEAST_PRODUCTS = 4000, 4
 # residuals that single precision reaches, enough for gaps of 1e-4: of small images, whose
 # first values may be so near to each other that 1e-4 stops between them, and of others,
 # whose first values are so many that it does not matter
-FINE, COARSE = 3e-5, 1e-4
+FINE, COARSE = 1e-5, 1e-4
 # outputs along each axis from which on the border matters so little that waves come near
 FEWEST_PLACES = 40
 # phases per axis that are compared, and frequencies in all, at most

@@ -247,3 +247,18 @@ def test_groups_that_cannot_lead_are_left_out(transposed: bool) -> None:
     assert torch.allclose(op @ v.T, u.T * sigma, atol=1e-6 * spec.norm)
     silent = [channel for channel in range(16) if channel not in (4, 5, 10, 11)]
     assert not spec.right[:, silent].any()
+
+
+def test_a_near_pair_is_told_apart_by_default() -> None:
+    """Two channels of kernels ``[0.3, c, 0.3]``: a residual of 1e-4 stops between them.
+
+    Their largest values are ``c + 0.6 cos(pi / (n + 1))``.
+    """
+    weight = torch.zeros(24, 24, 3, dtype=torch.float64)
+    weight[:, :, 1] = torch.diag(torch.linspace(0.1, 0.9, 24, dtype=torch.float64))
+    for channel, middle in ((22, 1.0), (23, 1.0 + 6e-5)):
+        weight[channel, channel] = torch.tensor([0.3, middle, 0.3], dtype=torch.float64)
+    op = cs.ConvOperator(weight, 40, padding=1)
+    truth = 1 + 6e-5 + 0.6 * math.cos(math.pi / 41)
+    assert cs.spectrum(op, 1, method="krylov").values[0] == pytest.approx(truth, rel=1e-8)
+    assert cs.spectral_norm(op, 1e-4).lower == pytest.approx(truth, rel=1e-8)
