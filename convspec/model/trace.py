@@ -168,7 +168,8 @@ def _run(
             stack.enter_context(_evaluating(model))
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch.random.fork_rng(devices=[]))
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            if hasattr(torch.compiler, "set_stance"):  # from 2.6 on
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(recorder.recording())
             output = model(*given, **named)
     except RecursionError:

@@ -70,7 +70,8 @@ def layers(
         ax: Axes to draw on. Text adapts to their height: row names are set smaller, and
             where even that does not do, some are left out.
         offenders: How many of the largest norms (their upper ends) are written out.
-        geometry: Whether the layer's geometry stands at the right of its row.
+        geometry: Whether the layer's geometry stands at the right of its row, without
+            what else of the model is part of it.
         worst_case: Whether worst cases are shown, where known.
     """
     rows = list(report)
@@ -92,7 +93,9 @@ def layers(
         _row(ax, place, layer, known, low, size)
         _norm(ax, place, layer, size, place in worst, worst_case)
         if place in named:
-            words = [layer.geometry] * geometry + _zeros(ax, known)
+            # what else of the model is part of it, in brackets, has no room here
+            kernel = layer.geometry.partition(" (")[0]
+            words = [kernel] * geometry + _zeros(ax, known)
             _beside(ax, 1.01, place, ", ".join(words), min(size, points(0.7)))
     cut = _cut(bands, low)
     ax.tick_params(axis="y", length=0, pad=4 + 0.8 * size * cut)  # beside the arrows

@@ -384,3 +384,13 @@ def test_report_of_a_model_with_enclosed_layers() -> None:
     assert span(whole)[1] == pytest.approx(found.envelope.upper[0])
     quartiles = np.quantile(found.envelope.upper, 0.75)
     assert span(middle)[1] == pytest.approx(quartiles)
+
+
+def test_what_is_part_of_a_layer_leaves_the_room_to_the_bars() -> None:
+    """Brackets with what else of the model is part of a layer are not drawn."""
+    pad = torch.nn.Sequential(torch.nn.ReflectionPad2d(1), torch.nn.Conv2d(1, 2, 3))
+    report = cs.analyze(pad, (1, 6, 6))
+    texts = [text.get_text() for text in draw(*report).texts]
+    assert report["1"].geometry == "3x3 p1 reflect (reflect 1 before)"
+    assert any("3x3 p1 reflect" in text for text in texts)
+    assert not any("before" in text for text in texts)
