@@ -132,8 +132,8 @@ def spectrum(
     """
     _check(op, k, which, method, vectors, dtype)
     if rtol is None:
-        values = SINGLE_RTOL if k == 1 else VALUES_RTOL
-        rtol = values if which == "largest" and not vectors else VECTORS_RTOL
+        alone = SINGLE_RTOL if k == 1 else VALUES_RTOL
+        rtol = alone if which == "largest" and not vectors else VECTORS_RTOL
     _check_accuracy(accuracy, rtol)
     byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the start as well")
