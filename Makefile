@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow test-browser lint types bench figures docs clean
+.PHONY: demo test test-slow test-browser test-networks lint types bench figures docs clean
 
 demo: $(READY)
 	$(BIN)/convspec demo
@@ -17,6 +17,12 @@ test-slow: $(READY)
 # needs chromium and chromedriver: apt-get install chromium chromium-driver
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser
+
+# networks of timm, torchvision, transformers and others
+test-networks: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps \
+		-r requirements-networks.txt
+	$(BIN)/python -m pytest -m networks
 
 lint: $(READY)
 	$(BIN)/ruff check .
