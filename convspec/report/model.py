@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from convspec.extras import import_extra
 from convspec.isolation import isolated_class
@@ -172,37 +172,42 @@ class ModelReport:
             "provenance": None if self.provenance is None else asdict(self.provenance),
         }
 
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+    @overload
+    def to_json(self, path: None = None) -> str: ...
+    @overload
+    def to_json(self, path: str | os.PathLike[str]) -> None: ...
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """Write :meth:`to_dict` as JSON; infinities become the string "inf".
 
         Args:
-            path: The file; None to write none.
-
-        Returns:
-            The text.
+            path: The file; None for the text itself.
         """
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-        if path is not None:
-            write_text(path, text)
-        return text
+        if path is None:
+            return text
+        write_text(path, text)
+        return None
 
-    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
+    @overload
+    def to_csv(self, path: None = None) -> str: ...
+    @overload
+    def to_csv(self, path: str | os.PathLike[str]) -> None: ...
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """Write one line per layer, quantiles left out; unknown cells are empty.
 
         Args:
-            path: The file; None to write none.
-
-        Returns:
-            The text.
+            path: The file; None for the text itself.
         """
         rows = self._flat_rows()
         stream = io.StringIO()
         writer = csv.DictWriter(stream, list(rows[0]) if rows else ["name"])
         writer.writeheader()
         writer.writerows(rows)
-        if path is not None:
-            write_text(path, stream.getvalue())
-        return stream.getvalue()
+        text = stream.getvalue()
+        if path is None:
+            return text
+        write_text(path, text)
+        return None
 
     def to_dataframe(self) -> Any:
         """The rows of :meth:`to_csv` as a pandas DataFrame.

@@ -14,6 +14,7 @@ from torch import nn
 
 import convspec as cs
 from convspec.quantity import latex
+from tests.other_layer import OtherConvolution
 
 POSITIVE = st.floats(min_value=1e-300, max_value=1e300)
 
@@ -162,11 +163,6 @@ def test_bounds_need_a_digit(ladder: cs.bounds.BoundTable) -> None:
 # The table of layers -------------------------------------------------------------------
 
 
-class Doubled(nn.Conv2d):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(2 * x)
-
-
 @pytest.fixture(scope="module")
 def report() -> cs.ModelReport:
     """An exact row, an enclosed one, one of a layer called twice, one not supported."""
@@ -176,7 +172,7 @@ def report() -> cs.ModelReport:
     net.add_module("big", nn.Conv2d(2, 2, 5, padding=2))
     net.add_module("twice", nn.Conv2d(2, 2, 1))
     net.add_module("again", net.twice)
-    net.add_module("refused", Doubled(2, 2, 1))
+    net.add_module("refused", OtherConvolution(2, 2, 1))
     return cs.analyze(net, (1, 9, 9), max_flops=2e6)
 
 
@@ -187,7 +183,7 @@ def test_one_line_per_layer(report: cs.ModelReport) -> None:
         [r"\texttt{first\_one}", r"3$\times$1 p1,0"],
         [r"\texttt{big}", r"5$\times$5 p2"],
         [r"\texttt{twice} ($\times 2$)", r"1$\times$1"],
-        [r"\texttt{refused}", "Doubled"],
+        [r"\texttt{refused}", "OtherConvolution"],
     ]
     assert rows[-1][2:] == ["---"] * 5
 
