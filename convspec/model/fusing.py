@@ -17,8 +17,6 @@ from convspec.model.window import Window, windows_of
 
 __all__ = ["cut", "cut_outside", "padded", "padded_outside", "with_cut", "with_padding"]
 
-Pads = tuple[tuple[int, int], ...]
-
 
 def with_padding(
     conv: Convolution, events: Sequence[Event], at: int, pads_itself: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tests.other_layer import OtherConvolution
 
@@ -31,13 +31,6 @@ def failing() -> nn.Module:
 def nothing() -> int:
     """Makes no module."""
     return 3
-
-
-class Sized(nn.Module):
-    """A module to be named itself."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
 
 
 instance = small()
