@@ -245,7 +245,7 @@ def test_the_keyboard_sorts_too(page: Any) -> None:
         ("ALERT", 2),
         ("dense", 3),
         ("1x1 fourier", 1),
-        ("doubled", 1),
+        ("otherconvolution", 1),
         ("nothing like it", 0),
         ("  ", 6),
     ],
