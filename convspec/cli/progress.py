@@ -14,8 +14,8 @@ __all__ = ["progress_bar"]
 @contextmanager
 def progress_bar(shown: bool = True) -> Iterator[Progress]:
     """A callback that shows what is done, what comes and how long it may take."""
-    rich_progress = import_extra("rich.progress", "cli")
     console = import_extra("rich.console", "cli").Console(stderr=True)
+    rich_progress = import_extra("rich.progress", "cli")  # which imports the other
     with rich_progress.Progress(
         *rich_progress.Progress.get_default_columns(),
         rich_progress.TimeElapsedColumn(),
