@@ -166,7 +166,8 @@ def _run(events: Sequence[Event], chain: Sequence[int], value: Value) -> Moved |
 def _replayed(chain: Sequence[Event], source: Value, value: Value) -> Tensor | None:
     """The places of a value's entries; None where an operation refuses to run again."""
     count = _entries(source)
-    places = torch.arange(1, count + 1, dtype=torch.float64).reshape(source.shape)
+    places = torch.arange(1, count + 1, dtype=torch.float64, device="cpu")
+    places = places.reshape(source.shape)
     known: dict[int, Tensor] = {source.number: places}
     try:
         for event in chain:
@@ -187,8 +188,9 @@ def _called(event: Event, known: dict[int, Tensor]) -> list[Tensor]:
 
     args = tree_map(given, event.args)
     kwargs = {key: tree_map(given, x) for key, x in event.kwargs.items()}
-    if "dtype" in kwargs:
-        kwargs["dtype"] = torch.float64
+    for key, own in (("dtype", torch.float64), ("device", "cpu"), ("pin_memory", False)):
+        if key in kwargs:  # wherever the model is, places are counted here
+            kwargs[key] = own
     name = event.name.partition("::")[2]
     if name == "constant_pad_nd":  # a constant is no part of what is linear
         args = args[:2]

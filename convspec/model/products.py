@@ -20,7 +20,8 @@ PRODUCTS = {
 def multiplies(event: Event) -> bool:
     """Whether an operation multiplies with a weight of the model."""
     name, _ = PRODUCTS.get(event.name, ("", False))
-    return name in event.tensors
+    plain = all(event.named.get(factor, 1) == 1 for factor in ("alpha", "beta"))
+    return plain and name in event.tensors
 
 
 def read_product(event: Event) -> Convolution:

@@ -69,7 +69,8 @@ def windows_of(
     if len(flat) != ahead or min(*sizes, *outputs) < 1:
         return None
     pixels = int(np.prod(sizes))
-    shifts = pixels * torch.arange(ahead, dtype=torch.int64).reshape(-1, *[1] * dim)
+    channels = torch.arange(ahead, dtype=torch.int64, device="cpu")
+    shifts = pixels * channels.reshape(-1, *[1] * dim)
     first = flat[0]
     same = torch.where(first > 0, first + shifts, 0)  # every channel like the first
     if not torch.equal(flat, same):

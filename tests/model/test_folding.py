@@ -114,3 +114,15 @@ def test_what_has_weights_and_no_row_is_counted() -> None:
     assert "1 LSTM" in note
     assert "1 MultiheadAttention" in note
     assert note in repr(report)
+
+
+def test_a_product_with_a_factor_is_no_linear_layer() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.addmm(self.linear.bias, x, self.linear.weight.mT, alpha=2.0)
+
+    assert len(cs.analyze(Scaled(), (4,), linear=True)) == 0

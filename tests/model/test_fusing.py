@@ -323,3 +323,13 @@ def test_random_blocks(data: st.DataObject) -> None:
         assert "hold for the convolution alone" in row.left_out[0]
     else:
         assert torch.equal(row.operator.to_dense(), truth)
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect"])
+def test_places_are_counted_whatever_the_default_device(mode: str) -> None:
+    conv_ = conv(1, 2, 3)
+    block = Block(lambda x, c: c(F.pad(x, (1, 1, 1, 1), mode=mode)), c=conv_)
+    x = torch.zeros(1, 1, 4, 5, dtype=torch.float64)
+    with torch.device("meta"):
+        row = only(cs.analyze(block, inputs=x))
+    assert torch.equal(row.operator.to_dense(), written_out(block, (1, 4, 5)))
