@@ -53,7 +53,7 @@ def test_examples_print_what_the_page_says(
 
 
 def imports(package: str) -> bool:
-    """Whether a package can be used here: torchvision's wheel may be for another torch."""
+    """Whether a package can be used: torchvision's wheel may be for another torch."""
     try:
         import_module(package)
     except (ImportError, RuntimeError):
