@@ -15,7 +15,15 @@ from convspec.model.movement import moved_back, moved_on
 from convspec.model.record import Event, Value
 from convspec.model.window import Window, windows_of
 
-__all__ = ["cut", "cut_outside", "padded", "padded_outside", "with_cut", "with_padding"]
+__all__ = [
+    "cut",
+    "cut_outside",
+    "padded",
+    "padded_outside",
+    "with_cut",
+    "with_padding",
+    "with_padding_of",
+]
 
 
 def with_padding(
@@ -29,18 +37,32 @@ def with_padding(
         at: Its place among them.
         pads_itself: Whether it is a layer of torch's, whose padding needs no words.
     """
-    found = conv
+    return with_padding_of(conv, events, at, pads_itself)[0]
+
+
+def with_padding_of(
+    conv: Convolution, events: Sequence[Event], at: int, pads_itself: bool
+) -> tuple[Convolution, Value]:
+    """As :func:`with_padding`, with the value that it reads then.
+
+    Args:
+        conv: The convolution.
+        events: All operations, in order.
+        at: Its place among them.
+        pads_itself: Whether it is a layer of torch's, whose padding needs no words.
+    """
+    found, value = conv, events[at].args[0]
     outside: tuple[str, ...] = ()
-    for moved in moved_back(events, at, events[at].args[0]):
+    for moved in moved_back(events, at, value):
         windows = windows_of(moved.places, moved.source.shape, conv.dim)
         fused = None if windows is None else padded(conv, windows)
         if fused is not None:
-            found, outside = fused, ()
+            found, outside, value = fused, (), moved.source
             if pads_itself and moved.paths == {conv.path}:
                 found = replace(found, fused=())
         elif moved.pads if windows is None else any(w.pads for w in windows):
             outside = (padded_outside(events[moved.first].name),)
-    return replace(found, outside=(*found.outside, *outside))
+    return replace(found, outside=(*found.outside, *outside)), value
 
 
 def with_cut(

@@ -8,7 +8,7 @@ memory on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 
 from convspec.model.record import Event, Value
 
-__all__ = ["Moved", "moved_back", "moved_on"]
+__all__ = ["MOST_ENTRIES", "Moved", "called_on", "moved_back", "moved_on"]
 
 # operations that copy entries, or put constants beside them
 MOVING = frozenset(
@@ -171,7 +171,7 @@ def _replayed(chain: Sequence[Event], source: Value, value: Value) -> Tensor | N
     known: dict[int, Tensor] = {source.number: places}
     try:
         for event in chain:
-            outputs = _called(event, known)
+            outputs = called_on(event, known)
             for each, tensor in zip(event.outputs, outputs, strict=True):
                 known[each.number] = tensor
     except (RuntimeError, TypeError, ValueError):
@@ -180,7 +180,7 @@ def _replayed(chain: Sequence[Event], source: Value, value: Value) -> Tensor | N
     return found.to(torch.int64) if tuple(found.shape) == value.shape else None
 
 
-def _called(event: Event, known: dict[int, Tensor]) -> list[Tensor]:
+def called_on(event: Event, known: Mapping[int, Tensor]) -> list[Tensor]:
     """What an operation makes of images of places."""
 
     def given(x: Any) -> Any:

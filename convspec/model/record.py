@@ -23,11 +23,13 @@ from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["Event", "Recorder", "Value"]
+__all__ = ["FACTORIES", "Constant", "Event", "Recorder", "Value"]
 
 # operations whose tensors are kept, and arguments that are: not images, which are large
 KEPT = ("conv", "batch_norm", "linear", "addmm", "::mm")
 ARGUMENTS = ("weight", "bias", "running_mean", "running_var", "mat2")
+# of what they read only its shape and type matters
+FACTORIES = ("empty", "full", "new_", "ones", "rand", "zeros")
 # whose code is not the model's
 OURS = ("torch", "convspec")
 
@@ -48,6 +50,24 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """A tensor that does not depend on what a model is given.
+
+    Attributes:
+        tensor: Itself, not a copy.
+        version: How often it had been written to.
+    """
+
+    tensor: Tensor
+    version: int
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether it still holds what the operation read."""
+        return self.version == _version(self.tensor)
+
+
+@dataclass(frozen=True)
 class Event:
     """One operation.
 
@@ -60,7 +80,10 @@ class Event:
         tensors: Its weights and statistics, those that the model holds, and biases; by
             name of the argument, of :data:`KEPT` alone.
         path: Names of the modules it ran in, the innermost last.
-        line: Where the model's code called it, ``file.py:12``; of :data:`KEPT` alone.
+        line: Where the model's code called it, ``file.py:12``; of :data:`KEPT` alone,
+            unless the recorder has sources.
+        constants: Tensors that no source reaches, by number of their value; of a
+            recorder with sources.
     """
 
     func: Any
@@ -71,6 +94,7 @@ class Event:
     tensors: Mapping[str, Tensor]
     path: tuple[str, ...]
     line: str
+    constants: Mapping[int, Constant] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -97,10 +121,13 @@ class Recorder:
     Attributes:
         names: Of the modules.
         events: In order.
+        sources: Tensors that the model is given, where all that depends on them is to
+            be told from constants.
     """
 
     names: Mapping[nn.Module, str]
     events: list[Event] = field(default_factory=list)
+    sources: Sequence[Tensor] = ()
 
     def __post_init__(self) -> None:
         self._values: Any = WeakTensorKeyDictionary()
@@ -109,6 +136,8 @@ class Recorder:
         self._own = {_memory(tensor) for tensor in tensors}
         self._path: list[str] = []
         self._thread = get_ident()
+        # storages that depend on the sources
+        self._reached = {self.value(tensor).storage for tensor in self.sources}
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -148,6 +177,7 @@ class Recorder:
             self._numbered(tensor, self.value(tensor).storage)
         given = _tensors((args, kwargs))
         kept = any(word in func._schema.name for word in KEPT)
+        constants = self._constants((args, kwargs)) if self.sources else {}
         self.events.append(
             Event(
                 func,
@@ -157,9 +187,23 @@ class Recorder:
                 frozenset(self.value(tensor).storage for tensor in written),
                 self._kept(func, args, kwargs) if kept else {},
                 tuple(self._path),
-                _line() if kept else "",
+                _line() if kept or self.sources else "",
+                constants,
             )
         )
+        made = func._schema.name.partition("::")[2].startswith(FACTORIES)
+        if not made and any(self.value(x).storage in self._reached for x in given):
+            outputs = {value.storage for value in self.events[-1].outputs}
+            self._reached |= outputs | self.events[-1].writes
+
+    def _constants(self, given: Any) -> dict[int, Constant]:
+        """The tensors among the arguments that no source reaches."""
+        values = [(self.value(tensor), tensor) for tensor in _tensors(given)]
+        return {
+            value.number: Constant(tensor, _version(tensor))
+            for value, tensor in values
+            if value.storage not in self._reached
+        }
 
     def _kept(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -239,6 +283,11 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[T
             given = args[place] if place < len(args) else kwargs.get(argument.name)
             found += _tensors(given)
     return found
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to; 0 of those that do not count."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _memory(tensor: Tensor) -> int | None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
+from torch import nn
 
-from convspec.errors import UnreadableModel, UnsupportedLayer
-from convspec.isolation import plain_arithmetic
+from convspec.errors import UnsupportedLayer
 from convspec.model.convolutions import Convolution, convolves, read_convolution
 from convspec.model.folding import with_batch_norm
 from convspec.model.fusing import with_cut, with_padding
 from convspec.model.products import multiplies, read_product
 from convspec.model.record import Event, Recorder, Value
+from convspec.model.running import named_modules, run_recorded
 from convspec.model.sites import Call, Names, calls_of, plain_name
 from convspec.operators.layers import is_convolution, is_lazy, layer_type
 
@@ -66,8 +62,7 @@ def trace_calls(
         UnreadableModel: If the model does not run on the inputs.
     """
     layers = _convolutions(model)
-    recorder = Recorder({module: name for name, module in _named(model)})
-    results = _run(model, inputs, recorder)
+    recorder, results = run_recorded(model, inputs)
     names = Names.of(model)
     found, paths = _found(recorder, results, names, linear, fold_batch_norm)
     ran = {name for conv in found for name in conv.path}
@@ -131,7 +126,7 @@ def _others(model: nn.Module, paths: set[str]) -> list[str]:
     known = tuple(f"{path}." for path in paths if path)
     kinds = Counter(
         layer_type(module)
-        for name, module in _named(model)
+        for name, module in named_modules(model)
         if name not in paths
         and not name.startswith(known)
         and any(True for _ in module.parameters(recurse=False))
@@ -145,45 +140,11 @@ def _others(model: nn.Module, paths: set[str]) -> list[str]:
     ]
 
 
-def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    for name, module in model.named_modules():
-        yield plain_name(name), module
-
-
 def _pads_itself(module: nn.Module) -> bool:
     """Whether a layer of torch's pads before it convolves."""
     if not is_convolution(module):
         return False
     return module.padding_mode != "zeros" or module.padding == "same"
-
-
-def _run(
-    model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any], recorder: Recorder
-) -> list[Value]:
-    """Run the model; the tensors that it returns."""
-    named = dict(inputs) if isinstance(inputs, Mapping) else {}
-    given = () if isinstance(inputs, Mapping) else tuple(inputs)
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(plain_arithmetic())
-            stack.enter_context(_evaluating(model))
-            stack.enter_context(torch.no_grad())
-            stack.enter_context(torch.random.fork_rng(devices=[]))
-            if "torch._dynamo" in sys.modules:  # 1.5 s, where nothing was compiled
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
-            stack.enter_context(recorder.recording())
-            output = model(*given, **named)
-    except RecursionError:
-        raise
-    except Exception as error:
-        shapes = [tuple(x.shape) if isinstance(x, Tensor) else type(x) for x in given]
-        raise UnreadableModel(
-            f"the model must run on its inputs; given {named or shapes} it raised "
-            f"{type(error).__name__}: {error}; pass a fitting input_shape, "
-            "without the batch, or inputs=..."
-        ) from error
-    flat = tree_flatten(output)[0]
-    return [recorder.value(each) for each in flat if isinstance(each, Tensor)]
 
 
 def _convolutions(model: nn.Module) -> dict[nn.Module, list[str]]:
@@ -219,23 +180,3 @@ def _sharing(names: dict[nn.Module, list[str]]) -> list[str]:
         if len(sharers) > 1
     ]
     return notes
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, each module's own mode restored behind.
-
-    Exported parts and frozen ones keep the mode that they have.
-    """
-    modules = [m for m in model.modules() if "train" not in vars(m)]
-    modes = [(m, m.training) for m in modules if hasattr(m, "training")]
-    try:
-        try:
-            model.eval()
-        except NotImplementedError:  # an exported part refuses, before others are reached
-            for module, _ in modes:
-                module.training = False
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

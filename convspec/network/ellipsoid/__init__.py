@@ -1,0 +1,1 @@
+"""Ellipsoids of differences, carried through a network frequency by frequency."""

@@ -1,0 +1,111 @@
+"""Tori of pixels and their frequencies, of which one of each conjugate pair is kept.
+
+What is carried is real in space, so that it is conjugate at ``-w``. A stride of s turns
+the s aliases ``(v + 2 pi a) / s`` of a frequency v of the coarse torus into one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convspec.arrays import IntArray
+from convspec.frequency.conjugate import conjugate_half
+
+__all__ = ["VECTOR", "Lattice"]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """A torus of pixels; of no axis for plain vectors.
+
+    Attributes:
+        sizes: Pixels per axis.
+    """
+
+    sizes: tuple[int, ...]
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether there is one frequency alone, 0."""
+        return not self.sizes
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what is carried at its frequencies."""
+        return torch.float64 if self.is_vector else torch.complex128
+
+    @cached_property
+    def _half(self) -> tuple[IntArray, IntArray]:
+        if self.is_vector:
+            return np.zeros((1, 0), dtype=np.int64), np.ones(1, dtype=np.int64)
+        return conjugate_half(self.sizes, False)
+
+    @property
+    def index(self) -> IntArray:
+        """Places on the grid of frequencies; (F, d)."""
+        return self._half[0]
+
+    @cached_property
+    def shares(self) -> Tensor:
+        """Which share of the torus each stands for; (F,), adding up to 1."""
+        counts = torch.from_numpy(self._half[1]).to(torch.float64)
+        return counts / math.prod(self.sizes)
+
+    def waves(self, axis: int, places: IntArray) -> Tensor:
+        """``exp(i w_axis p)`` for each frequency and place; (F, places).
+
+        Angles are reduced in integers, so that each is good to a few units.
+        """
+        size = self.sizes[axis]
+        turns = np.multiply.outer(self.index[:, axis], places) % size
+        angles = torch.from_numpy(2 * math.pi * turns / size)
+        return torch.complex(angles.cos(), angles.sin())
+
+    def joint_waves(self, places: Sequence[IntArray]) -> Tensor:
+        """``exp(i <w, p>)`` for all p on a grid of places; (F, product of lengths)."""
+        found = torch.ones(len(self.index), 1, dtype=torch.complex128, device="cpu")
+        for axis, some in enumerate(places):
+            waves = self.waves(axis, some)
+            found = (found[:, :, None] * waves[:, None, :]).flatten(1)
+        return found
+
+    def coarse(self, stride: tuple[int, ...]) -> Lattice:
+        """The lattice of every s-th pixel."""
+        pairs = zip(self.sizes, stride, strict=True)
+        return Lattice(tuple(size // step for size, step in pairs))
+
+    def aliases(self, stride: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """For each frequency of the coarse lattice where its aliases are kept.
+
+        Returns:
+            Places among the kept frequencies, (F', aliases), and whether what is kept
+            there is the conjugate, likewise.
+        """
+        coarse = self.coarse(stride)
+        steps = np.indices(stride).reshape(len(stride), -1).T  # (aliases, d)
+        size = np.array(coarse.sizes, dtype=np.int64)
+        wanted = coarse.index[:, None] + steps[None] * size  # (F', aliases, d)
+        where, turned = self._places
+        flat = np.ravel_multi_index(tuple(np.moveaxis(wanted, -1, 0)), self.sizes)
+        return torch.from_numpy(where[flat]), torch.from_numpy(turned[flat])
+
+    @cached_property
+    def _places(self) -> tuple[IntArray, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
+        """Where each frequency of the torus is kept, and whether as its conjugate."""
+        where = np.full(math.prod(self.sizes), -1, dtype=np.int64)
+        turned = np.zeros(math.prod(self.sizes), dtype=np.bool_)
+        mirrored = -self.index % np.array(self.sizes, dtype=np.int64)
+        for index, conjugate in ((mirrored, True), (self.index, False)):
+            flat = np.ravel_multi_index(tuple(index.T), self.sizes)
+            where[flat], turned[flat] = np.arange(len(index)), conjugate
+        return where, turned
+
+
+VECTOR = Lattice(())

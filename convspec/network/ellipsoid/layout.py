@@ -1,0 +1,310 @@
+"""On which torus each tensor of a network lives, and what is cut off where.
+
+A convolution in zero padding is one on a torus that is larger than the image by the
+padding, followed by cutting off what is outside of the image. Where it follows an
+activation, the cut is a part of that: slopes of 0 outside. So a torus of finitely many
+frequencies holds the network exactly, or one with more freedom.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from convspec.errors import NotApplicable
+from convspec.network.ellipsoid.lattice import VECTOR, Lattice
+from convspec.network.graph import Graph, Node
+from convspec.network.kinds import (
+    Axes,
+    Bounded,
+    Entrywise,
+    Filter,
+    Move,
+    Rows,
+    Scale,
+    Sum,
+)
+
+__all__ = ["Layout", "channel_takes", "with_cuts"]
+
+NAME = "ellipsoid"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The lattice of each node, by place.
+
+    Attributes:
+        lattices: One for each node.
+        flat: Nodes that are the entries of an image in a row, and which image.
+    """
+
+    lattices: tuple[Lattice, ...]
+    flat: dict[int, int]
+
+    @classmethod
+    def dense(cls, graph: Graph) -> Layout:
+        """Every tensor as a vector of entries."""
+        return cls((VECTOR,) * len(graph.nodes), {})
+
+    @classmethod
+    def torus(cls, graph: Graph, base: Sequence[int] | None = None) -> Layout:
+        """Every image on a torus.
+
+        Args:
+            graph: With :func:`with_cuts`.
+            base: Sizes of the input's torus, by default the least that hold the network.
+
+        Raises:
+            NotApplicable: If a node mixes pixels in another way.
+        """
+        strides, flat = _strides(graph)
+        sizes = tuple(base) if base is not None else _least(graph, strides)
+        lattices = []
+        for stride in strides:
+            if stride is None:
+                lattices.append(VECTOR)
+                continue
+            pairs = zip(sizes, stride, strict=True)
+            lattices.append(Lattice(tuple(size // step for size, step in pairs)))
+        return cls(tuple(lattices), flat)
+
+    @classmethod
+    def steps(cls, graph: Graph) -> tuple[int, ...]:
+        """What the sizes of the input's torus must be multiples of."""
+        strides, _ = _strides(graph)
+        dim = len(graph.nodes[0].shape) - 2
+        known = [stride for stride in strides if stride is not None]
+        return tuple(math.lcm(*[stride[j] for stride in known]) for j in range(dim))
+
+
+def _strides(graph: Graph) -> tuple[list[tuple[int, ...] | None], dict[int, int]]:
+    """Pixels of the input per pixel of each node, None for vectors."""
+    dim = len(graph.nodes[0].shape) - 2
+    if dim < 1:
+        raise NotApplicable("images have channels and at least one axis", NAME)
+    found: list[tuple[int, ...] | None] = [(1,) * dim]
+    flat: dict[int, int] = {}
+    for place, node in enumerate(graph.nodes[1:], 1):
+        given = [found[each] for each in node.inputs]
+        if any(each in flat for each in node.inputs):
+            raise _refused(node, "reads the pixels of an image in a row")
+        if all(each is None for each in given) or _is_head(node):
+            found.append(None)
+        elif any(stride != given[0] for stride in given) or given[0] is None:
+            raise _refused(node, "joins images of different resolution")
+        elif _flattens(node, graph):
+            flat[place] = node.inputs[0]
+            found.append(given[0])
+        else:
+            found.append(_behind(node, graph, given[0]))
+    return found, flat
+
+
+def _is_head(node: Node) -> bool:
+    """Whether it makes a vector of an image: by a matrix of all entries, or by means."""
+    kind = node.kind
+    if isinstance(kind, Rows):
+        return True
+    if not isinstance(kind, Axes):
+        return False
+    spatial = {axis for axis in kind.matrices if axis >= 2}
+    all_axes = len(node.shape) in (2, len(spatial) + 2)
+    return bool(spatial) and spatial == set(kind.matrices) and all_axes
+
+
+def _flattens(node: Node, graph: Graph) -> bool:
+    kind, before = node.kind, graph.nodes[node.inputs[0]]
+    flat = (1, math.prod(before.shape))
+    return isinstance(kind, Move) and kind.places is None and node.shape == flat
+
+
+def _behind(node: Node, graph: Graph, stride: tuple[int, ...]) -> tuple[int, ...]:
+    """The stride of an image that a node makes of images."""
+    kind = node.kind
+    shapes = [graph.nodes[each].shape for each in node.inputs]
+    if isinstance(kind, Filter):
+        if kind.op.transposed:
+            raise _refused(node, "is a transposed convolution")
+        if any(axis.mode not in ("zeros", "circular") for axis in kind.op.geometry.axes):
+            raise _refused(node, "pads by repeating pixels")
+        steps = [axis.stride for axis in kind.op.geometry.axes]
+        return tuple(one * two for one, two in zip(stride, steps, strict=True))
+    if isinstance(kind, Bounded) and len(node.inputs) == 1:
+        return _pooled(node, shapes[0], stride)
+    if isinstance(kind, Axes):
+        if any(axis < 2 for axis in kind.matrices):
+            raise _refused(node, "multiplies along channels of an image")
+        return _pooled(node, shapes[0], stride)
+    same = all(shape[2:] == node.shape[2:] for shape in shapes)
+    fits = isinstance(kind, Entrywise | Sum) or (
+        isinstance(kind, Scale) and kind.factor.numel() == _channels_of(kind.factor)
+    )
+    if isinstance(kind, Move):
+        fits = same and channel_takes(kind, node, shapes) is not None
+    if not fits or not same:
+        raise _refused(node, "moves or mixes pixels")
+    return stride
+
+
+def _channels_of(factor: Tensor) -> int:
+    return factor.shape[1] if factor.ndim > 1 else factor.numel()
+
+
+def _pooled(
+    node: Node, before: tuple[int, ...], stride: tuple[int, ...]
+) -> tuple[int, ...]:
+    """About how much coarser the output is, on which nothing of what is carried rests."""
+    if len(before) != len(node.shape):
+        raise _refused(node, "changes the number of axes")
+    pairs = list(zip(before[2:], node.shape[2:], strict=True))
+    ratios = [max(1, round(large / small)) for large, small in pairs]
+    if any(small > large for large, small in pairs):
+        raise _refused(node, "makes an image larger")
+    return tuple(one * two for one, two in zip(stride, ratios, strict=True))
+
+
+def channel_takes(
+    kind: Move, node: Node, shapes: Sequence[tuple[int, ...]]
+) -> Tensor | None:
+    """Which channel of all inputs each channel of the output is, -1 for zeros.
+
+    None if pixels move.
+    """
+    if kind.places is None:
+        return torch.arange(node.shape[1]) if shapes[0] == node.shape else None
+    pixels = math.prod(node.shape[2:])
+    places = kind.places.reshape(-1, pixels)
+    first = places[:, :1]
+    steps = torch.arange(pixels, dtype=torch.int64, device="cpu")
+    wanted = torch.where(first < 0, first, first + steps)
+    if not torch.equal(places, wanted) or bool((first.clamp(min=0) % pixels).any()):
+        return None
+    return torch.where(first < 0, first, first // pixels)[:, 0]
+
+
+def _least(graph: Graph, strides: Sequence[tuple[int, ...] | None]) -> tuple[int, ...]:
+    """The least sizes of the input's torus that hold all images and their padding."""
+    dim = len(graph.nodes[0].shape) - 2
+    steps = Layout.steps(graph)
+    least = [0] * dim
+    fixed: list[int | None] = [None] * dim
+    for node, stride in zip(graph.nodes, strides, strict=True):
+        if stride is None or len(node.shape) != dim + 2:
+            continue
+        for j in range(dim):
+            least[j] = max(least[j], node.shape[2 + j] * stride[j])
+        if isinstance(node.kind, Filter):
+            before = strides[node.inputs[0]]
+            assert before is not None
+            for j, axis in enumerate(node.kind.op.geometry.axes):
+                if axis.mode == "circular" and axis.reads_padding:
+                    size = axis.size * before[j]
+                    if fixed[j] not in (None, size) or axis.size % axis.stride:
+                        raise _refused(node, "wraps around at another size")
+                    fixed[j] = size
+                else:
+                    last = (axis.output - 1) * axis.stride + axis.extent - axis.before
+                    need = max(axis.size + axis.before, last)
+                    least[j] = max(least[j], need * before[j])
+    sizes = []
+    for j in range(dim):
+        size = -(-least[j] // steps[j]) * steps[j]
+        around = fixed[j]
+        if around is not None:
+            if around < least[j] or around % steps[j]:
+                raise NotApplicable(
+                    "an axis must be padded in one way; zeros and circular padding "
+                    "meet on one",
+                    NAME,
+                )
+            size = around
+        sizes.append(size)
+    return tuple(sizes)
+
+
+def _refused(node: Node, why: str) -> NotApplicable:
+    return NotApplicable(f"{node} {why}; the scalar bounds hold for it", NAME)
+
+
+def with_cuts(graph: Graph) -> Graph:
+    """The graph with what cuts off pixels outside of the image as maps of its own.
+
+    An activation whose output is padded later has slopes of 0 outside, so its slopes
+    include 0. Where no activation stands between, one that only cuts is put there.
+    """
+    needed = _needed_cuts(graph)
+    nodes: list[Node] = []
+    new: dict[int, int] = {}
+    cuts: dict[int, int] = {}
+    clean: list[bool] = []
+    for place, node in enumerate(graph.nodes):
+        inputs = [new[each] for each in node.inputs]
+        if _pads(node) and not clean[inputs[0]]:
+            source = inputs[0]
+            if source not in cuts:
+                cuts[source] = len(nodes)
+                nodes.append(_cut(nodes[source], source))
+                clean.append(True)
+            inputs = [cuts[source]]
+        if isinstance(node.kind, Entrywise) and place in needed:
+            zero = torch.zeros((), dtype=torch.float64, device="cpu")
+            node = replace(
+                node,
+                kind=replace(
+                    node.kind,
+                    lower=torch.minimum(node.kind.lower, zero),
+                    upper=torch.maximum(node.kind.upper, zero),
+                ),
+            )
+        clean.append(_is_clean(node, place in needed, [clean[each] for each in inputs]))
+        new[place] = len(nodes)
+        nodes.append(replace(node, inputs=tuple(inputs)))
+    return Graph(tuple(nodes), tuple(new[each] for each in graph.outputs))
+
+
+def _cut(node: Node, place: int) -> Node:
+    ends = (
+        torch.zeros((), dtype=torch.float64, device="cpu"),
+        torch.ones((), dtype=torch.float64, device="cpu"),
+    )
+    return replace(node, kind=Entrywise(*ends, "cut"), inputs=(place,))
+
+
+def _pads(node: Node) -> bool:
+    """Whether it reads zeros that stand around an image."""
+    return isinstance(node.kind, Filter) and any(
+        axis.mode == "zeros" and axis.reads_padding for axis in node.kind.op.geometry.axes
+    )
+
+
+def _stays(node: Node) -> bool:
+    """Whether each pixel of its output is made of one pixel of each input."""
+    if isinstance(node.kind, Filter):
+        axes = node.kind.op.geometry.axes
+        return all(axis.kernel == 1 and not axis.before for axis in axes)
+    return isinstance(node.kind, Scale | Sum | Move)
+
+
+def _needed_cuts(graph: Graph) -> set[int]:
+    """Nodes whose output must be 0 outside of the image."""
+    needed: set[int] = set()
+    for place in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[place]
+        if _pads(node) or (place in needed and _stays(node)):
+            needed.update(node.inputs)
+    return needed
+
+
+def _is_clean(node: Node, wanted: bool, inputs: Sequence[bool]) -> bool:
+    if node.kind is None or isinstance(node.kind, Bounded):
+        return True
+    if isinstance(node.kind, Entrywise):
+        return wanted
+    if isinstance(node.kind, Axes | Rows):
+        return True
+    return _stays(node) and all(inputs)

@@ -1,0 +1,182 @@
+"""Multipliers of the rules: any that are above the ellipsoid serve, some serve better.
+
+While they are searched they are ``Lambda = (1 + margin) tau D``: D is free and positive,
+and ``tau`` is the largest eigenvalue of ``D^-1/2 S D^-1/2`` over all frequencies, so that
+they are feasible whatever came before. What is found is kept as plain numbers, which a
+proof checks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from convspec.network.ellipsoid.group import Group
+from convspec.network.norms import Norms
+
+__all__ = ["Multipliers"]
+
+# of a multiplier above the ellipsoid, at least; and of one that is proven
+LEAST_MARGIN, TIGHT_MARGIN = 1e-3, 1e-6
+# channels up to which eigenvalues are found by decomposition
+SMALL = 48
+POWER_STEPS = 12
+
+
+@dataclass
+class Multipliers:
+    """The numbers that the rules take, by the place of their node.
+
+    Attributes:
+        norms: Of linear maps of which only the norm is used.
+        weights: ``log D``; (c,).
+        margins: Logarithm of the margin beyond the least one.
+        shares: Logarithm of t relative to what balances the parts.
+        found: What was taken at the last run: Lambda and its exponent.
+        taken: Likewise, t.
+        fixed: Whether these are taken again, as they are.
+        may_rise: Whether fixed ones may be raised where a proof refuses them.
+    """
+
+    norms: Norms
+    weights: dict[int, Tensor] = field(default_factory=dict)
+    margins: dict[int, Tensor] = field(default_factory=dict)
+    shares: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    found: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
+    taken: dict[tuple[int, int], float] = field(default_factory=dict)
+    fixed: bool = False
+    may_rise: bool = True
+    _tops: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All that is searched."""
+        return [*self.weights.values(), *self.margins.values(), *self.shares.values()]
+
+    def as_fixed(self) -> Multipliers:
+        """What was taken at the last run, to be taken as it is."""
+        return Multipliers(
+            self.norms, found=dict(self.found), taken=dict(self.taken), fixed=True
+        )
+
+    def copied(self) -> Multipliers:
+        """The searched numbers as they are now."""
+        with torch.no_grad():
+            return Multipliers(
+                self.norms,
+                {place: each.clone() for place, each in self.weights.items()},
+                {place: each.clone() for place, each in self.margins.items()},
+                {place: each.clone() for place, each in self.shares.items()},
+            )
+
+    def take(self, other: Multipliers) -> None:
+        """Go back to the numbers of a copy."""
+        with torch.no_grad():
+            for mine, others in (
+                (self.weights, other.weights),
+                (self.margins, other.margins),
+            ):
+                for place, each in others.items():
+                    mine[place].copy_(each)
+            for key, share in other.shares.items():
+                self.shares[key].copy_(share)
+        self._tops.clear()
+
+    def start_again(self) -> None:
+        """Forget vectors of another torus."""
+        self._tops.clear()
+
+    def raised(self, place: int, factor: float) -> None:
+        """Take more at a node, for good."""
+        known, exponent = self.found[place]
+        self.found[place] = known * factor, exponent
+
+    def above(
+        self,
+        place: int,
+        block: Tensor,
+        exponent: int,
+        *,
+        even: bool = False,
+        tight: bool = False,
+    ) -> Tensor:
+        """Lambda of a node, above the blocks at every frequency; (c,).
+
+        Args:
+            place: Of the node.
+            block: S of what it reads; (F, c, c).
+            exponent: Of the blocks.
+            even: Whether all channels have one number.
+            tight: Whether it need not be strictly above.
+        """
+        if self.fixed:
+            known, own = self.found[place]
+            return known * 2.0 ** (own - exponent)
+        width = block.shape[-1]
+        if place not in self.weights:
+            zeros = torch.zeros(width, dtype=torch.float64, device="cpu")
+            self.weights[place] = zeros.requires_grad_(not even)
+            if not tight:
+                one = torch.zeros((), dtype=torch.float64, device="cpu")
+                self.margins[place] = one.requires_grad_()
+        D = self.weights[place].exp()
+        tau = self._top(place, block, D)
+        margin = TIGHT_MARGIN
+        if not tight:
+            margin = LEAST_MARGIN + self.margins[place].exp()
+        multiplier = (1 + margin) * tau * D
+        self.found[place] = multiplier.detach(), exponent
+        return multiplier
+
+    def share(self, at: int, step: int, first: Group, other: Group) -> Tensor:
+        """T of two groups that are joined: by default what balances their sizes."""
+        key = at, step
+        lift = 2.0 ** (other.exponent - first.exponent)
+        if self.fixed:
+            return torch.tensor(self.taken[key], dtype=torch.float64, device="cpu")
+        if key not in self.shares:
+            zero = torch.zeros((), dtype=torch.float64, device="cpu")
+            self.shares[key] = zero.requires_grad_()
+        with torch.no_grad():
+            sizes = [
+                float(torch.linalg.matrix_norm(group.blocks, 2).max())
+                for group in (first, other)
+            ]
+        balanced = math.sqrt(max(sizes[1] * lift, 1e-300) / max(sizes[0], 1e-300))
+        share = balanced * self.shares[key].exp()
+        self.taken[key] = float(share.detach())
+        return share
+
+    def _top(self, place: int, block: Tensor, D: Tensor) -> Tensor:
+        """The largest eigenvalue of ``D^-1/2 S D^-1/2``, with its gradient."""
+        root = D.rsqrt()
+        with torch.no_grad():
+            vector = self._vector(place, block, root)
+        turned = root * vector
+        image = (block @ turned[..., None].to(block.dtype))[..., 0]
+        quotient = (turned.conj() * image).sum(-1).real  # (F,)
+        return quotient.max()
+
+    def _vector(self, place: int, block: Tensor, root: Tensor) -> Tensor:
+        """Top eigenvectors at each frequency, unit; (F, c)."""
+        scaled = root[:, None] * block * root
+        if block.shape[-1] <= SMALL:
+            vectors: Tensor = torch.linalg.eigh(scaled).eigenvectors[..., -1]
+            return vectors
+        known = self._tops.get(place)
+        steps = POWER_STEPS
+        if known is None or known.shape != block.shape[:2]:
+            generator = torch.Generator().manual_seed(place)
+            known = torch.randn(
+                block.shape[:2], generator=generator, dtype=torch.float64, device="cpu"
+            ).to(block.dtype)
+            steps = 4 * POWER_STEPS
+        for _ in range(steps):
+            known = (scaled @ known[..., None])[..., 0]
+            length = torch.linalg.vector_norm(known, dim=-1, keepdim=True)
+            known = known / length.clamp(min=1e-300)
+        self._tops[place] = known
+        return known

@@ -1,0 +1,88 @@
+"""The constant that an ellipsoid of outputs proves, rounding included."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convspec.network.ellipsoid.group import Group
+from convspec.network.ellipsoid.multipliers import Multipliers
+from convspec.network.ellipsoid.nonlinear import Infeasible
+from convspec.network.ellipsoid.propagation import Propagation
+from convspec.rounding.definite import at_most
+from convspec.rounding.directed import up
+
+__all__ = ["Proven", "estimate", "prove"]
+
+# how far above the computed largest eigenvalue a Cholesky test is tried, by turns
+SLACKS = (1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-6, 1e-4, 1e-2, 1.0)
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What a proven passage gives.
+
+    Attributes:
+        upper: At least the Lipschitz constant.
+        pairs: For a vector of K outputs at least the constants of the differences
+            ``y_i - y_j``, (K, K); None for images.
+    """
+
+    upper: float
+    pairs: Tensor | None
+
+
+def estimate(group: Group) -> Tensor:
+    """``ln sqrt(lambda_max(S))``, differentiable where eigenvalues are simple."""
+    top = torch.linalg.eigvalsh(group.blocks)[..., -1].max()
+    return 0.5 * (torch.log(top) + group.exponent * math.log(2))
+
+
+def prove(propagation: Propagation, multipliers: Multipliers) -> Proven:
+    """Carry the ellipsoid through with rounding accounted for, and test its end.
+
+    Args:
+        propagation: Of the network.
+        multipliers: Fixed.
+
+    Raises:
+        Infeasible: If a multiplier is not above the ellipsoid, as far as proven.
+    """
+    with torch.no_grad():
+        group = propagation.run(multipliers, proven=True)
+        return Proven(_largest(group), _pairs(group))
+
+
+def _largest(group: Group) -> float:
+    """At least ``sqrt(lambda_max(S))`` over all frequencies."""
+    blocks, odd = group.blocks, group.exponent % 2
+    top = float(torch.linalg.eigvalsh(blocks)[:, -1].max())
+    none = torch.zeros(len(blocks), dtype=torch.float64, device="cpu")
+    for slack in SLACKS:
+        level = up(max(top, 1e-300) * (1 + slack), 2)
+        if bool(at_most(blocks, none + level, none).all()):
+            square = level * 2.0**odd
+            return math.ldexp(up(math.sqrt(square)), (group.exponent - odd) // 2)
+    raise Infeasible
+
+
+def _pairs(group: Group) -> Tensor | None:
+    """``sqrt(S_ii + S_jj - 2 S_ij)``, rounded up."""
+    if not group.lattice.is_vector:
+        return None
+    blocks = group.blocks[0]
+    diagonal = blocks.diagonal()
+    sizes = diagonal[:, None].abs() + diagonal[None].abs()
+    squares = diagonal[:, None] + diagonal[None] - 2 * blocks
+    squares = (squares + 2.0**-50 * (sizes + 2 * blocks.abs())).clamp(min=0)
+    odd = group.exponent % 2
+    roots = (squares * 2.0**odd).sqrt() * (1 + 2.0**-50)
+    found = torch.ldexp(
+        roots,
+        torch.tensor((group.exponent - odd) // 2, dtype=torch.float64, device="cpu"),
+    )
+    found.fill_diagonal_(0.0)
+    return found

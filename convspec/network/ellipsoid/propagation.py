@@ -1,0 +1,331 @@
+"""An ellipsoid carried from a network's input to its outputs.
+
+Nodes are taken in order; tensors that nothing reads any more are dropped. What lives on
+one lattice is carried jointly, so that sums and joins are exact; where a stride parts
+tensors, or a pooling forgets what they have in common, groups are joined again by
+``blkdiag((1 + t) S_1, (1 + 1/t) S_2)``, which holds for any t > 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from convspec.errors import NotApplicable
+from convspec.network.ellipsoid.group import Group
+from convspec.network.ellipsoid.lattice import VECTOR, Lattice
+from convspec.network.ellipsoid.layout import NAME, Layout
+from convspec.network.ellipsoid.maps import Map, linear_maps, pooled_rows, row_maps
+from convspec.network.ellipsoid.multipliers import Multipliers
+from convspec.network.ellipsoid.nonlinear import Infeasible, activated, slopes, weighted
+from convspec.network.graph import Graph, Node
+from convspec.network.kinds import Axes, Bounded, Entrywise, Filter, Rows
+from convspec.rounding.directed import up
+
+__all__ = ["Propagation"]
+
+# by how much a multiplier is raised that rounding refuses, at first and at most
+RAISE, MOST_RAISE = 1e-9, 1.0
+
+
+@dataclass
+class Propagation:
+    """Carries ellipsoids through a network.
+
+    Attributes:
+        graph: With :func:`convspec.network.ellipsoid.layout.with_cuts`.
+        layout: Where each tensor lives.
+        remembers: Whether the maps at the frequencies are kept for the next time.
+        scale: Unit of each channel of the input; empty for its own.
+    """
+
+    graph: Graph
+    layout: Layout
+    remembers: bool = True
+    scale: tuple[float, ...] = ()
+    _maps: dict[int, list[Map]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._readers = self.graph.readers()
+
+    def run(self, multipliers: Multipliers, proven: bool = False) -> Group:
+        """The group of the outputs.
+
+        Args:
+            multipliers: What the rules are given.
+            proven: Whether rounding is accounted for.
+
+        Raises:
+            Infeasible: If a multiplier does not serve.
+        """
+        return _Run(self, multipliers, proven).outcome()
+
+    def maps(self, place: int) -> list[Map] | None:
+        """The linear maps of a node at its input's frequencies."""
+        known = self._maps.get(place)
+        if known is None:
+            source = self.graph.nodes[place].inputs[0]
+            known = linear_maps(self.graph, place, self.layout.lattices[source])
+            if known is not None and self.remembers:
+                self._maps[place] = known
+        return known
+
+
+class _Run:
+    """One passage through a network."""
+
+    def __init__(self, of: Propagation, multipliers: Multipliers, proven: bool) -> None:
+        self.graph, self.layout, self.of = of.graph, of.layout, of
+        self.multipliers, self.proven = multipliers, proven
+        lattice = self.layout.lattices[0]
+        shape = self.graph.nodes[0].shape
+        self.groups = [Group.source(lattice, _units(of.scale, shape, lattice), proven)]
+        self.done = {0}
+        # an image in a row is the image itself
+        self.same = dict(self.layout.flat)
+
+    def outcome(self) -> Group:
+        for place in range(1, len(self.graph.nodes)):
+            if place not in self.done:
+                self._take(place)
+                self._drop()
+        places = [self._tensor(each) for each in self.graph.outputs]
+        return self._gathered(list(dict.fromkeys(places)), -1)
+
+    def _tensor(self, place: int) -> int:
+        return self.same.get(place, place)
+
+    def _home(self, place: int) -> int:
+        """The number of the group that holds a tensor."""
+        for number, group in enumerate(self.groups):
+            if place in group.slices:
+                return number
+        raise AssertionError(place)
+
+    def _drop(self) -> None:
+        """Forget tensors that nothing reads any more."""
+        alive = {self._tensor(each) for each in self.graph.outputs}
+        for place, readers in enumerate(self.of._readers):
+            if any(each not in self.done for each in readers):
+                alive.add(self._tensor(place))
+        groups = []
+        for group in self.groups:
+            places = [place for place in group.slices if place in alive]
+            if places:
+                kept = group.kept(places)
+                groups.append(kept)
+        self.groups = groups
+
+    def _gathered(self, places: Sequence[int], at: int) -> Group:
+        """The group of some tensors, joined from several if they are apart."""
+        numbers = list(dict.fromkeys(self._home(place) for place in places))
+        first = self.groups[numbers[0]]
+        for step, number in enumerate(numbers[1:]):
+            other = self.groups[number]
+            if other.lattice != first.lattice:
+                raise NotApplicable(
+                    "tensors that are joined must have one resolution", NAME
+                )
+            first = first.joined(other, self.multipliers.share(at, step, first, other))
+        if len(numbers) > 1:
+            rest = [g for n, g in enumerate(self.groups) if n not in numbers]
+            self.groups = [*rest, first]
+        return first
+
+    def _take(self, place: int) -> None:
+        node = self.graph.nodes[place]
+        if place in self.same:
+            self.done.add(place)
+        elif isinstance(node.kind, Entrywise):
+            self._activate(place, node)
+        elif self._is_head(place, node):
+            self._head(place, node)
+        elif self._is_linear(node):
+            self._linear(place, node)
+        else:
+            self._bounded(place, node)
+
+    def _is_linear(self, node: Node) -> bool:
+        if isinstance(node.kind, Bounded):
+            return False
+        image = not self.layout.lattices[node.inputs[0]].is_vector
+        return not (isinstance(node.kind, Axes) and image)
+
+    def _is_head(self, place: int, node: Node) -> bool:
+        """Whether it makes a vector of an image."""
+        lattices = self.layout.lattices
+        image = not lattices[node.inputs[0]].is_vector
+        head = isinstance(node.kind, Axes | Rows)
+        return head and image and lattices[place].is_vector
+
+    def _activate(self, place: int, node: Node) -> None:
+        kind, source = node.kind, self._tensor(node.inputs[0])
+        assert isinstance(kind, Entrywise)
+        number = self._home(source)
+        group = self.groups[number].scaled()
+        width = group.slices[source].stop - group.slices[source].start
+        vector = group.lattice.is_vector
+        lower = _spread(kind.lower, node.shape, width, vector).amin(1)
+        upper = _spread(kind.upper, node.shape, width, vector).amax(1)
+        given = slopes(lower, upper)
+
+        def attempt(multiplier: Tensor) -> Group:
+            return activated(group, source, place, given, multiplier)
+
+        block = group.block(source)
+        self.groups[number] = self._attempted(place, block, group.exponent, attempt)
+        self.done.add(place)
+
+    def _attempted(
+        self,
+        place: int,
+        block: Tensor,
+        exponent: int,
+        attempt: Callable[[Tensor], Group],
+        *,
+        even: bool = False,
+        tight: bool = False,
+    ) -> Group:
+        """A rule with its multiplier, raised by little where a proof refuses it."""
+        more = RAISE
+        while True:
+            multiplier = self.multipliers.above(
+                place, block, exponent, even=even, tight=tight
+            )
+            try:
+                return attempt(multiplier)
+            except Infeasible:
+                if not (self.proven and self.multipliers.may_rise) or more > MOST_RAISE:
+                    raise
+                self.multipliers.raised(place, 1 + more)
+                more *= 4
+
+    def _linear(self, place: int, node: Node) -> None:
+        sources = [self._tensor(each) for each in node.inputs]
+        group = self._gathered(sources, place)
+        stride = _stride(node)
+        number = self._home(sources[0])
+        if stride is None or group.lattice.is_vector:
+            parts = self._parts(place, node)
+            self.groups[number] = group.appended(place, parts)
+            self.done.add(place)
+            return
+        fellows = {place: self._parts(place, node)}
+        for other in range(place + 1, len(self.graph.nodes)):
+            each = self.graph.nodes[other]
+            if other in self.done or not isinstance(each.kind, Filter):
+                continue
+            if _stride(each) == stride and each.inputs[0] in group.slices:
+                fellows[other] = self._parts(other, each)
+        self.groups.append(group.aliased(fellows, stride))
+        self.done.update(fellows)
+
+    def _parts(self, place: int, node: Node) -> list[tuple[int, Map]]:
+        maps = self.of.maps(place)
+        if maps is None:
+            raise NotApplicable(f"{node} has no matrix", NAME)
+        sources = [self._tensor(each) for each in node.inputs]
+        return list(zip(sources, maps, strict=True))
+
+    def _head(self, place: int, node: Node) -> None:
+        """A vector of all pixels: ``mean_w G S G^H``; or of rows all channels share."""
+        kind, source = node.kind, self._tensor(node.inputs[0])
+        group = self.groups[self._home(source)].kept([source]).scaled()
+        lattice = group.lattice
+        shares = lattice.shares
+        if isinstance(kind, Rows):
+            map_ = row_maps(kind, self.graph.nodes[source].shape, lattice)
+            grown = group.appended(place, [(source, map_)]).kept([place])
+            blocks = (shares[:, None, None] * grown.blocks).sum(0).real[None]
+            error = 8 * len(shares) * 2.0**-53 * torch.linalg.matrix_norm(blocks)
+        else:
+            assert isinstance(kind, Axes)
+            rows, off = pooled_rows(kind, lattice)
+            blocks, error = _pooled(group.blocks, rows, shares, off)
+        found = Group(
+            VECTOR,
+            blocks,
+            group.exponent,
+            {place: slice(0, blocks.shape[-1])},
+            self.proven,
+        )
+        self.groups.append(found.enlarged(error))
+        self.done.add(place)
+
+    def _bounded(self, place: int, node: Node) -> None:
+        """A map of which only a constant is known."""
+        kind = node.kind
+        if len(set(node.inputs)) != 1:
+            raise NotApplicable(f"{node} joins several tensors", NAME)
+        source = self._tensor(node.inputs[0])
+        group = self.groups[self._home(source)].scaled()
+        lattice = self.layout.lattices[place]
+        if isinstance(kind, Axes):
+            constant, apart = self.multipliers.norms.of_axes(kind), True
+        else:
+            assert isinstance(kind, Bounded)
+            constant = kind.constant
+            apart = kind.axes is not None and all(axis >= 2 for axis in kind.axes)
+        apart = apart and not group.lattice.is_vector
+        block = group.block(source)
+        width = math.prod(node.shape) if lattice.is_vector else node.shape[1]
+        gain = up(constant * constant)
+
+        def attempt(multiplier: Tensor) -> Group:
+            return weighted(group, source, place, lattice, gain, multiplier, width)
+
+        found = self._attempted(
+            place, block, group.exponent, attempt, even=not apart, tight=True
+        )
+        self.groups.append(found)
+        self.done.add(place)
+
+
+def _units(scale: tuple[float, ...], shape: tuple[int, ...], lattice: Lattice) -> Tensor:
+    """S of the input: 1, or one over the square of each channel's unit, rounded up."""
+    units = torch.ones(shape[1], dtype=torch.float64, device="cpu")
+    if scale:
+        units = 1 / torch.tensor(scale, dtype=torch.float64, device="cpu") ** 2
+        units = units * (1 + 2.0**-50)
+    if lattice.is_vector:
+        return units.repeat_interleave(math.prod(shape[2:]))
+    return units
+
+
+def _stride(node: Node) -> tuple[int, ...] | None:
+    """The strides of a convolution, None where all are 1."""
+    if not isinstance(node.kind, Filter):
+        return None
+    stride = tuple(axis.stride for axis in node.kind.op.geometry.axes)
+    return stride if any(step > 1 for step in stride) else None
+
+
+def _spread(end: Tensor, shape: tuple[int, ...], width: int, vector: bool) -> Tensor:
+    """Ends of slopes of each entry of a vector, or each channel's pixels."""
+    if end.numel() == 1:
+        return end.reshape(1, 1).expand(width, 1)
+    if vector:
+        return end.expand(shape).reshape(width, 1)
+    if end.ndim == len(shape) and end.numel() == end.shape[1]:
+        return end.reshape(width, 1)
+    return end.expand(shape)[0].reshape(width, -1)
+
+
+def _pooled(
+    blocks: Tensor, rows: Tensor, shares: Tensor, off: float
+) -> tuple[Tensor, Tensor]:
+    """``mean_w S(w) (x) e(w) e(w)^H``, real: (1, c k, c k) for k rows; and its error."""
+    count = rows.shape[1]
+    outer = rows[:, :, None] * rows.conj()[:, None, :]  # (F, k, k)
+    mean = torch.einsum("f,fij,fkl->ikjl", shares.to(blocks.dtype), blocks, outer)
+    side = blocks.shape[-1] * count
+    found = mean.real.reshape(1, side, side)
+    norm = torch.linalg.matrix_norm(blocks.detach())
+    size = torch.linalg.vector_norm(rows, dim=1)
+    lost = (norm * ((size + off) ** 2 - size**2) * shares).sum()
+    rounded = (norm * size**2 * shares).sum() * (8 * len(shares) + 64) * 2.0**-53
+    return found, (lost + rounded)[None]

@@ -1,0 +1,144 @@
+"""The search for multipliers: a first valid choice, then descent on a coarse torus.
+
+Whatever is found serves on the exact torus, since multipliers there are scaled above its
+ellipsoids again; the descent only has to find good proportions between channels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from convspec.network.ellipsoid.layout import Layout
+from convspec.network.ellipsoid.multipliers import Multipliers
+from convspec.network.ellipsoid.nonlinear import Infeasible
+from convspec.network.ellipsoid.proof import Proven, estimate, prove
+from convspec.network.ellipsoid.propagation import Propagation
+from convspec.network.graph import Graph
+from convspec.network.kinds import Rows
+from convspec.network.norms import Norms
+
+__all__ = ["Search"]
+
+RATE, LEAST_RATE = 0.1, 1e-3
+MOST_STEPS = 400
+# a first choice, its proof and the last proof are left so many times the first's seconds
+SPARE = 2.0
+
+
+@dataclass
+class Search:
+    """Finds multipliers for a network.
+
+    Attributes:
+        graph: With cuts.
+        layout: Exact.
+        norms: Of linear maps.
+        scale: Unit of each channel of the input; empty for its own.
+        log: Logarithms of the bounds of the search, in order.
+    """
+
+    graph: Graph
+    layout: Layout
+    norms: Norms
+    scale: tuple[float, ...] = ()
+    log: list[float] = field(default_factory=list)
+
+    def run(
+        self, seconds: float, told: Callable[[float, Proven, Multipliers], None]
+    ) -> None:
+        """Search for so long, and tell of each proven bound as it is there.
+
+        Args:
+            seconds: About.
+            told: Given the seconds so far, a bound and its multipliers.
+        """
+        begun = time.perf_counter()
+        exact = Propagation(
+            self.graph, self.layout, remembers=self._fits(), scale=self.scale
+        )
+        free = Multipliers(self.norms)
+        told(*self._proven(exact, free, begun))
+        first = time.perf_counter() - begun
+        coarse = self._coarse(exact)
+        left = seconds - first - SPARE * first
+        if left <= 0:
+            return
+        better = self._descended(coarse, left)
+        if better is not None:
+            better.start_again()
+            told(*self._proven(exact, better, begun))
+
+    def _fits(self) -> bool:
+        """Whether all maps at all frequencies may be kept."""
+        total = 0
+        for node in self.graph.nodes:
+            if node.inputs:
+                lattice = self.layout.lattices[node.inputs[0]]
+                channels = self.graph.nodes[node.inputs[0]].shape[1]
+                total += len(lattice.index) * channels * node.shape[1] * 16
+        return total < 2**31
+
+    def _coarse(self, exact: Propagation) -> Propagation:
+        """The same network on the smallest torus that its strides allow."""
+        dense = self.layout.lattices[0].is_vector
+        if dense or any(isinstance(node.kind, Rows) for node in self.graph.nodes):
+            return exact
+        steps = Layout.steps(self.graph)
+        sizes = self.layout.lattices[0].sizes
+        base = tuple(
+            min(size, 2 * step if step > 1 else 4 * step)
+            for size, step in zip(sizes, steps, strict=True)
+        )
+        if base == sizes:
+            return exact
+        return Propagation(self.graph, Layout.torus(self.graph, base), scale=self.scale)
+
+    def _proven(
+        self, exact: Propagation, multipliers: Multipliers, begun: float
+    ) -> tuple[float, Proven, Multipliers]:
+        """A proven bound; multipliers that rounding refuses are raised."""
+        with torch.no_grad():
+            exact.run(multipliers)
+        fixed = multipliers.as_fixed()
+        found = prove(exact, fixed)
+        return time.perf_counter() - begun, found, fixed
+
+    def _descended(self, coarse: Propagation, seconds: float) -> Multipliers | None:
+        """Multipliers by Adam, the best of all steps; None if there was none."""
+        begun = time.perf_counter()
+        multipliers = Multipliers(self.norms)
+        with torch.no_grad():
+            best = float(estimate(coarse.run(multipliers)))
+        kept: Multipliers | None = None
+        rate = RATE
+        optimiser = torch.optim.Adam(multipliers.parameters, lr=rate)
+        for step in range(MOST_STEPS):
+            passed = (time.perf_counter() - begun) / seconds
+            if passed >= 1:
+                break
+            share = max(passed, step / MOST_STEPS)
+            for group in optimiser.param_groups:
+                group["lr"] = rate * (1 - share) + LEAST_RATE
+            optimiser.zero_grad()
+            try:
+                value = estimate(coarse.run(multipliers))
+            except Infeasible:
+                value = torch.tensor(math.nan, dtype=torch.float64, device="cpu")
+            if not bool(torch.isfinite(value)) or float(value) > best + 3:
+                rate /= 2
+                if kept is not None:
+                    multipliers.take(kept)
+                optimiser = torch.optim.Adam(multipliers.parameters, lr=rate)
+                continue
+            self.log.append(float(value))
+            if kept is None or float(value) < best:
+                best = min(best, float(value))
+                kept = multipliers.copied()
+            value.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        return kept
