@@ -1,0 +1,1 @@
+"""Lipschitz constants of whole networks, between two ends."""
