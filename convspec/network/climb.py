@@ -28,7 +28,7 @@ POWER_STEPS = 6
 LANCZOS_STEPS = 40
 # of the rounds of an ascent: the separation in parts of |x|, and Adam's rate in parts of
 # an entry of x
-ROUNDS = ((0.3, 0.05), (0.1, 0.03), (0.03, 0.02), (0.01, 0.01))
+ROUNDS = ((1.0, 0.3), (0.3, 0.1), (0.1, 0.05), (0.03, 0.02))
 
 
 @dataclass(frozen=True)

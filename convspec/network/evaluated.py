@@ -63,7 +63,7 @@ class ImageMap:
             raise UnreadableModel(
                 f"the model must run on inputs of shape {(1, *self.shape)} in "
                 f"{self.dtype}; it raised {type(error).__name__}: {error}; pass a "
-                "fitting shape, without the batch, and convert nothing to a fixed dtype in it"
+                "fitting shape, without the batch, and convert nothing inside of it"
             ) from error
         return self._joined(output)
 

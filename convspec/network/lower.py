@@ -69,7 +69,7 @@ def attained(
     *,
     starts: Tensor | None = None,
     seconds: float | None = None,
-    steps: int = 100,
+    steps: int = 200,
     seed: int = 0,
 ) -> Pair:
     """The best found pair of inputs: ``L >= |f(x) - f(y)| / |x - y|``, l2 to l2.
