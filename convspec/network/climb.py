@@ -4,7 +4,7 @@ A piecewise linear network has a Jacobian that is constant on pieces, so that si
 it has gradient 0 wherever it has one. The ratio ``|f(x) - f(y)| / |x - y|`` of two inputs
 has a useful gradient, needs first derivatives only, and is a lower end by itself. By the
 mean value theorem some point between x and y has ``sigma_1(J) >= ratio``: from there a
-closer pair along the first singular vector starts anew.
+pair along the first singular vector starts anew, in the end closer together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POWER_STEPS = 6
 LANCZOS_STEPS = 40
 # of the rounds of an ascent: the separation in parts of |x|, and Adam's rate in parts of
 # an entry of x
-ROUNDS = ((1.0, 0.3), (0.3, 0.1), (0.1, 0.05), (0.03, 0.02))
+ROUNDS = ((1.0, 0.5), (1.0, 0.3), (1.0, 0.1), (0.3, 0.1), (0.1, 0.05), (0.03, 0.02))
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def climbed(
 ) -> tuple[Found, Apart | None]:
     """The best point and the best pair of an ascent, in rounds.
 
-    Each round starts from a pair around the middle of the last one, closer together,
-    along the first singular vector there.
+    Each round starts from a pair around the middle of the last one, along the first
+    singular vector there.
     """
     words = f"a climb from {start.words}"
     at = best = start

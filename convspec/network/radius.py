@@ -222,7 +222,8 @@ def _pair_constants(bound: LipschitzBound, logits: Tensor) -> Tensor:
         bound = bound.pairs()
     if isinstance(bound, Tensor) and bound.ndim:
         return _matrix(bound, count).to(logits.device)
-    each = up(math.sqrt(2.0) * _single(bound), 2)
+    single = _single(bound)
+    each = up(math.sqrt(2.0) * single, 2) if single > 0 else 0.0
     constants = torch.full((count, count), each, dtype=torch.float64, device="cpu")
     return constants.fill_diagonal_(0.0).to(logits.device)
 
