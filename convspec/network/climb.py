@@ -31,7 +31,7 @@ LANCZOS_STEPS = 40
 ROUNDS = ((1.0, 0.5), (1.0, 0.3), (1.0, 0.1), (0.3, 0.1), (0.1, 0.05), (0.03, 0.02))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """A point with a direction in which the network stretches.
 

@@ -138,7 +138,13 @@ def home(model: nn.Module) -> tuple[torch.dtype, torch.device]:
 
 @contextmanager
 def alone(model: nn.Module) -> Iterator[None]:
-    """Runs of the model inside leave the random state; gradients are recorded."""
+    """Runs of the model inside leave the random state; gradients are recorded.
+
+    Raises:
+        TypeError: If it is no module.
+        UnsupportedLayer: If a layer has no weight yet.
+    """
+    _require_weights(model)
     devices = {x.device for x in model.parameters() if x.device.type == "cuda"}
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
@@ -173,7 +179,6 @@ def length(x: Tensor) -> float:
 
 def _copied(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """A copy in evaluation mode, its numbers converted, without backward hooks."""
-    _require_weights(model)
     made = [x for m in model.modules() for x in vars(m).values() if isinstance(x, Tensor)]
     # computed tensors refuse to be copied, and are computed anew or constant
     memo = {id(x): x.detach().clone() for x in made}

@@ -4,12 +4,9 @@ For any two inputs ``|f(x) - f(y)| / |x - y| <= L``. That is the one thing claim
 sampled slopes choose the inputs, and are in no end. The ratio is evaluated in float64, in
 which the model's function is the same, and what the evaluation rounded is taken off.
 
-That rounding is estimated, not proven, as the model's code is not known: the float32
-evaluation of the same code shows how the errors of its operations reach the output, and
-those of float64 are 2^-29 times as large (first-order error analysis; Higham, Accuracy
-and Stability of Numerical Algorithms, 2nd ed., chapter 3). The estimate is enlarged by
-a factor of 16, and inputs are kept apart so that it is small beside ``|f(x) - f(y)|``.
-The two lengths and the quotient are rounded to the safe side by proof.
+The model's own rounding is estimated, not proven (:mod:`convspec.network.judged`), as its
+code is not known; the estimates are enlarged, and inputs are kept so far apart that they
+are small beside ``|f(x) - f(y)|``.
 
 Sources: Weng et al., "Evaluating the robustness of neural networks: an extreme value
 theory approach", ICLR 2018, for local slopes; Virmaux and Scaman, "Lipschitz regularity
@@ -29,7 +26,7 @@ from convspec.errors import GeometryError, NotFiniteError, UnreadableModel
 from convspec.isolation import isolated
 from convspec.network.climb import Apart, Found, candidates, climbed, looked_at, sharpened
 from convspec.network.evaluated import ImageMap, alone, home, length, plain_sizes
-from convspec.network.judged import Judge, preferred
+from convspec.network.judged import Judge
 from convspec.run.budget import Budget
 
 __all__ = ["Pair", "attained", "re_evaluated"]
@@ -39,7 +36,7 @@ CLIMBS = 3
 SHARPENED = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pair:
     """Two inputs of a network and how far it drives them apart.
 
@@ -182,9 +179,9 @@ def _judged(judge: Judge, points: list[Found], far: list[Apart]) -> Pair:
     trials = [judge.between(words, x, y) for words, x, y, _ in far]
     for found in points[-SHARPENED:]:
         trials += judge.along(found.words, found.x, found.v)
-    best = preferred(trials)
+    best, lower = judge.best(trials)
     slope = max(map(_slope, points))
-    return Pair(best.x, best.y, best.ratio, judge.lower(best), slope, best.words)
+    return Pair(best.x, best.y, best.ratio, lower, slope, best.words)
 
 
 def _slope(found: Found) -> float:
@@ -229,8 +226,8 @@ def _images(starts: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
     images = images[None] if tuple(images.shape) == shape else images
     if tuple(images.shape[1:]) != shape:
         raise GeometryError(
-            f"starts must have shape {shape} or (k, {str(shape)[1:-1]}); got "
-            f"{tuple(starts.shape)}; images have no batch axis in shape="
+            f"starts must have shape {shape}, or one axis more in front; got "
+            f"{tuple(starts.shape)}; shape= is of one image"
         )
     if not bool(images.isfinite().all()):
         raise NotFiniteError(
