@@ -136,18 +136,26 @@ class Judge:
 
     def _noise(self, x: _At, y: _At) -> float:
         """What evaluations near x round, from high differences towards y."""
-        moved = x.value != y.value
-        table = torch.zeros((VALUES, 1), dtype=torch.float64, device="cpu")
+        varies = x.value != y.value
+        varies |= (self._line(x, y, DISTANCES[-1]).diff(dim=0) != 0).any(dim=0)
+        jump = torch.full_like(x.value[varies], math.inf)
         for part in DISTANCES:
-            line = [x.x + (number * part) * (y.x - x.x) for number in range(VALUES)]
-            table = torch.stack([self._exact(point)[moved] for point in line])
+            table = self._line(x, y, part)[:, varies]
+            steps = table.diff(dim=0).abs()
+            jump = torch.minimum(jump, steps.where(steps > 0, math.inf).amin(dim=0))
             # as long as most are equal, their roundings are the same
-            if (
-                int(torch.count_nonzero(table.diff(dim=0)))
-                > table.diff(dim=0).numel() / 2
-            ):
+            if int(torch.count_nonzero(steps)) > steps.numel() / 2:
                 break
-        return max(_deviation(table, order) for order in range(2, VALUES))
+        noise = max(_deviation(table, order) for order in range(2, VALUES))
+        if part == DISTANCES[0]:
+            return noise
+        # values are multiples of something that is no more than a jump
+        return max(noise, length(jump.where(jump < math.inf, 0.0)))
+
+    def _line(self, x: _At, y: _At, part: float) -> Tensor:
+        """Outputs at equal distances from x towards y, as rows."""
+        line = [x.x + (number * part) * (y.x - x.x) for number in range(VALUES)]
+        return torch.stack([self._exact(point) for point in line])
 
 
 def _deviation(table: Tensor, order: int) -> float:
