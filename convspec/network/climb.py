@@ -86,7 +86,8 @@ def climbed(
     Each round starts from a pair around the middle of the last one, along the first
     singular vector there.
     """
-    words = f"a climb from {start.words}"
+    climb = "a climb from "
+    words = climb + start.words.removeprefix(climb)
     at = best = start
     far: Apart | None = None
     size = length(start.x) / math.sqrt(start.x.numel()) or 1.0

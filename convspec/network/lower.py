@@ -31,8 +31,9 @@ from convspec.run.budget import Budget
 
 __all__ = ["Pair", "attained", "re_evaluated"]
 
-# starts that are climbed, and points whose first singular vector is computed
-CLIMBS = 3
+# climbs, those of them from starts, and points whose first singular vector is computed
+CLIMBS = 5
+FRESH = 3
 SHARPENED = 3
 
 
@@ -163,15 +164,25 @@ def _searched(
             "the model must give finite outputs; at zeros, constants and noise it gives "
             "NaN or infinity; pass images of its domain as starts="
         )
-    seen.sort(key=_slope)
+    return _ascended(f, seen, steps, budget)
+
+
+def _ascended(
+    f: ImageMap, seen: list[Found], steps: int, budget: Budget
+) -> tuple[list[Found], list[Apart]]:
+    """Points by slope, and pairs: climbs from the best starts, then from the best yet."""
     far: list[Apart] = []
-    for start in seen[-CLIMBS:][::-1] if steps else ():
-        if not budget.allows():
+    points, tried = list(seen), list[Found]()
+    for number in range(CLIMBS if steps else 0):
+        pool = seen if number < FRESH else points
+        left = [point for point in pool if point not in tried]
+        if not (left and budget.allows()):
             break
-        best, pair = climbed(f, start, steps, budget)
-        seen.append(best)
+        tried.append(max(left, key=_slope))
+        best, pair = climbed(f, tried[-1], steps, budget)
+        points.append(best)
         far += [] if pair is None else [pair]
-    return sorted(seen, key=_slope), far
+    return sorted(points, key=_slope), far
 
 
 def _judged(judge: Judge, points: list[Found], far: list[Apart]) -> Pair:

@@ -82,15 +82,15 @@ KNOWN: dict[str, tuple[Callable[[Tensor], Any], tuple[int, ...], float]] = {
         math.sqrt(6),
     ),
     "shuffled pixels": (lambda x: nn.functional.pixel_shuffle(x, 2), (4, 3, 3), 1.0),
-    "nothing": (torch.zeros_like, (2,), 0.0),
+    "nothing": (lambda x: 0 * x, (2,), 0.0),
 }
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_constants(name: str) -> None:
     function, shape, exact = KNOWN[name]
-    model = Of(lambda x: function(x) if name != "nothing" else 0 * x)
-    pair = attained(model, shape, steps=40)
+    model = Of(function)
+    pair = attained(model, shape, steps=24)
     assert_reached(pair, exact, 1e-9)
     assert re_evaluated(model, pair) == pair.ratio
 
@@ -104,12 +104,12 @@ def test_tents(folds: int) -> None:
             x = hat(x)
         return x
 
-    assert_reached(attained(Of(function), (1,), steps=40), 2.0**folds, 1e-9)
+    assert_reached(attained(Of(function), (1,), steps=24), 2.0**folds, 1e-9)
 
 
 def test_largest_slope_between_kinks() -> None:
     """x sigmoid(x) has the slope 1.0998 at 2.3994 alone."""
-    assert_reached(attained(Of(gate), (1,)), 1.09983932012886692, 1e-6)
+    assert_reached(attained(Of(gate), (1,), steps=60), 1.09983932012886692, 1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -127,7 +127,7 @@ def test_orthogonal_layers(seed: int, dtype: torch.dtype) -> None:
         for layer in model
         if isinstance(layer, nn.Linear)
     )
-    pair = attained(model, (6,), seed=seed)
+    pair = attained(model, (6,), steps=40, seed=seed)
     assert pair.lower <= exact
     assert pair.ratio <= exact * ROUNDING
     assert pair.lower > 0.9  # no common direction need stay open through all layers
@@ -194,7 +194,7 @@ def test_one_hidden_layer(seed: int) -> None:
     first, last = model[0].weight.detach(), model[2].weight.detach()
     masks = torch.tensor([*itertools.product((0.0, 1.0), repeat=8)], dtype=torch.float64)
     exact = float(torch.linalg.matrix_norm(last * masks[:, None] @ first, 2).max())
-    assert_reached(attained(model, (10,)), exact, 0.2)
+    assert_reached(attained(model, (10,), steps=60), exact, 0.2)
 
 
 def convolutional(seed: int) -> nn.Module:
@@ -206,7 +206,7 @@ def convolutional(seed: int) -> nn.Module:
 @pytest.mark.parametrize("seed", range(3))
 def test_above_sampled_slopes_and_below_the_product(seed: int) -> None:
     model = convolutional(seed)
-    pair = attained(model, (2, 8, 8))
+    pair = attained(model, (2, 8, 8), steps=60)
     points = gaussian(seed, 30, 1, 2, 8, 8).float()
     jacobian = torch.autograd.functional.jacobian
     sampled = [jacobian(model, x).reshape(6, -1) for x in points]
@@ -232,9 +232,7 @@ def same(one: Pair, two: Pair) -> bool:
 
 def test_seeds() -> None:
     model = convolutional(1)
-    first, again, other = (
-        attained(model, (2, 8, 8), steps=12, seed=s) for s in (3, 3, 4)
-    )
+    first, again, other = (attained(model, (2, 8, 8), steps=6, seed=s) for s in (3, 3, 4))
     assert same(first, again)
     assert first.lower == again.lower
     assert not same(first, other)
@@ -247,7 +245,7 @@ def test_starts_are_used() -> None:
         return x + 9 * (torch.relu(x - 1e4) - torch.relu(x - 1.1e4))
 
     start = torch.full((1,), 1.05e4)
-    assert attained(Of(function), (1,), steps=12).lower < 10 - 1e-3
+    assert attained(Of(function), (1,), steps=8).lower < 10 - 1e-3
     for starts in (start, start[None], start[None].half()):
         pair = attained(Of(function), (1,), starts=starts, steps=12)
         assert_reached(pair, 10.0, 1e-9)
@@ -341,10 +339,10 @@ def test_layers_without_second_derivatives() -> None:
 def test_state_of_the_process(state: Any) -> None:
     with state():
         model = convolutional(0)
-        found = attained(model, (2, 8, 8), steps=8)
+        found = attained(model, (2, 8, 8), steps=4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert same(attained(model, (2, 8, 8), steps=8), found)
-    assert same(attained(convolutional(0), (2, 8, 8), steps=8), found)
+        assert same(attained(model, (2, 8, 8), steps=4), found)
+    assert same(attained(convolutional(0), (2, 8, 8), steps=4), found)
 
 
 @pytest.mark.parametrize("offset", [1e8, 1e10, 1e12, 1e14, 1e15])
