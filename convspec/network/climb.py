@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from convspec.krylov.orthogonal import exhausted, orthogonalised
-from convspec.network.evaluated import ImageMap, length
+from convspec.network.evaluated import ImageMap, Jacobian, length
 from convspec.run.budget import Budget
 
 __all__ = ["Apart", "Found", "candidates", "climbed", "looked_at", "sharpened"]
@@ -110,31 +110,32 @@ def climbed(
 def sharpened(f: ImageMap, found: Found, budget: Budget) -> Found:
     """The same point with its first singular vector by Lanczos from the known one."""
     basis = f.image(found.v).flatten()[None] / (length(found.v) or 1.0)
-    images = f.pushed(found.x, basis[0].reshape(f.shape))[None]
+    jacobian = Jacobian(f, found.x)
+    images = jacobian.pushed(basis[0].reshape(f.shape))[None]
     scale = 0.0
     for _ in range(LANCZOS_STEPS - 1):
         if not budget.allows():
             break
-        next_ = f.pulled(found.x, images[-1]).flatten()[None]
+        next_ = jacobian.pulled(images[-1]).flatten()[None]
         scale = max(scale, length(next_))
         rest, _ = orthogonalised(next_, basis)
         if bool(exhausted(length(rest), scale, rest.dtype)):
             break
         basis = torch.cat([basis, rest / length(rest)])
-        image = f.pushed(found.x, basis[-1].reshape(f.shape))
+        image = jacobian.pushed(basis[-1].reshape(f.shape))
         images = torch.cat([images, image[None]])
-    return _of_space(f, found, basis, images)
+    return _of_space(jacobian, found, basis, images)
 
 
-def _of_space(f: ImageMap, found: Found, basis: Tensor, images: Tensor) -> Found:
+def _of_space(jacobian: Jacobian, found: Found, basis: Tensor, images: Tensor) -> Found:
     """The unit vector of a space that the Jacobian stretches most."""
     wide = images.double().cpu()
     if not bool(wide.isfinite().all()):
         return found
     _, vectors = torch.linalg.eigh(wide @ wide.mT)
-    v = (vectors[:, -1].to(basis) @ basis).reshape(f.shape)
+    v = (vectors[:, -1].to(basis) @ basis).reshape(found.x.shape)
     v = v / length(v)
-    slope = length(f.pushed(found.x, v))
+    slope = length(jacobian.pushed(v))
     if not slope >= found.slope:
         return found
     return Found(found.words, found.x, v, slope)
@@ -164,19 +165,19 @@ def _ascent(
 
 def _power(f: ImageMap, words: str, x: Tensor, v: Tensor) -> Found | None:
     """Power steps of ``J^T J`` from a direction; None where something is not finite."""
-    slope = 0.0
+    jacobian = Jacobian(f, x)
     for _ in range(POWER_STEPS):
         v = v / (length(v) or 1.0)
-        image = f.pushed(x, v)
+        image = jacobian.pushed(v)
         slope = length(image)
         if not math.isfinite(slope) or slope == 0:
             break
-        v, last = f.pulled(x, image / slope), v
+        v, last = jacobian.pulled(image / slope), v
         if not 0 < length(v) < math.inf:
             v = last
             break
     v = v / (length(v) or 1.0)
-    slope = length(f.pushed(x, v))
+    slope = length(jacobian.pushed(v))
     return Found(words, x, v, slope) if math.isfinite(slope) else None
 
 

@@ -23,7 +23,7 @@ from convspec.errors import GeometryError, UnreadableModel, UnsupportedLayer
 from convspec.isolation import full_precision
 from convspec.operators.layers import is_lazy, layer_type
 
-__all__ = ["ImageMap", "alone", "home", "length", "plain_sizes"]
+__all__ = ["ImageMap", "Jacobian", "alone", "home", "length", "plain_sizes"]
 
 # share of |x| that a finite difference moves, where nothing else is possible
 STEP = 1e-3
@@ -67,44 +67,6 @@ class ImageMap:
             ) from error
         return self._joined(output)
 
-    def pushed(self, x: Tensor, v: Tensor) -> Tensor:
-        """``J(x) v``, (m,): ``J^T u`` is linear in u, and v times its derivative is that.
-
-        By a finite difference where a layer's backward pass has no derivative. Unlike
-        forward differentiation it loads nothing else of torch, and takes as long.
-        """
-        x = x.detach().requires_grad_()
-        value = self._followed(x)
-        u = torch.zeros_like(value).requires_grad_()
-        try:
-            (back,) = torch.autograd.grad(value, x, u, create_graph=True)
-            (found,) = torch.autograd.grad(back, u, v)
-        except RuntimeError:
-            step = STEP * (length(x) or math.sqrt(x.numel())) / (length(v) or 1.0)
-            with torch.no_grad():
-                found = (self(x + step * v) - self(x)) / step
-        return found.detach()
-
-    def pulled(self, x: Tensor, u: Tensor) -> Tensor:
-        """``J(x)^T u``, an image.
-
-        Raises:
-            UnreadableModel: If no gradient flows through the model.
-        """
-        x = x.detach().requires_grad_()
-        (found,) = torch.autograd.grad(self._followed(x), x, u)
-        return found.detach()
-
-    def _followed(self, x: Tensor) -> Tensor:
-        """The outputs with a gradient to the image."""
-        value = self(x)
-        if not value.requires_grad:
-            raise UnreadableModel(
-                "the model must be differentiable in its input; its outputs have no "
-                "gradient; remove detach() and no_grad() on the way"
-            )
-        return value
-
     def image(self, x: Tensor) -> Tensor:
         """The image in the dtype and on the device of the copy."""
         return x.detach().to(dtype=self.dtype, device=self.device)
@@ -121,6 +83,47 @@ class ImageMap:
                 f"it returns {given}; convert nothing to a fixed dtype inside of it"
             )
         return torch.cat(real)
+
+
+class Jacobian:
+    """The Jacobian of a map at one point, from one run of the model.
+
+    ``J^T u`` is linear in u, and v times its derivative in u is ``J v``. That takes as
+    long as forward differentiation, loads nothing else of torch, and asks of a layer only
+    that its backward pass has a derivative; where it has none a finite difference serves.
+
+    Raises:
+        UnreadableModel: If no gradient flows through the model.
+    """
+
+    def __init__(self, f: ImageMap, x: Tensor) -> None:
+        self._f, self._x = f, x.detach().clone().requires_grad_()
+        self._value = f(self._x)
+        if not self._value.requires_grad:
+            raise UnreadableModel(
+                "the model must be differentiable in its input; its outputs have no "
+                "gradient; remove detach() and no_grad() on the way"
+            )
+        self._u = torch.zeros_like(self._value).requires_grad_()
+        (self._back,) = torch.autograd.grad(
+            self._value, self._x, self._u, create_graph=True
+        )
+
+    def pushed(self, v: Tensor) -> Tensor:
+        """``J v``, (m,)."""
+        try:
+            (found,) = torch.autograd.grad(self._back, self._u, v, retain_graph=True)
+        except RuntimeError:
+            with torch.no_grad():
+                size = length(self._x) or math.sqrt(v.numel())
+                step = STEP * size / (length(v) or 1.0)
+                found = (self._f(self._x + step * v) - self._value) / step
+        return found.detach()
+
+    def pulled(self, u: Tensor) -> Tensor:
+        """``J^T u``, an image."""
+        (found,) = torch.autograd.grad(self._value, self._x, u, retain_graph=True)
+        return found.detach()
 
 
 def home(model: nn.Module) -> tuple[torch.dtype, torch.device]:
