@@ -180,6 +180,7 @@ def length(x: Tensor) -> float:
     return largest * float(torch.linalg.vector_norm(x.detach().double() / largest))
 
 
+@torch.no_grad()  # or the copied weights of scripted modules are results
 def _copied(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """A copy in evaluation mode, its numbers converted, without backward hooks."""
     made = [x for m in model.modules() for x in vars(m).values() if isinstance(x, Tensor)]
@@ -193,7 +194,9 @@ def _copied(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Mo
             f"{type(error).__name__}: {error}; remove what cannot be copied from it"
         ) from error
     found = found.double() if dtype == torch.float64 else found.float()
-    found = found.to(device=device).requires_grad_(False)
+    found = found.to(device=device)
+    for parameter in found.parameters():  # scripted modules have no requires_grad_
+        parameter.requires_grad_(False)
     for module in found.modules():
         module._backward_hooks.clear()
         module._backward_pre_hooks.clear()

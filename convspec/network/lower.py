@@ -16,7 +16,7 @@ of deep neural networks", NeurIPS 2018, for how far sampled slopes stay below.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ __all__ = ["Pair", "attained", "re_evaluated"]
 CLIMBS = 5
 FRESH = 3
 SHARPENED = 3
+# share of the seconds for the search, before its finds are judged in float64
+SEARCH = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ def attained(
     Jacobian. From the best of them pairs climb by Adam, closer and closer together, and
     along the first singular vectors of the best points inputs are set apart as far as the
     ratio lasts. It is an optimisation without a guarantee to find the largest ratio, and
-    each ratio is a lower end nevertheless.
+    each ratio is a lower end nevertheless, up to rounding, which is estimated.
 
     The search runs in the model's dtype on its device, on copies; the ratio is evaluated
     in float64 on the CPU. The model stays as it is, and so does the random state. Forward
@@ -113,13 +115,16 @@ def attained(
     images = _images(starts, sizes)
     count = integer("steps", steps, 0, "0 for no ascent")
     generator = torch.Generator(device="cpu").manual_seed(integer("seed", seed, 0))
-    budget = Budget(math.inf, 0, _limit(seconds))
+    limit = _limit(seconds)
+    budget, search = Budget(math.inf, 0, limit), Budget(math.inf, 0, SEARCH * limit)
     with alone(model):
         dtype, device = home(model)
         f = ImageMap(model, sizes, dtype, device)
-        points, far = _searched(f, images, count, generator, budget)
-        sharp = [sharpened(f, found, budget) for found in points[-SHARPENED:]]
-        return _judged(Judge(model, sizes), [*points, *sharp], far)
+        points, far = _searched(f, images, count, generator, search)
+        sharp = [sharpened(f, found, search) for found in points[-SHARPENED:]]
+        pair = _judged(Judge(model, sizes), sharp, far, budget)
+        cut = ", cut short by seconds" if search.short_of or budget.short_of else ""
+        return replace(pair, words=pair.words + cut)
 
 
 @isolated
@@ -180,15 +185,17 @@ def _ascended(
             break
         tried.append(max(left, key=_slope))
         best, pair = climbed(f, tried[-1], steps, budget)
-        points.append(best)
+        points += [best] if best not in points else []
         far += [] if pair is None else [pair]
     return sorted(points, key=_slope), far
 
 
-def _judged(judge: Judge, points: list[Found], far: list[Apart]) -> Pair:
+def _judged(judge: Judge, points: list[Found], far: list[Apart], budget: Budget) -> Pair:
     """The best pair of those that climbed and those along singular vectors."""
     trials = [judge.between(words, x, y) for words, x, y, _ in far]
-    for found in points[-SHARPENED:]:
+    for found in sorted(points, key=_slope)[::-1]:
+        if trials and not budget.allows():
+            break
         trials += judge.along(found.words, found.x, found.v)
     best, lower = judge.best(trials)
     slope = max(map(_slope, points))

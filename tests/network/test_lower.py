@@ -112,6 +112,12 @@ def test_largest_slope_between_kinks() -> None:
     assert_reached(attained(Of(gate), (1,), steps=60), 1.09983932012886692, 1e-6)
 
 
+def test_normalisation_at_a_constant() -> None:
+    """By ``1 / sqrt(eps)`` where there is nothing to normalise."""
+    model = nn.GroupNorm(1, 2, eps=1e-2, dtype=torch.float64)
+    assert_reached(attained(model, (2, 3, 3), steps=8), 10.0, 1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("seed", range(3))
 def test_orthogonal_layers(seed: int, dtype: torch.dtype) -> None:
@@ -261,6 +267,8 @@ def test_seconds() -> None:
     begin = time.perf_counter()
     pair = attained(Slow(), (3,), seconds=0.05, steps=10**6)
     assert time.perf_counter() - begin < 2
+    assert pair.words.endswith("cut short by seconds")
+    assert "cut" not in attained(Slow(), (3,), seconds=100, steps=0).words
     assert_reached(pair, 1.0, 1e-9)
 
 
