@@ -36,6 +36,7 @@ ROOMS = (
     "frequency",
     "spectrum",
     "bounds",
+    "network",
     "report",
     "plot",
     "pages",
