@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -105,7 +106,7 @@ def _rows(graph: Graph, place: int, readers: list[list[int]]) -> Node | None:
         size = math.prod(graph.nodes[before.inputs[0]].shape)
         places = before.kind.places.reshape(-1)
         kept = places >= 0
-        if len(places[kept].unique()) < int(kept.sum()):
+        if len(set(places[kept].tolist())) < int(kept.sum()):
             return None
         rows = matrix.new_zeros(len(matrix), size)
         rows[:, places[kept]] = matrix[:, kept]
@@ -263,12 +264,12 @@ def _placed(op: ConvOperator | None, into: ConvOperator) -> Tensor | None:
     ):
         return None
     places = [
-        torch.tensor([all_.index(lag) for lag in some], dtype=torch.int64, device="cpu")
-        for some, all_ in zip(lags, known, strict=True)
+        [all_.index(lag) for lag in some] for some, all_ in zip(lags, known, strict=True)
     ]
     found = torch.zeros_like(into.weight)
-    grid = torch.meshgrid(*places, indexing="ij")
-    found[(slice(None), slice(None), *grid)] = kernel
+    for taps in product(*[range(len(some)) for some in places]):
+        to = tuple(some[tap] for some, tap in zip(places, taps, strict=True))
+        found[(..., *to)] = kernel[(..., *taps)]
     return found
 
 

@@ -72,8 +72,8 @@ def lipschitz(
     Args:
         model: The model, or what :func:`convspec.open_model` gives.
         input_shape: Of one input, without the batch.
-        method: ``"scalar"`` for products alone, ``"ellipsoid"`` and ``"dense"`` for one of
-            the others beside them; ``"auto"`` for all that apply.
+        method: ``"scalar"`` for products alone, ``"ellipsoid"`` and ``"dense"`` for one
+            of the others beside them; ``"auto"`` for all that apply.
         seconds: About how long to try, 60 unless told; whatever is found by then holds.
         scale: Unit of each channel of the input, such as the ``std`` of a normalisation:
             differences are then measured before the division by it.

@@ -101,7 +101,7 @@ def _of_sum(
 def _of_move(
     kind: Move, node: Node, shapes: Sequence[tuple[int, ...]], given: Sequence[float]
 ) -> float:
-    """Entries of each tensor are copied so often at most; the parts stand side by side."""
+    """Entries of each tensor are copied so often at most; parts stand side by side."""
     if kind.places is None:
         return given[0]
     places, first, parts = kind.places.reshape(-1), 0, list[float]()

@@ -124,10 +124,9 @@ class Multipliers:
                 self.margins[place] = one.requires_grad_()
         D = self.weights[place].exp()
         tau = self._top(place, block, D)
-        margin = TIGHT_MARGIN
-        if not tight:
-            margin = LEAST_MARGIN + self.margins[place].exp()
-        multiplier = (1 + margin) * tau * D
+        margin = 0.0 if tight else self.margins[place].exp()
+        least = TIGHT_MARGIN if tight else LEAST_MARGIN
+        multiplier = (1 + least + margin) * tau * D
         self.found[place] = multiplier.detach(), exponent
         return multiplier
 

@@ -1,7 +1,7 @@
 """What an activation, or a map with a constant, does to an ellipsoid.
 
-An activation with slopes in [l, u] is ``phi(z) = m z + h psi(z)`` with ``m = (l + u) / 2``,
-``h = (u - l) / 2`` and ``|psi_i| <= |z_i|``, entry by entry. For a positive diagonal
+An activation with slopes in [l, u] is ``phi(z) = m z + h psi(z)``, ``m = (l + u) / 2``,
+``h = (u - l) / 2``, with ``|psi_i| <= |z_i|``, entry by entry. For a positive diagonal
 ``Lambda > S_zz`` at every frequency, subtracting ``z^H Lambda^-1 z - psi^H Lambda^-1 psi
 >= 0`` from the form of the stack q (the S-procedure) leaves an ellipsoid of (q, psi) with
 
@@ -94,7 +94,7 @@ def _floor(group: Group, H: Tensor, multiplier: Tensor) -> Tensor:
                 raise Infeasible
         return none
     subtracted = 2 * UNIT * H.diagonal(dim1=1, dim2=2).real.abs().amax(1)
-    trial = torch.linalg.eigvalsh(H)[:, 0] / 2
+    trial: Tensor = torch.linalg.eigvalsh(H)[:, 0] / 2
     if not bool((trial > 0).all()):
         raise Infeasible
     if not bool(at_least(H, trial, subtracted + none).all()):
@@ -120,7 +120,8 @@ def _update_error(
     # H itself is rounded on its diagonal
     moved = 2 * UNIT * H.diagonal(dim1=1, dim2=2).real.abs().amax(1) * norm(X)
     total = side * (residual + moved) / floor + terms * side * norm(X)
-    return (total + 4 * UNIT * norm(group.blocks)) * (1 + 1e-6)
+    found: Tensor = (total + 4 * UNIT * norm(group.blocks)) * (1 + 1e-6)
+    return found
 
 
 def fits(blocks: Tensor, multiplier: Tensor, proven: bool) -> bool:

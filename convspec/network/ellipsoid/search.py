@@ -28,6 +28,8 @@ RATE, LEAST_RATE = 0.1, 1e-3
 MOST_STEPS = 400
 # a first choice, its proof and the last proof are left so many times the first's seconds
 SPARE = 2.0
+# a passage with its gradient, in passages; steps that are wanted at least
+GRADIENT, WANTED_STEPS = 2.0, 60
 
 
 @dataclass
@@ -64,10 +66,10 @@ class Search:
         free = Multipliers(self.norms)
         told(*self._proven(exact, free, begun))
         first = time.perf_counter() - begun
-        coarse = self._coarse(exact)
         left = seconds - first - SPARE * first
         if left <= 0:
             return
+        coarse = self._coarse(exact, first, left)
         better = self._descended(coarse, left)
         if better is not None:
             better.start_again()
@@ -83,17 +85,30 @@ class Search:
                 total += len(lattice.index) * channels * node.shape[1] * 16
         return total < 2**31
 
-    def _coarse(self, exact: Propagation) -> Propagation:
-        """The same network on the smallest torus that its strides allow."""
+    def _coarse(self, exact: Propagation, passage: float, seconds: float) -> Propagation:
+        """The same network on the largest torus on which enough steps can be made.
+
+        Args:
+            exact: On its own torus.
+            passage: Seconds of one passage there.
+            seconds: For the search.
+        """
         dense = self.layout.lattices[0].is_vector
         if dense or any(isinstance(node.kind, Rows) for node in self.graph.nodes):
             return exact
-        steps = Layout.steps(self.graph)
-        sizes = self.layout.lattices[0].sizes
-        base = tuple(
-            min(size, 2 * step if step > 1 else 4 * step)
-            for size, step in zip(sizes, steps, strict=True)
-        )
+        sizes, steps = self.layout.lattices[0].sizes, Layout.steps(self.graph)
+        base = sizes
+        while True:
+            share = math.prod(base) / math.prod(sizes)
+            if GRADIENT * share * passage * WANTED_STEPS <= seconds:
+                break
+            smaller = tuple(
+                min(size, max(2 * step, step * (size // (2 * step))))
+                for size, step in zip(base, steps, strict=True)
+            )
+            if smaller == base:
+                break
+            base = smaller
         if base == sizes:
             return exact
         return Propagation(self.graph, Layout.torus(self.graph, base), scale=self.scale)

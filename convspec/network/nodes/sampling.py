@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -37,15 +38,9 @@ def _average(given: Given) -> Kind | str:
     matrices: dict[int, Tensor] = {}
     for j in range(dim):
         axis = len(shape) - dim + j
+        window = kernel[j], stride[j], padding[j], bool(named["ceil_mode"]), counted
         matrices[axis] = _matrix(
-            lambda x, j=j: functional.avg_pool1d(
-                x,
-                kernel[j],
-                stride[j],
-                padding[j],
-                bool(named["ceil_mode"]),
-                counted,
-            ),
+            partial(_averaged, window=window),
             shape[axis],
         )
     if override is not None:
@@ -57,13 +52,17 @@ def _average(given: Given) -> Kind | str:
     return Axes(matrices, gamma(ROUNDINGS))
 
 
+def _averaged(x: Tensor, window: tuple[int, int, int, bool, bool]) -> Tensor:
+    return functional.avg_pool1d(x, *window)
+
+
 def _adaptive(given: Given) -> Kind:
     sizes = given.named["output_size"]
     dim = len(sizes)
     shape = given.data[0].shape
     matrices = {
         len(shape) - dim + j: _matrix(
-            lambda x, size=size: functional.adaptive_avg_pool1d(x, size),
+            partial(functional.adaptive_avg_pool1d, output_size=size),
             shape[len(shape) - dim + j],
         )
         for j, size in enumerate(sizes)
@@ -78,7 +77,9 @@ def _interpolated(given: Given) -> Kind:
     second axis, which interpolation leaves constant.
     """
     named, shape = given.named, given.data[0].shape
-    mode = "bicubic" if "bicubic" in given.name else "bilinear"
+    cubic = "bicubic" in given.name
+    aten = torch.ops.aten
+    interpolate = aten.upsample_bicubic2d if cubic else aten.upsample_bilinear2d
     sizes = given.event.outputs[0].shape[2:]
     scales = _scales(named, len(sizes))
     matrices: dict[int, Tensor] = {}
@@ -87,14 +88,9 @@ def _interpolated(given: Given) -> Kind:
 
         def rows(x: Tensor, size: int = size, scale: float | None = scales[j]) -> Tensor:
             image = x[:, :, :, None].expand(-1, -1, -1, 4)
-            if mode == "bicubic":
-                made = torch.ops.aten.upsample_bicubic2d(
-                    image, [size, 4], named["align_corners"], scale, None
-                )
-            else:
-                made = torch.ops.aten.upsample_bilinear2d(
-                    image, [size, 4], named["align_corners"], scale, None
-                )
+            made: Tensor = interpolate(
+                image, [size, 4], named["align_corners"], scale, None
+            )
             return made[..., 0]
 
         matrices[2 + j] = _matrix(rows, length)
