@@ -50,6 +50,7 @@ __all__ = [
     "GeometryError",
     "LayerReport",
     "ModelReport",
+    "NetworkBound",
     "NotApplicable",
     "NotConverged",
     "NotFiniteError",
@@ -62,10 +63,13 @@ __all__ = [
     "UnsupportedLayer",
     "analyze",
     "bounds",
+    "certified_accuracy",
+    "certified_radius",
     "explain",
     "frequency_response",
     "from_toeplitz",
     "im2col",
+    "lipschitz",
     "open_model",
     "plot",
     "spectral_density",
@@ -74,6 +78,7 @@ __all__ = [
     "spectrum",
     "symbol_density",
     "to_matrix",
+    "verify",
     "worst_case_conditioning",
     "worst_case_norm",
 ]
@@ -82,12 +87,20 @@ if TYPE_CHECKING:
     from convspec import plot
     from convspec.files.open import open_model
     from convspec.model.source import OpenedModel
+    from convspec.network.lipschitz import lipschitz, verify
+    from convspec.network.radius import certified_accuracy, certified_radius
+    from convspec.network.result import NetworkBound
     from convspec.report import LayerReport, ModelReport
     from convspec.report.analyze import analyze
 
 # what is imported on first use: Matplotlib alone takes half a second
 LATER = {
     "LayerReport": "convspec.report",
+    "NetworkBound": "convspec.network.result",
+    "certified_accuracy": "convspec.network.radius",
+    "certified_radius": "convspec.network.radius",
+    "lipschitz": "convspec.network.lipschitz",
+    "verify": "convspec.network.lipschitz",
     "ModelReport": "convspec.report",
     "OpenedModel": "convspec.model.source",
     "analyze": "convspec.report",

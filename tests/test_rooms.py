@@ -25,6 +25,7 @@ ROOMS = (
     "isolation",
     "arguments",
     "limits",
+    "written",
     "run",
     "rounding",
     "quantity",

@@ -10,10 +10,10 @@ from convspec.cli.figures import write_figures
 from convspec.cli.progress import progress_bar
 from convspec.cli.source import opened_source, require_writable
 from convspec.report.analyze import analyze
-from convspec.report.files import write_text
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.terminal import print_report
+from convspec.written import write_text
 
 __all__ = ["run_analyze"]
 

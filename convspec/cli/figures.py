@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convspec import plot
-from convspec.report.files import write_bytes
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
+from convspec.written import write_bytes
 
 __all__ = ["picture", "write_figures"]
 

@@ -12,8 +12,8 @@ from scipy import sparse
 
 from convspec.cli.source import layer_of, opened_source, require_writable
 from convspec.errors import UnreadableModel
-from convspec.report.files import write_bytes, write_text
 from convspec.spectrum import Spectrum, spectrum
+from convspec.written import write_bytes, write_text
 
 __all__ = ["run_matrix", "run_spectrum"]
 

@@ -27,6 +27,7 @@ from convspec.network.graph import Graph
 from convspec.network.norms import Norms
 from convspec.operators.operator import ConvOperator
 from convspec.version import __version__
+from convspec.written import write_bytes
 
 __all__ = ["Certificate", "digest_of"]
 
@@ -68,8 +69,6 @@ class Certificate:
 
     def save(self, path: str | Path) -> None:
         """Write it; a file that is there is replaced at once or not at all."""
-        from convspec.report.files import write_bytes
-
         write_bytes(path, self._bytes())
 
     def _bytes(self) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -267,9 +268,10 @@ def _placed(op: ConvOperator | None, into: ConvOperator) -> Tensor | None:
         [all_.index(lag) for lag in some] for some, all_ in zip(lags, known, strict=True)
     ]
     found = torch.zeros_like(into.weight)
-    for taps in product(*[range(len(some)) for some in places]):
-        to = tuple(some[tap] for some, tap in zip(places, taps, strict=True))
-        found[(..., *to)] = kernel[(..., *taps)]
+    flat = found.flatten(2)  # a view
+    shape = tuple(into.weight.shape[2:])
+    for tap, taps in enumerate(product(*places)):
+        flat[:, :, int(np.ravel_multi_index(taps, shape))] = kernel.flatten(2)[:, :, tap]
     return found
 
 

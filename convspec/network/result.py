@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convspec.errors import NotApplicable
+from convspec.isolation import isolated_class
 from convspec.quantity.bound import Bound
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Step:
     words: str
 
 
+@isolated_class
 @dataclass(frozen=True, eq=False)
 class NetworkBound:
     """``lower <= L <= upper`` for ``L = sup |f(x) - f(y)| / |x - y|``, l2 to l2.

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, overload
 from convspec.extras import import_extra
 from convspec.isolation import isolated_class
 from convspec.report.columns import fields
-from convspec.report.files import write_text
 from convspec.report.latex import DEFAULT_COLUMNS, latex_table
 from convspec.report.layer import LayerReport
 from convspec.report.print import printable
 from convspec.report.provenance import Provenance
 from convspec.report.readings import ENCLOSURE, EXACT
 from convspec.report.text import layer_table
+from convspec.written import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

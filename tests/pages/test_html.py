@@ -505,7 +505,7 @@ def test_file_is_written_whole_or_not_at_all(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr("convspec.report.files.os.replace", full)
+    monkeypatch.setattr("convspec.written.os.replace", full)
     with pytest.raises(OSError, match="no space"):
         small.to_html(path)
     assert [x.name for x in tmp_path.iterdir()] == ["report.html"]

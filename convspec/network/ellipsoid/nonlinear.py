@@ -65,11 +65,11 @@ def activated(
     S, where = group.blocks, group.slices[place]
     rows = S[:, where]  # (F, c, C)
     wide = torch.diag_embed(multiplier).to(S.dtype)
-    H = wide - S[:, where, where]
-    floor = _floor(group, H, multiplier)
-    X = torch.linalg.solve(H, rows)
-    grown = S + rows.mH @ X  # (F, C, C)
-    error = _update_error(group, H, rows, X, floor)
+    gap = wide - S[:, where, where]
+    floor = _floor(group, gap, multiplier)
+    solved = torch.linalg.solve(gap, rows)
+    grown = S + rows.mH @ solved  # (F, C, C)
+    error = _update_error(group, gap, rows, solved, floor)
     m, h = given.middle, given.half
     cross = m[:, None] * grown[:, where]  # (F, c, C)
     own = cross[:, :, where] * m + torch.diag_embed(h**2 * multiplier).to(S.dtype)
@@ -84,53 +84,53 @@ def activated(
     return found.enlarged(error)
 
 
-def _floor(group: Group, H: Tensor, multiplier: Tensor) -> Tensor:
-    """At most ``lambda_min(H)``, positive and proven; (F,)."""
-    none = torch.zeros(len(H), dtype=torch.float64, device="cpu")
+def _floor(group: Group, gap: Tensor, multiplier: Tensor) -> Tensor:
+    """At most ``lambda_min(gap)``, positive and proven; (F,)."""
+    none = torch.zeros(len(gap), dtype=torch.float64, device="cpu")
     if not group.proven:
         with torch.no_grad():
-            _, info = torch.linalg.cholesky_ex(H)
+            _, info = torch.linalg.cholesky_ex(gap)
             if bool(info.any()):
                 raise Infeasible
         return none
-    subtracted = 2 * UNIT * H.diagonal(dim1=1, dim2=2).real.abs().amax(1)
-    trial: Tensor = torch.linalg.eigvalsh(H)[:, 0] / 2
+    subtracted = 2 * UNIT * gap.diagonal(dim1=1, dim2=2).real.abs().amax(1)
+    trial: Tensor = torch.linalg.eigvalsh(gap)[:, 0] / 2
     if not bool((trial > 0).all()):
         raise Infeasible
-    if not bool(at_least(H, trial, subtracted + none).all()):
+    if not bool(at_least(gap, trial, subtracted + none).all()):
         raise Infeasible
     del multiplier
     return trial
 
 
 def _update_error(
-    group: Group, H: Tensor, rows: Tensor, X: Tensor, floor: Tensor
+    group: Group, gap: Tensor, rows: Tensor, solved: Tensor, floor: Tensor
 ) -> Tensor:
-    """How far ``S_:z X`` is from ``S_:z H^-1 S_z:``; (F,).
+    """How far ``S_:z solved`` is from ``S_:z H^-1 S_z:``; (F,).
 
-    With ``R = S_z: - H X``: ``|S_:z H^-1 R| <= |S_z:| |R| / lambda_min(H)``.
+    With ``R = S_z: - gap solved``: ``|S_:z gap^-1 R| <= |S_z:| |R| / lambda_min(gap)``.
     """
     if not group.proven:
-        return torch.zeros(len(H), dtype=torch.float64, device="cpu")
+        return torch.zeros(len(gap), dtype=torch.float64, device="cpu")
     norm = torch.linalg.matrix_norm
-    terms = 4 * (H.shape[-1] + 8) * UNIT
-    product = H @ X
-    residual = norm(rows - product) + terms * norm(H) * norm(X) + UNIT * norm(rows)
+    terms = 4 * (gap.shape[-1] + 8) * UNIT
+    product = gap @ solved
+    residual = norm(rows - product) + terms * norm(gap) * norm(solved) + UNIT * norm(rows)
     side = norm(rows)
-    # H itself is rounded on its diagonal
-    moved = 2 * UNIT * H.diagonal(dim1=1, dim2=2).real.abs().amax(1) * norm(X)
-    total = side * (residual + moved) / floor + terms * side * norm(X)
+    # gap itself is rounded on its diagonal
+    moved = 2 * UNIT * gap.diagonal(dim1=1, dim2=2).real.abs().amax(1) * norm(solved)
+    total = side * (residual + moved) / floor + terms * side * norm(solved)
     found: Tensor = (total + 4 * UNIT * norm(group.blocks)) * (1 + 1e-6)
     return found
 
 
 def fits(blocks: Tensor, multiplier: Tensor, proven: bool) -> bool:
     """Whether ``Lambda >= S`` at each frequency."""
-    H = torch.diag_embed(multiplier).to(blocks.dtype) - blocks
+    gap = torch.diag_embed(multiplier).to(blocks.dtype) - blocks
     if not proven:
         return True
-    error = 2 * UNIT * H.diagonal(dim1=1, dim2=2).real.abs().amax(1)
-    return bool(at_least(H, torch.zeros_like(error), error).all())
+    error = 2 * UNIT * gap.diagonal(dim1=1, dim2=2).real.abs().amax(1)
+    return bool(at_least(gap, torch.zeros_like(error), error).all())
 
 
 def weighted(

@@ -12,7 +12,7 @@ from typing import IO, Any, NoReturn
 import pytest
 
 from convspec.report import files
-from convspec.report.files import write_text
+from convspec.written import write_text
 
 TEXT = "name,norm\r\nerste Schicht \N{GREEK SMALL LETTER SIGMA},1.5\n\n"
 
