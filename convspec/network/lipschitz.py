@@ -21,7 +21,7 @@ from convspec.network.ellipsoid.nonlinear import Infeasible
 from convspec.network.ellipsoid.proof import Proven, prove
 from convspec.network.ellipsoid.propagation import Propagation
 from convspec.network.ellipsoid.search import Search
-from convspec.network.fuse import fused
+from convspec.network.fuse import folded, fused
 from convspec.network.graph import Graph, graph_of
 from convspec.network.lower import attained
 from convspec.network.norms import Norms
@@ -112,7 +112,7 @@ def lipschitz(
     graph = graph_of(module, example_inputs(module, shape)[0])
     work.scalars(graph, weights)
     if method != "scalar":
-        work.ellipsoids(method, shape, weights)
+        work.ellipsoids(graph, method, shape, weights)
     found = work.outcome(graph)
     if not lower:
         return found
@@ -147,7 +147,7 @@ def verify(path: str, model: nn.Module | OpenedModel) -> NetworkBound:
     held = Certificate.load(path)
     module, shape = _opened(model, held.input_shape)
     begun = time.perf_counter()
-    graph = with_cuts(fused(graph_of(module, example_inputs(module, shape)[0])))
+    graph = with_cuts(folded(graph_of(module, example_inputs(module, shape)[0])))
     if digest_of(graph) != held.digest:
         raise UnreadableModel(
             "a certificate holds for one network; the model's layers or weights are not "
@@ -233,7 +233,6 @@ class _Work:
     norms: Norms = field(default_factory=Norms)
     certificate: Certificate | None = None
     pairs: Tensor | None = None
-    fused: Graph | None = None
 
     def add(self, step: Step) -> bool:
         """Whether it is the least so far."""
@@ -246,10 +245,9 @@ class _Work:
     def scalars(self, graph: Graph, scale: tuple[float, ...]) -> None:
         """Products of norms."""
         unit = up(1 / min(scale)) if scale else 1.0
-        self.fused = fused(graph)
         for name, each, words in (
             ("product", graph, "norms of all layers"),
-            ("fused", self.fused, "linear layers in a row are one"),
+            ("fused", fused(graph), "linear layers in a row are one"),
         ):
             begun = time.perf_counter()
             found = constants(each, self.norms)
@@ -257,11 +255,10 @@ class _Work:
             self.add(Step(name, upper, time.perf_counter() - begun, words))
 
     def ellipsoids(
-        self, method: str, shape: tuple[int, ...], scale: tuple[float, ...]
+        self, graph: Graph, method: str, shape: tuple[int, ...], scale: tuple[float, ...]
     ) -> None:
         """Ellipsoids on a torus, and on plain vectors where those are short."""
-        assert self.fused is not None
-        graph = with_cuts(self.fused)
+        graph = with_cuts(folded(graph))
         left = (1 - LOWER_SHARE) * self.seconds
         sizes = sum(torch.Size(node.shape).numel() for node in graph.nodes)
         image = len(shape) > 1
