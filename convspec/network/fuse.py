@@ -30,7 +30,7 @@ Rule = Callable[[Graph, int, list[list[int]]], Node | None]
 
 
 def folded(graph: Graph) -> Graph:
-    """The same maps with factors of channels and copies of entries in their neighbours."""
+    """The same maps, factors of channels and copies of entries in their neighbours."""
     return _by(graph, (_moved, _rows, _scaled))
 
 

@@ -26,12 +26,13 @@ class Form:
     Attributes:
         matrix: M, (F or 1, w, c).
         leaves: B by the number of the leaf: (F or 1, w) diagonal, (F or 1, w, k) not.
-        error: At least the norm by which M is off, and each B; (F or 1,), float64.
+        error: At least the norm by which M is off, and each B; (F or 1,), float64; None
+            where rounding is not followed.
     """
 
     matrix: Tensor
     leaves: Mapping[str, Tensor]
-    error: Tensor
+    error: Tensor | None
 
     @property
     def width(self) -> int:
@@ -62,6 +63,8 @@ class Form:
             leaf: _multiplied(map_, each, self.matrix.dtype)
             for leaf, each in self.leaves.items()
         }
+        if self.error is None:
+            return Form(matrix, leaves, None)
         size, mine = map_.sizes, self.sizes
         terms = 4 * (map_.matrix.shape[-1] + 8) * UNIT
         error = (size + map_.error) * self.error + (map_.error + terms * size) * mine
@@ -84,7 +87,8 @@ class Form:
             return torch.where(turned.reshape(-1, *[1] * (x.ndim - 1)), some.conj(), some)
 
         error = self.error
-        error = error[places] if len(error) > 1 else error
+        if error is not None and len(error) > 1:
+            error = error[places]
         leaves = {leaf: taken(each) for leaf, each in self.leaves.items()}
         return Form(taken(self.matrix), leaves, error)
 
@@ -97,7 +101,10 @@ def summed(forms: Sequence[Form]) -> Form:
         matrix = matrix + form.matrix
         for leaf, each in form.leaves.items():
             leaves[leaf] = _added(leaves[leaf], each) if leaf in leaves else each
-        error = error + form.error
+        if error is not None and form.error is not None:
+            error = error + form.error
+    if error is None:
+        return Form(matrix, leaves, None)
     sizes = sum((form.sizes for form in forms[1:]), forms[0].sizes)
     return Form(matrix, leaves, error + 2 * len(forms) * UNIT * sizes)
 

@@ -65,7 +65,7 @@ class Group:
         form = Form(
             torch.zeros(1, width, 0, dtype=dtype, device="cpu"),
             {name: torch.ones(1, width, dtype=torch.float64, device="cpu")},
-            torch.zeros(1, dtype=torch.float64, device="cpu"),
+            torch.zeros(1, dtype=torch.float64, device="cpu") if proven else None,
         )
         return cls(lattice, core, {name: diagonal[None]}, {place: form}, exponent, proven)
 
@@ -137,7 +137,7 @@ class Group:
         total = torch.zeros(1, form.width, dtype=torch.float64, device="cpu")
         for leaf, each in form.leaves.items():
             size = each.abs()
-            if self.proven:
+            if form.error is not None:
                 size = (size + form.error[:, None]) * (1 + 8 * UNIT)
             total = total + size**2 * self.leaves[leaf]
         return total * (1 + 8 * len(form.leaves) * UNIT) if self.proven else total
@@ -152,7 +152,7 @@ class Group:
         """A group whose core is a stack of tensors."""
         width, forms, first = core.shape[1], dict[int, Form](), 0
         eye = torch.eye(width, dtype=core.dtype, device="cpu")[None]
-        none = torch.zeros(1, dtype=torch.float64, device="cpu")
+        none = torch.zeros(1, dtype=torch.float64, device="cpu") if self.proven else None
         for place in places:
             last = first + self.forms[place].width
             forms[place] = Form(eye[:, first:last], {}, none)
@@ -193,7 +193,8 @@ class Group:
 
         ``|T S T^H - T' S T'^H| <= (2 |T| + e) e |S|`` for ``|T - T'| <= e``.
         """
-        off = sum((form.error for form in forms[1:]), forms[0].error)
+        errors = [form.error for form in forms if form.error is not None]
+        off = sum(errors[1:], errors[0])
         size = torch.linalg.matrix_norm(stacked)
         terms = 8 * (stacked.shape[-1] + 8) * UNIT
         total = (2 * size + off) * off + terms * size**2
@@ -305,8 +306,11 @@ def _side_by_side(aliases: Sequence[Group], coarse: Lattice) -> Group:
         aliases[0].own_variance(forms[0]),
     )
     variance = variance / count * (1 + 4 * count * UNIT)
-    error = torch.stack([form.error.expand(len(core)) for form in forms]).amax(0)
-    error = error + 8 * UNIT * torch.linalg.matrix_norm(matrix.detach())
+    error: Tensor | None = None
+    errors = [form.error for form in forms if form.error is not None]
+    if errors:
+        error = torch.stack([each.expand(len(core)) for each in errors]).amax(0)
+        error = error + 8 * UNIT * torch.linalg.matrix_norm(matrix.detach())
     leaves = {}
     found: dict[str, Tensor] = {}
     if first.leaves:

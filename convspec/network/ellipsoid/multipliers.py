@@ -91,10 +91,20 @@ class Multipliers:
         """Forget vectors of another torus."""
         self._tops.clear()
 
-    def raised(self, place: int, factor: float) -> None:
-        """Take more at a node, for good."""
+    def raise_above(
+        self, place: int, spread: Spread, multiplier: Tensor, more: float
+    ) -> None:
+        """Take more at a node, for good: as much as its covariance asks, and a share.
+
+        Args:
+            place: Of the node.
+            spread: The covariance.
+            multiplier: What did not serve.
+            more: The share.
+        """
+        top = float(self._top(place, spread, multiplier))
         known, exponent = self.found[place]
-        self.found[place] = known * factor, exponent
+        self.found[place] = known * max(1.0, top) * (1 + more), exponent
 
     def above(
         self,

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, Form
+from convspec.network.ellipsoid.form import UNIT, Form, size_of
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.spread import Spread
@@ -106,7 +106,9 @@ def activated(
         v = leaves[leaf]
         leaves[leaf] = v * multiplier / room * (1 + (16 * UNIT if group.proven else 0))
         turn = v * b.conj() / room  # (F or 1, w)
-        relative = _turn_error(group, form, leaf, room, multiplier)
+        relative = None
+        if form.error is not None:
+            relative = _turn_error(group, form, leaf, room, multiplier)
         for each, other in forms.items():
             if leaf in other.leaves:
                 forms[each] = _followed(other, leaf, turn, form, relative)
@@ -114,13 +116,17 @@ def activated(
     m, h = given.middle, given.half
     name = f"leaf {new}"
     coefficients = {leaf: m * b for leaf, b in z.leaves.items()}
-    error = z.error * m.abs().max() + 4 * UNIT * m.abs().max() * z.sizes
+    error = z.error
+    if error is not None:
+        error = (error + 4 * UNIT * z.sizes) * m.abs().max()
     forms[new] = Form(m[:, None] * z.matrix, {**coefficients, name: h[None]}, error)
     leaves[name] = multiplier[None]
     return replace(group, core=core, leaves=leaves, forms=forms)
 
 
-def _followed(form: Form, leaf: str, turn: Tensor, z: Form, relative: Tensor) -> Form:
+def _followed(
+    form: Form, leaf: str, turn: Tensor, z: Form, relative: Tensor | None
+) -> Form:
     """A form with a leaf written as what follows the core and a new leaf.
 
     Args:
@@ -134,12 +140,13 @@ def _followed(form: Form, leaf: str, turn: Tensor, z: Form, relative: Tensor) ->
     inner = turn[:, :, None] * z.matrix
     if coefficients.ndim == 2:
         matrix = form.matrix + coefficients[:, :, None] * inner
-        size = coefficients.detach().abs().amax(1)
     else:
         matrix = form.matrix + coefficients.to(inner.dtype) @ inner
-        size = torch.linalg.matrix_norm(coefficients.detach())
-    wide = torch.linalg.matrix_norm(z.matrix.detach())
-    most = turn.detach().abs().amax(1)
+    if form.error is None or z.error is None or relative is None:
+        return Form(matrix, form.leaves, None)
+    size = size_of(coefficients)
+    wide = torch.linalg.matrix_norm(z.matrix)
+    most = turn.abs().amax(1)
     off = relative * (wide + z.error) + most * z.error + 8 * UNIT * most * wide
     terms = 8 * (coefficients.shape[-1] + 8) * UNIT
     error = form.error * (1 + (most + relative) * (wide + z.error)) + size * off
@@ -153,6 +160,7 @@ def _turn_error(
     """How far ``v b / G`` may be off; (F or 1,)."""
     v, b = group.leaves[leaf].detach(), form.leaves[leaf].detach().abs()
     least = room.detach()
+    assert form.error is not None
     off = form.error[:, None]
     # what is subtracted in G: own variances were rounded up, and errors added to b
     inside = 32 * UNIT * multiplier.detach() + 2 * (2 * b + off) * off * v
@@ -166,7 +174,7 @@ def _tightened(group: Group, form: Form, room: Tensor) -> Tensor:
     if not width:
         return group.core
     if torch.is_grad_enabled() and (group.core.requires_grad or room.requires_grad):
-        return _inverted(group.core, form.matrix, room, form.error, group.proven)
+        return _inverted(group.core, form.matrix, room, form.error)
     size = max(1, AT_ONCE // (width * max(width, form.width)))
     parts = []
     for first in range(0, count, size):
@@ -180,16 +188,13 @@ def _tightened(group: Group, form: Form, room: Tensor) -> Tensor:
                 group.core[some],
                 taken(form.matrix),
                 taken(room),
-                taken(form.error),
-                group.proven,
+                None if form.error is None else taken(form.error),
             )
         )
     return torch.cat(parts)
 
 
-def _inverted(
-    core: Tensor, matrix: Tensor, room: Tensor, off: Tensor, proven: bool
-) -> Tensor:
+def _inverted(core: Tensor, matrix: Tensor, room: Tensor, off: Tensor | None) -> Tensor:
     """``L (I - K)^-1 L^H`` with ``S = L L^H`` and ``K = L^H E^H G^-1 E L``."""
     norm = torch.linalg.matrix_norm
     width = core.shape[1]
@@ -204,7 +209,7 @@ def _inverted(
     inner = matrix @ factor  # (F, w, c)
     gap = eye - inner.mH @ (inner / room[:, :, None])
     gap = (gap + gap.mH) / 2
-    if not proven:
+    if off is None:
         with torch.no_grad():
             _, failed = torch.linalg.cholesky_ex(gap.detach())
         if bool(failed.any()):

@@ -39,7 +39,7 @@ from convspec.rounding.directed import up
 __all__ = ["Propagation"]
 
 # by how much a multiplier is raised that rounding refuses, at first and at most
-RAISE, MOST_RAISE = 1e-9, 1.0
+RAISE, MOST_RAISE = 1e-6, 1.0
 
 
 @dataclass
@@ -212,8 +212,8 @@ class _Run:
             except Infeasible:
                 if not (self.proven and self.multipliers.may_rise) or more > MOST_RAISE:
                     raise
-                self.multipliers.raised(place, 1 + more)
-                more *= 4
+                self.multipliers.raise_above(place, spread, multiplier, more)
+                more *= 8
 
     def _linear(self, place: int, node: Node) -> None:
         sources = [self._tensor(each) for each in node.inputs]
@@ -263,7 +263,7 @@ class _Run:
                 width, dtype=torch.float64, device="cpu"
             )
         eye = torch.eye(width, dtype=torch.float64, device="cpu")[None]
-        none = torch.zeros(1, dtype=torch.float64, device="cpu")
+        none = torch.zeros(1, dtype=torch.float64, device="cpu") if self.proven else None
         form = Form(eye, {}, none)
         found = Group(VECTOR, core, {}, {place: form}, group.exponent, self.proven)
         self.groups.append(found)
