@@ -11,6 +11,7 @@ from benchmarks.bounds import Comparison
 from benchmarks.bounds_table import markdown_table, text_table
 from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
 from benchmarks.markdown import markdown
+from benchmarks.networks_lipschitz import CONSTANTS, constant_of, constants_text
 from benchmarks.networks_spectra import NETWORKS, measured_apart, text
 from benchmarks.problem import Result, Unavailable
 from benchmarks.record import write
@@ -25,6 +26,7 @@ __all__ = ["main"]
 
 NETWORKS_SPECTRA = "networks-spectra"
 TRAINED_LAYERS = "trained-layers"
+CONSTANTS_OF_NETWORKS = "networks"
 LAYER_REPEATS = 5
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -40,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _networks(given[1:])
     if given[:1] == [TRAINED_LAYERS]:
         return _layers(given[1:])
+    if given[:1] == [CONSTANTS_OF_NETWORKS]:
+        return _constants(given[1:])
     chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
@@ -109,6 +113,26 @@ def _networks(names: list[str]) -> int:
     return int(missing or any(each.wrong for each in found))
 
 
+def _constants(names: list[str]) -> int:
+    """Bound the constants of networks; 0, or 1 if an aim was missed or one not run."""
+    unknown = [name for name in names if name not in CONSTANTS]
+    if unknown:
+        print(f"networks are {', '.join(CONSTANTS)}; got {', '.join(unknown)}")
+        return 2
+    failed = False
+    for name in names or CONSTANTS:
+        try:
+            found = constant_of(name)
+        except Unavailable as reason:
+            failed = True
+            print(f"{name}: not run; {reason}", end="\n\n", flush=True)
+            continue
+        print(constants_text([found]), end="\n\n", flush=True)
+        aim = CONSTANTS[name].aim
+        failed |= aim is not None and math.log10(found.bound.upper) > aim
+    return int(failed)
+
+
 def _layers(counts: list[str]) -> int:
     """Time trained layers against ARPACK; 0, or 1 if one was wrong or not run."""
     chosen = [int(count) for count in counts if count.isdigit()] or list(COUNTS)
@@ -144,7 +168,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="name",
         help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
         f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and "
-        f"networks; or {TRAINED_LAYERS}, and counts",
+        f"networks; or {TRAINED_LAYERS}, and counts; or {CONSTANTS_OF_NETWORKS}, and "
+        "networks",
     )
     parser.add_argument(
         "--out",

@@ -230,19 +230,24 @@ def _inverted(core: Tensor, matrix: Tensor, room: Tensor, off: Tensor | None) ->
     least = room.amin(1)
     wrong = (2 * wide + moved) * moved / least
     wrong = wrong + 8 * (matrix.shape[1] + 8) * UNIT * (wide**2 / least + width)
-    floor = torch.linalg.eigvalsh(gap)[:, 0] / 2
+    triangle, info = torch.linalg.cholesky_ex(gap)
+    if bool(info.any()):
+        raise Infeasible
+    inverse = torch.cholesky_inverse(triangle)
+    length = norm(inverse) * (1 + 1e-9)
+    floor = 0.5 / length  # of the least eigenvalue, which is at least 1 / length
     if not bool((floor > 4 * wrong).all()):
         raise Infeasible
     if not bool(at_least(gap, floor, wrong).all()):
         raise Infeasible
-    solved = torch.linalg.solve(gap, factor.mH)
-    found: Tensor = factor @ solved
-    residual = norm(factor.mH - gap @ solved) + terms * norm(gap) * norm(solved)
-    error = size * (residual / floor) + size**2 * wrong / (floor * (floor - wrong))
-    error = error + terms * size * norm(solved)
+    # H^-1 - X = H^-1 (I - H X), and |H^-1| <= 1 / floor
+    residual = norm(eye - gap @ inverse) + terms * norm(gap) * length
+    error = size**2 * (residual + wrong * length) / floor
+    found: Tensor = factor @ inverse @ factor.mH
+    error = error + 2 * terms * size**2 * length
     found = (found + found.mH) / 2
-    wide_ = ((error + 8 * UNIT * norm(found)) * (1 + 1e-6))[:, None, None]
-    enlarged: Tensor = found + wide_ * eye
+    more = ((error + 8 * UNIT * norm(found)) * (1 + 1e-6))[:, None, None]
+    enlarged: Tensor = found + more * eye
     return enlarged
 
 

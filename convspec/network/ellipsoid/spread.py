@@ -49,6 +49,10 @@ class Spread:
 
     def times(self, vectors: Tensor) -> Tensor:
         """``Z u`` at each frequency; (F, w)."""
+        if len(self.matrix) == 1:  # one product in place of one at each frequency
+            inner = vectors.to(self.matrix.dtype) @ self.matrix[0].conj()
+            inner = (self.core @ inner[..., None])[..., 0]
+            return inner @ self.matrix[0].mT + self.diagonal * vectors
         inner = self.core @ (self.matrix.mH @ vectors[..., None])
         image: Tensor = (self.matrix @ inner)[..., 0]
         return image + self.diagonal * vectors
