@@ -24,6 +24,7 @@ class PNet(nn.Module):
         self.conv4_1, self.conv4_2 = nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores of two classes and four numbers of a box."""
         x = self.pool1(self.prelu1(self.conv1(x)))
         x = self.prelu3(self.conv3(self.prelu2(self.conv2(x))))
         return torch.cat([self.conv4_1(x), self.conv4_2(x)], 1)
@@ -43,6 +44,7 @@ class RNet(nn.Module):
         self.dense5_1, self.dense5_2 = nn.Linear(128, 2), nn.Linear(128, 4)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores of two classes and four numbers of a box."""
         x = self.pool1(self.prelu1(self.conv1(x)))
         x = self.prelu3(self.conv3(self.pool2(self.prelu2(self.conv2(x)))))
         # columns come before rows in these weights, and channels last

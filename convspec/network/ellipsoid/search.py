@@ -159,15 +159,16 @@ class Search:
                 value = estimate(coarse.run(multipliers))
             except Infeasible:
                 value = torch.tensor(math.nan, dtype=torch.float64, device="cpu")
-            if not bool(torch.isfinite(value)) or float(value) > best + 3:
+            reached = float(value.detach())
+            if not math.isfinite(reached) or reached > best + 3:
                 rate /= 2
                 if kept is not None:
                     multipliers.take(kept)
                 optimiser = torch.optim.Adam(multipliers.parameters, lr=rate)
                 continue
-            self.log.append(float(value))
-            if kept is None or float(value) < best:
-                best = min(best, float(value))
+            self.log.append(reached)
+            if kept is None or reached < best:
+                best = min(best, reached)
                 kept = multipliers.copied()
             value.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
