@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convspec.network.ellipsoid.maps import Map
 
-__all__ = ["UNIT", "Form", "size_of", "summed"]
+__all__ = ["UNIT", "Form", "lengths", "size_of", "summed"]
 
 UNIT = 2.0**-53
 
@@ -47,7 +47,7 @@ class Form:
     @property
     def sizes(self) -> Tensor:
         """At least the norms of M and of each B, the largest; (F or 1,)."""
-        found = torch.linalg.matrix_norm(self.matrix.detach())
+        found = lengths(self.matrix.detach())
         for each in self.leaves.values():
             found = torch.maximum(found, size_of(each.detach()))
         larger: Tensor = found * (1 + 1e-9)
@@ -126,9 +126,17 @@ def _multiplied(map_: Map, each: Tensor, dtype: torch.dtype) -> Tensor:
     return matrix @ each.to(dtype)
 
 
+def lengths(blocks: Tensor) -> Tensor:
+    """The Frobenius norm at each frequency; (F, ...) to (F,)."""
+    if blocks.is_complex():  # moduli would be computed for nothing
+        blocks = torch.view_as_real(blocks.resolve_conj())
+    found: Tensor = torch.linalg.vector_norm(blocks.flatten(1), dim=1)
+    return found
+
+
 def size_of(each: Tensor) -> Tensor:
     """At least the norm of the coefficients of a leaf, about; (F or 1,)."""
     if each.ndim == 2:
         return each.abs().amax(1)
-    norm: Tensor = torch.linalg.matrix_norm(each)
+    norm: Tensor = lengths(each)
     return norm

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, Form, summed
+from convspec.network.ellipsoid.form import UNIT, Form, lengths, summed
 from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.maps import Map
 
@@ -72,7 +72,7 @@ class Group:
     @property
     def most(self) -> Tensor:
         """At least the largest eigenvalue of the core and of each leaf; (F,)."""
-        found: Tensor = torch.linalg.matrix_norm(self.core.detach()) * (1 + 1e-9)
+        found: Tensor = lengths(self.core.detach()) * (1 + 1e-9)
         for each in self.leaves.values():
             found = torch.maximum(found, each.detach().amax(1))
         return found
@@ -184,7 +184,7 @@ class Group:
         if not self.proven:
             return found
         error = self._covariance_error(forms, stacked, leaves)
-        return _raised(found, error + 8 * UNIT * torch.linalg.matrix_norm(found))
+        return _raised(found, error + 8 * UNIT * lengths(found))
 
     def _covariance_error(
         self, forms: Sequence[Form], stacked: Tensor, leaves: Sequence[Tensor]
@@ -195,13 +195,11 @@ class Group:
         """
         errors = [form.error for form in forms if form.error is not None]
         off = sum(errors[1:], errors[0])
-        size = torch.linalg.matrix_norm(stacked)
+        size = lengths(stacked)
         terms = 8 * (stacked.shape[-1] + 8) * UNIT
         total = (2 * size + off) * off + terms * size**2
         for each in leaves:
-            wide = (
-                each.abs().amax(1) if each.ndim == 2 else torch.linalg.matrix_norm(each)
-            )
+            wide = each.abs().amax(1) if each.ndim == 2 else lengths(each)
             terms = 8 * (each.shape[-1] + 8) * UNIT
             total = total + (2 * wide + off) * off + terms * wide**2
         error: Tensor = total * self.most * (1 + 1e-6)
@@ -234,7 +232,7 @@ class Group:
             mean = mean + each._covariance(list(each.forms.values()))
         mean = mean / len(aliases)
         if self.proven:
-            rounded = 4 * len(aliases) * UNIT * torch.linalg.matrix_norm(mean)
+            rounded = 4 * len(aliases) * UNIT * lengths(mean)
             mean = _raised(mean, rounded)
         return replace(grown._of_core(mean, list(parts)), lattice=coarse)
 
@@ -277,9 +275,7 @@ class Group:
         found = replace(self, core=core, leaves=leaves, forms=forms)
         if not self.proven:
             return found
-        return replace(
-            found, core=_raised(core, 8 * UNIT * torch.linalg.matrix_norm(core))
-        )
+        return replace(found, core=_raised(core, 8 * UNIT * lengths(core)))
 
 
 def _is_simple(group: Group) -> bool:
@@ -310,7 +306,7 @@ def _side_by_side(aliases: Sequence[Group], coarse: Lattice) -> Group:
     errors = [form.error for form in forms if form.error is not None]
     if errors:
         error = torch.stack([each.expand(len(core)) for each in errors]).amax(0)
-        error = error + 8 * UNIT * torch.linalg.matrix_norm(matrix.detach())
+        error = error + 8 * UNIT * lengths(matrix.detach())
     leaves = {}
     found: dict[str, Tensor] = {}
     if first.leaves:

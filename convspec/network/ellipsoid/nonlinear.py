@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, Form, size_of
+from convspec.network.ellipsoid.form import UNIT, Form, lengths, size_of
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.spread import Spread
@@ -145,7 +145,7 @@ def _followed(
     if form.error is None or z.error is None or relative is None:
         return Form(matrix, form.leaves, None)
     size = size_of(coefficients)
-    wide = torch.linalg.matrix_norm(z.matrix)
+    wide = lengths(z.matrix)
     most = turn.abs().amax(1)
     off = relative * (wide + z.error) + most * z.error + 8 * UNIT * most * wide
     terms = 8 * (coefficients.shape[-1] + 8) * UNIT
@@ -196,7 +196,7 @@ def _tightened(group: Group, form: Form, room: Tensor) -> Tensor:
 
 def _inverted(core: Tensor, matrix: Tensor, room: Tensor, off: Tensor | None) -> Tensor:
     """``L (I - K)^-1 L^H`` with ``S = L L^H`` and ``K = L^H E^H G^-1 E L``."""
-    norm = torch.linalg.matrix_norm
+    norm = lengths
     width = core.shape[1]
     diagonal = core.detach().diagonal(dim1=1, dim2=2).real
     lift = LIFT * diagonal.amax(1) + 32 * (width + 8) * UNIT * diagonal.sum(1)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from convspec.errors import NotApplicable
-from convspec.network.ellipsoid.form import UNIT, Form
+from convspec.network.ellipsoid.form import UNIT, Form, lengths
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import VECTOR, Lattice
 from convspec.network.ellipsoid.layout import NAME, Layout
@@ -252,7 +252,7 @@ class _Run:
             map_ = row_maps(kind, image, group.lattice)
             grown = group.appended(place, [(source, map_)]).kept([place]).gathered()
             core = (shares[:, None, None] * grown.core).sum(0).real[None]
-            error = 8 * len(shares) * UNIT * torch.linalg.matrix_norm(core)
+            error = 8 * len(shares) * UNIT * lengths(core)
         else:
             assert isinstance(kind, Axes)
             rows, off = pooled_rows(kind, group.lattice)
@@ -350,7 +350,7 @@ def _pooled(
             "f,fij,fkl->ikjl", shares[some].to(blocks.dtype), blocks, outer
         )
         total = total + mean.real.reshape(1, side, side)
-        norm = torch.linalg.matrix_norm(blocks.detach())
+        norm = lengths(blocks.detach())
         length = torch.linalg.vector_norm(rows[some], dim=1)
         rounded = (8 * len(shares) + 64) * UNIT * length**2
         lost = (length + off) ** 2 - length**2 + rounded
