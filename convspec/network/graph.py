@@ -97,7 +97,7 @@ def graph_of(model: nn.Module, x: Tensor) -> Graph:
     leaving = Leaving()
     with leaving:
         recorder, results = run_recorded(model, (x,), sources=(x,))
-    builder = _Builder(recorder.events, recorder.value(x))
+    builder = _Builder(recorder.events, recorder.given[0])
     graph = builder.built(results)
     for tensor, method in leaving.seen:
         if recorder.value(tensor).storage in builder.reached:

@@ -24,7 +24,7 @@ Slopes = tuple[float, float] | str
 GELU = (-0.1289041451852, 1.1289041451852)
 GELU_TANH = (-0.1289930686588, 1.1289930686588)
 SILU = (-0.0998393201289, 1.0998393201289)
-MISH = (-0.1125261224624, 1.0884981612518)
+MISH = (-0.1125261223895, 1.0884981612518)
 # torch's softplus is linear from here on, which leaves out 2e-9
 LINEAR = 20
 
@@ -118,7 +118,6 @@ READERS_OF_SLOPES: dict[str, Callable[[Given], Slopes]] = {
 # functions with jumps, or steeper than any number
 JUMPS = (
     "argmax",
-    "bernoulli",
     "ceil",
     "eq",
     "floor",
