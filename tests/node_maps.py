@@ -25,6 +25,14 @@ class Of(nn.Module):
         return self.function(x)
 
 
+class Double(Of):
+    """A function in double precision, as its one parameter says; it reads none."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__(function)
+        self.unread = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+
 def module_of(model: nn.Module | Callable[[Tensor], Any]) -> nn.Module:
     return model if isinstance(model, nn.Module) else Of(model)
 
