@@ -82,6 +82,31 @@ def test_random_networks(seed: int) -> None:
     check(seed, 0.15)
 
 
+@pytest.mark.parametrize("seed", range(2100, 2108))
+def test_other_units_of_the_input(seed: int) -> None:
+    """Differences of channels in units of their own: columns over these."""
+    model, shape = random_net(seed)
+    units = gaussian(seed, shape[0]).abs() + 0.1
+    bound = lipschitz(model, shape, seconds=0.3, scale=units.tolist(), lower=False)
+    x = gaussian(seed + 1, 1, *shape)
+    jacobian = torch.autograd.functional.jacobian(lambda x: joined(model(x)), x)
+    columns = units.repeat_interleave(math.prod(shape[1:]))
+    assert_above(bound, norm(jacobian.reshape(len(jacobian), -1) / columns))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pairs_of_classes(seed: int) -> None:
+    model, shape = small_relu_net(seed)
+    bound = lipschitz(model, shape, seconds=0.6, lower=False)
+    pairs = bound.pairs()
+    for turn in range(20):
+        x = 3 * gaussian(100 * seed + turn, 1, *shape)
+        jacobian = torch.autograd.functional.jacobian(lambda x: joined(model(x)), x)
+        first, second = jacobian.reshape(2, -1)
+        length = float(torch.linalg.vector_norm(first - second))
+        assert float(pairs[0, 1]) >= length * ROUNDING
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(100, 2100, 50))
 def test_many_random_networks(first: int) -> None:
