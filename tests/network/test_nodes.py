@@ -126,6 +126,11 @@ SLOPES: dict[str, tuple[Function, float, float]] = {
         1.08849816125,
     ),
     "x hardsigmoid(x)": (lambda x: x * F.hardsigmoid(x), -0.5, 1.5),
+    "x relu(x + 3) up to 6": (
+        lambda x: x * ((x + 3).relu().clamp(max=6) / 6),
+        -0.5,
+        1.5,
+    ),
     "x (relu6(x + 3) / 6)": (lambda x: x * (F.relu6(x + 3) / 6), -0.5, 1.5),
 }
 
@@ -176,6 +181,9 @@ def test_slopes_of_channels() -> None:
         lambda x: x / (x.abs() - 1),
         lambda x: x * F.relu6(x + 2),
         lambda x: x * F.hardtanh(x + 3, 0, 7),
+        lambda x: x * (x + 3).relu(),
+        lambda x: x * (x + 3).clamp(max=6),
+        lambda x: x * (x + 3).clamp(torch.zeros(1), torch.tensor([6.0])),
         lambda x: x * F.softplus(x, 2).tanh(),
     ],
 )

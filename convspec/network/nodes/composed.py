@@ -24,6 +24,7 @@ __all__ = ["composed"]
 Maker = Callable[[Value], Given | None]
 # of v relu6(v + 3)
 HARD = (-3.0, 9.0)
+LIMITS = ("clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6")
 
 
 def composed(given: Given, maker: Maker) -> tuple[Entrywise, Value] | None:
@@ -122,19 +123,33 @@ class _Written:
     def _hard(
         self, value: Value, factor: Value, scale: float
     ) -> tuple[tuple[float, float], str] | None:
-        """``c v relu6(v + 3)``."""
-        made = self.maker(factor)
-        if made is None or made.name not in ("hardtanh", "clamp", "relu6"):
+        """``c v relu6(v + 3)``, the limits by one operation or by two."""
+        inner, low, high = factor, -math.inf, math.inf
+        while (limits := self._limits(inner)) is not None:
+            inner, low, high = limits[0], max(low, limits[1]), min(high, limits[2])
+        if (low, high) != (0, 6) or self._shifted(inner) != (value, 3.0):
             return None
-        ends = [made.named.get(name) for name in ("min_val", "max_val", "min", "max")]
-        inner = self._argument(factor, made.name)
-        shifted = None if inner is None else self._shifted(inner)
-        if made.name != "relu6" and [end for end in ends if end is not None] != [0, 6]:
+        ends = sorted((scale * HARD[0], scale * HARD[1]))
+        return (-up(-ends[0], 2), up(ends[1], 2)), "hardswish"
+
+    def _limits(self, value: Value) -> tuple[Value, float, float] | None:
+        """What a value is cut from, and between which ends."""
+        made = self.maker(value)
+        inner = self._argument(value, *LIMITS)
+        if made is None or inner is None:
             return None
-        if shifted != (value, 3.0):
+        if made.name in ("relu", "relu6"):
+            return inner, 0.0, 6.0 if made.name == "relu6" else math.inf
+        low, high = (
+            made.named.get(name, made.named.get(f"{name}_val")) for name in ("min", "max")
+        )
+        if isinstance(low, Value) or isinstance(high, Value):
             return None
-        ends_ = sorted((scale * HARD[0], scale * HARD[1]))
-        return (-up(-ends_[0], 2), up(ends_[1], 2)), "hardswish"
+        return (
+            inner,
+            -math.inf if low is None else float(low),
+            math.inf if high is None else float(high),
+        )
 
 
 def _data_and_number(given: Given) -> tuple[Value, float] | None:
