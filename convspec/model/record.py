@@ -123,6 +123,7 @@ class Recorder:
         events: In order.
         sources: Tensors that the model is given, where all that depends on them is to
             be told from constants.
+        given: The values that they held before the model ran.
     """
 
     names: Mapping[nn.Module, str]
@@ -137,7 +138,8 @@ class Recorder:
         self._path: list[str] = []
         self._thread = get_ident()
         # storages that depend on the sources
-        self._reached = {self.value(tensor).storage for tensor in self.sources}
+        self.given = tuple(self.value(tensor) for tensor in self.sources)
+        self._reached = {value.storage for value in self.given}
 
     @contextmanager
     def recording(self) -> Iterator[None]:

@@ -108,7 +108,7 @@ def _rows(graph: Graph, place: int, readers: list[list[int]]) -> Node | None:
         matrix = node.kind.matrix
     elif isinstance(node.kind, Axes) and set(node.kind.matrices) == {1}:
         matrix = node.kind.matrices[1]
-        if len(node.shape) != 2:
+        if len(node.shape) != 2 or node.shape[0] != 1:  # of several rows, one matrix
             return None
     else:
         return None
@@ -207,13 +207,10 @@ def _parallel(graph: Graph, place: int, readers: list[list[int]]) -> Node | None
     filters = [part for part in parts if isinstance(part.kind, Filter)]
     if not filters or len(parts) < 2:
         return None
-    (source,) = filters[0].inputs
-    for each, part in zip(node.inputs, parts, strict=True):
-        if each == source:
-            continue
-        alone = isinstance(part.kind, Filter) and _alone(graph, each, readers)
-        if not alone or part.inputs != (source,):
-            return None
+    sources = {part.inputs[0] for part in filters}
+    source = next((s for s in sources if _all_of(graph, node, s, readers)), None)
+    if source is None:
+        return None
     ops = [
         part.kind.op if isinstance(part.kind, Filter) and each != source else None
         for each, part in zip(node.inputs, parts, strict=True)
@@ -223,10 +220,25 @@ def _parallel(graph: Graph, place: int, readers: list[list[int]]) -> Node | None
         return None
     op, rounding = joined
     error = rounding
-    for part, factor in zip(parts, node.kind.factors, strict=True):
-        if isinstance(part.kind, Filter):
+    for each, part, factor in zip(node.inputs, parts, node.kind.factors, strict=True):
+        if isinstance(part.kind, Filter) and each != source:
             error = up(error + up(abs(factor) * part.kind.error))
     return replace(node, kind=Filter(op, error), inputs=(source,))
+
+
+def _all_of(graph: Graph, node: Node, source: int, readers: list[list[int]]) -> bool:
+    """Whether a sum is of one tensor, and of convolutions of it that nothing else reads.
+
+    The tensor may be the output of a convolution itself.
+    """
+    for each in node.inputs:
+        part = graph.nodes[each]
+        if each == source:
+            continue
+        alone = isinstance(part.kind, Filter) and _alone(graph, each, readers)
+        if not alone or part.inputs != (source,):
+            return False
+    return True
 
 
 def _summed(

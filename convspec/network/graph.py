@@ -7,22 +7,31 @@ operation is ever left out, so that a bound on the graph is one on the model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from convspec.errors import UnsupportedLayer
 from convspec.model.convolutions import KNOWN, read_convolution
 from convspec.model.fusing import with_padding_of
+from convspec.model.movement import moved_back
 from convspec.model.record import FACTORIES, Event, Value
 from convspec.model.running import run_recorded
-from convspec.network.kinds import Filter, Kind, Refused
-from convspec.network.nodes import read
+from convspec.network.kinds import Kind, Move, Refused
+from convspec.network.leaving import Leaving
+from convspec.network.nodes import is_read, read
+from convspec.network.nodes.composed import composed
 from convspec.network.nodes.given import Given
 from convspec.network.nodes.linear import filter_of
 
 __all__ = ["Graph", "Node", "graph_of", "needed"]
+
+WRITTEN = (
+    "tensors must not be written to through views of them; {} reads one that was; write "
+    "torch.cat or F.pad in its place"
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,18 @@ def graph_of(model: nn.Module, x: Tensor) -> Graph:
         UnsupportedLayer: If an operation has no bound, or none that is known.
         UnreadableModel: If the model does not run.
     """
-    recorder, results = run_recorded(model, (x,), sources=(x,))
-    return _Builder(recorder.events, recorder.value(x)).built(results)
+    leaving = Leaving()
+    with leaving:
+        recorder, results = run_recorded(model, (x,), sources=(x,))
+    builder = _Builder(recorder.events, recorder.given[0])
+    graph = builder.built(results)
+    for tensor, method in leaving.seen:
+        if recorder.value(tensor).storage in builder.reached:
+            raise UnsupportedLayer(
+                "a model must compute by torch's operations; it takes numbers out of "
+                f"its data by {method}, so that what becomes of them is not known"
+            )
+    return _told(graph)
 
 
 class _Builder:
@@ -99,11 +118,18 @@ class _Builder:
         # of each storage: where it was last written to, and what holds that now
         self.written: dict[int, tuple[int, frozenset[int]]] = {}
         self.made = {source.number: -1}
+        # storages that hold data
+        self.reached = {source.storage}
 
     def built(self, results: Sequence[Value]) -> Graph:
         """The graph with these outputs."""
         for at, event in enumerate(self.events):
             self._add(at, event)
+        for each in results:
+            self._find(len(self.events), each)
+        hidden = [each for each in results if each.number not in self.place]
+        if any(each.storage in self.reached for each in hidden):
+            raise UnsupportedLayer(WRITTEN.format("the model's return"))
         outputs = [each for each in results if each.number in self.place]
         if not outputs:
             raise UnsupportedLayer(
@@ -113,35 +139,105 @@ class _Builder:
         stale = self._stale(outputs, "the model's return")
         if stale:
             raise UnsupportedLayer(stale)
-        places = dict.fromkeys(self.place[each.number] for each in outputs)
-        return _told(needed(Graph(tuple(self.nodes), tuple(places))))
+        places = [self.place[each.number] for each in outputs]
+        for turn, place in enumerate(places):
+            if place in places[:turn]:  # returned twice, it counts twice
+                places[turn] = len(self.nodes)
+                again = Move(None, "the same again")
+                self.nodes.append(Node(again, (place,), self.nodes[place].shape))
+        return needed(Graph(tuple(self.nodes), tuple(places)))
 
     def _add(self, at: int, event: Event) -> None:
+        for each in event.inputs:
+            if each.number not in event.constants:
+                self._find(at, each)
         given = Given(event, frozenset(self.place))
         made = event.name.partition("::")[2].startswith(FACTORIES)
-        if (given.data or given.unknown) and not made:
+        drawn = torch.Tag.nondeterministic_seeded in event.func.tags
+        if drawn and not is_read(given.name):
+            self._refuse(at, event, given.no_bound("it draws random numbers"))
+        elif (given.data or given.unknown) and not made:
             stale = self._stale(given.data, given.where)
             if given.changed:
                 stale = (
                     f"constants must stay as they are; one of {given.where} is written "
                     "to later in the same run; clone it first"
                 )
-            kinds = {} if given.unknown or stale else read(given)
-            places = tuple(self.place[each.number] for each in given.data)
-            kind_, source = self._padded(at, event)
-            if kind_ is not None:
-                kinds, places = {event.outputs[0].number: kind_}, (source,)
-            for output in event.outputs:
-                kind = kinds.get(output.number) or Refused(stale or given.no_bound())
-                self.place[output.number] = len(self.nodes)
-                self.made[output.number] = at
-                node = Node(kind, places, output.shape, given.module, event.line)
-                self.nodes.append(node)
+            if given.unknown:
+                stale = stale or WRITTEN.format(given.where)
+            if not self._put_whole(at, event, given, bool(stale)):
+                if stale:
+                    self._refuse(at, event, stale)
+                else:
+                    places = tuple(self.place[each.number] for each in given.data)
+                    self._put(at, event, read(given), places, given)
         outputs = frozenset(each.number for each in event.outputs)
         for storage in event.writes:
             self.written[storage] = at, outputs
 
-    def _padded(self, at: int, event: Event) -> tuple[Filter | None, int]:
+    def _find(self, at: int, value: Value) -> None:
+        """A node for a value that was put together in memory, if it is of one tensor.
+
+        So is what torch pads around: an empty image, whose parts are written to.
+        """
+        if value.storage not in self.reached:
+            return
+        if value.number in self.place and not self._stale([value], ""):
+            return
+        for moved in moved_back(self.events, at, value):
+            source = moved.source
+            if source.number in self.place and not self._stale([source], ""):
+                self.place[value.number] = len(self.nodes)
+                self.made[value.number] = moved.last
+                last = self.events[moved.last]
+                module = last.path[-1] if last.path else ""
+                kind = Move(moved.places - 1, "moves")
+                place = (self.place[source.number],)
+                self.nodes.append(Node(kind, place, value.shape, module, last.line))
+                return
+
+    def _put_whole(self, at: int, event: Event, given: Given, stale: bool) -> bool:
+        """A node for an operation and some before it, if they are one map."""
+        whole = None if stale else composed(given, self._maker)
+        kind, source = self._padded(at, event)
+        if whole is not None:
+            kind, source = whole[0], self.place[whole[1].number]
+        if kind is not None:
+            self._put(at, event, {event.outputs[0].number: kind}, (source,), given)
+        return kind is not None
+
+    def _refuse(self, at: int, event: Event, why: str) -> None:
+        given = Given(event, frozenset(self.place))
+        kinds: dict[int, Kind] = {each.number: Refused(why) for each in event.outputs}
+        places = tuple(self.place[each.number] for each in given.data)
+        self._put(at, event, kinds, places, given)
+
+    def _put(
+        self,
+        at: int,
+        event: Event,
+        kinds: Mapping[int, Kind],
+        places: tuple[int, ...],
+        given: Given,
+    ) -> None:
+        """A node for each output; those without a kind are refused."""
+        self.reached |= event.writes
+        for output in event.outputs:
+            kind = kinds.get(output.number) or Refused(given.no_bound())
+            self.place[output.number] = len(self.nodes)
+            self.made[output.number] = at
+            self.reached.add(output.storage)
+            node = Node(kind, places, output.shape, given.module, event.line)
+            self.nodes.append(node)
+
+    def _maker(self, value: Value) -> Given | None:
+        """What made a value, if it was data and understood."""
+        at = self.made.get(value.number, -1)
+        if at < 0 or isinstance(self.nodes[self.place[value.number]].kind, Refused):
+            return None
+        return Given(self.events[at], frozenset(self.place))
+
+    def _padded(self, at: int, event: Event) -> tuple[Kind | None, int]:
         """A convolution with what pads its input, and the place of what is padded."""
         if event.name not in KNOWN or not isinstance(event.args[0], Value):
             return None, -1
@@ -160,10 +256,7 @@ class _Builder:
         for value in values:
             last, holders = self.written.get(value.storage, (-1, frozenset()))
             if last > self.made[value.number] and value.number not in holders:
-                return (
-                    f"tensors must not be written to through views of them; {where} "
-                    "reads one that was; write torch.cat or F.pad in its place"
-                )
+                return WRITTEN.format(where)
         return ""
 
 

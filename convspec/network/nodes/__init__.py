@@ -6,7 +6,7 @@ from convspec.network.kinds import Kind, Refused
 from convspec.network.nodes import bounded, entrywise, linear, moving, sampling
 from convspec.network.nodes.given import Given
 
-__all__ = ["read"]
+__all__ = ["is_read", "read"]
 
 READERS = {
     **moving.READERS,
@@ -15,6 +15,11 @@ READERS = {
     **entrywise.READERS,
     **bounded.READERS,
 }
+
+
+def is_read(name: str) -> bool:
+    """Whether an operation of this name is told anything of."""
+    return name in READERS
 
 
 def read(given: Given) -> dict[int, Kind]:

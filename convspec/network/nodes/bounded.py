@@ -56,7 +56,25 @@ def _most_windows(length: int, size: int) -> int:
 
 
 def _largest(given: Given) -> Kind:
-    """A maximum or a minimum of entries, of which each moves by no more than they do."""
+    """A maximum or a minimum of entries, of which each moves by no more than they do.
+
+    Of two tensors one may be broadcast to the other, so that its entries count often.
+    """
+    entries = math.prod(given.event.outputs[0].shape)
+    copies = [entries // math.prod(each.shape) for each in given.data]
+    return Bounded(_root(max(1, *copies)), given.name)
+
+
+def _log_sum(given: Given) -> Kind:
+    """Its gradient is a softmax, of length 1 at most."""
+    return Bounded(1.0, given.name)
+
+
+def _norm(given: Given) -> Kind | str:
+    """``||x|_p - |y|_p| <= |x - y|_p <= |x - y|`` for ``p >= 2``."""
+    order = given.named["ord"]
+    if not float(order) >= 2:
+        return f"of norms those of order 2 and above are read, not {order}"
     return Bounded(1.0, given.name)
 
 
@@ -76,6 +94,8 @@ def _log_softmax(given: Given) -> Kind:
 
 def _normalised(given: Given) -> Kind | str:
     """Layer, group and RMS norm: ``max |gamma| / sqrt(eps)``, at constant inputs."""
+    if given.data != [given.named["input"]]:
+        return "its factors or its offsets depend on the input"
     weight = given.constant("weight")
     eps = float(given.named.get("eps") or 0.0)
     if eps <= 0:
@@ -138,6 +158,8 @@ READERS: dict[str, Reader] = {
         ("amax", "amin", "max", "min", "maximum", "minimum", "sort", "topk"),
         _first(_largest),
     ),
+    "logsumexp": _log_sum,
+    "linalg_vector_norm": _norm,
     "_softmax": _softmax,
     "_log_softmax": _log_softmax,
     "native_layer_norm": _first(_normalised),
@@ -145,10 +167,12 @@ READERS: dict[str, Reader] = {
     "_fused_rms_norm": _first(_normalised),
     **dict.fromkeys(
         (
+            "_native_multi_head_attention",
             "_scaled_dot_product_attention_math",
             "_scaled_dot_product_efficient_attention",
             "_scaled_dot_product_flash_attention",
             "_scaled_dot_product_flash_attention_for_cpu",
+            "_transformer_encoder_layer_fwd",
         ),
         _attention,
     ),

@@ -24,7 +24,9 @@ Slopes = tuple[float, float] | str
 GELU = (-0.1289041451852, 1.1289041451852)
 GELU_TANH = (-0.1289930686588, 1.1289930686588)
 SILU = (-0.0998393201289, 1.0998393201289)
-MISH = (-0.1125261224624, 1.0884981612518)
+MISH = (-0.1125261223895, 1.0884981612518)
+# torch's softplus is linear from here on, which leaves out 2e-9
+LINEAR = 20
 
 
 def _fixed(lower: float, upper: float) -> Callable[[Given], Slopes]:
@@ -38,6 +40,8 @@ def _gelu(given: Given) -> Slopes:
 def _elu(given: Given) -> Slopes:
     """``scale x`` above 0, ``scale alpha (exp(input_scale x) - 1)`` below."""
     alpha, scale = float(given.named["alpha"]), float(given.named["scale"])
+    if not float(given.named["input_scale"]) > 0:
+        return "it grows exponentially, since its alpha is not positive"
     steep = scale * alpha * float(given.named["input_scale"])
     ends = (0.0, scale, up(steep) if steep > 0 else -up(-steep))
     return min(ends), max(ends)
@@ -45,6 +49,14 @@ def _elu(given: Given) -> Slopes:
 
 def _leaky(given: Given) -> Slopes:
     slope = float(given.named["negative_slope"])
+    return min(slope, 1.0), max(slope, 1.0)
+
+
+def _rrelu(given: Given) -> Slopes:
+    """In evaluation the mean of the slopes that it draws from."""
+    if given.named["training"]:
+        return "it draws random numbers"
+    slope = (float(given.named["lower"]) + float(given.named["upper"])) / 2
     return min(slope, 1.0), max(slope, 1.0)
 
 
@@ -60,15 +72,25 @@ def _clamped(given: Given) -> Slopes:
     return 0.0, 1.0
 
 
+def _celu(given: Given) -> Slopes:
+    if not float(given.named["alpha"]) > 0:
+        return "it grows exponentially, since its alpha is not positive"
+    return 0.0, 1.0
+
+
 def _softplus(given: Given) -> Slopes:
-    return (0.0, 1.0) if float(given.named["beta"]) > 0 else "its beta is not positive"
+    if not float(given.named["beta"]) > 0:
+        return "its beta is not positive"
+    if float(given.named["threshold"]) < LINEAR:
+        return f"it jumps where it becomes linear; raise its threshold to {LINEAR}"
+    return 0.0, 1.0
 
 
 READERS_OF_SLOPES: dict[str, Callable[[Given], Slopes]] = {
     "abs": _fixed(-1.0, 1.0),
     "atan": _fixed(0.0, 1.0),
     "arctan": _fixed(0.0, 1.0),
-    "celu": _fixed(0.0, 1.0),
+    "celu": _celu,
     "clamp": _clamped,
     "clamp_max": _clamped,
     "clamp_min": _clamped,
@@ -84,6 +106,7 @@ READERS_OF_SLOPES: dict[str, Callable[[Given], Slopes]] = {
     "mish": _fixed(*MISH),
     "relu": _fixed(0.0, 1.0),
     "relu6": _fixed(0.0, 1.0),
+    "rrelu_with_noise": _rrelu,
     "sigmoid": _fixed(0.0, 0.25),
     "silu": _fixed(*SILU),
     "sin": _fixed(-1.0, 1.0),
@@ -95,11 +118,16 @@ READERS_OF_SLOPES: dict[str, Callable[[Given], Slopes]] = {
 # functions with jumps, or steeper than any number
 JUMPS = (
     "argmax",
-    "bernoulli",
     "ceil",
+    "eq",
     "floor",
+    "ge",
+    "gt",
     "hardshrink",
     "heaviside",
+    "le",
+    "lt",
+    "ne",
     "round",
     "sign",
     "trunc",
@@ -111,6 +139,8 @@ def _entrywise(given: Given) -> Kind | str:
     found = READERS_OF_SLOPES[given.name](given)
     if isinstance(found, str):
         return found
+    if given.event.outputs[0].shape != given.data[0].shape:
+        return "its ends have more entries than its input; expand that before"
     lower, upper = (_number(end) for end in found)
     return Entrywise(lower, upper, given.name)
 

@@ -26,7 +26,10 @@ class Given:
         self.event = event
         # in the order of the arguments, one that is given twice twice
         self.data = [each for each in event.inputs if each.number in known]
-        others = [each for each in event.inputs if each.number not in known]
+        filled = event.named.get("noise")  # written to, and read in training alone
+        others = [
+            each for each in event.inputs if each.number not in known and each != filled
+        ]
         constants = event.constants
         self.unknown = any(each.number not in constants for each in others)
         if self.data and not event.outputs:

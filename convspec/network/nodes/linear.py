@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convspec.model.convolutions import KNOWN, Convolution, read_convolution
-from convspec.network.kinds import Axes, Filter, Kind, Scale, Sum
+from convspec.network.kinds import Axes, Filter, Kind, Rows, Scale, Sum
 from convspec.network.nodes.given import Given, plain
 from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import UNIT, gamma
@@ -16,6 +16,8 @@ from convspec.rounding.directed import UNIT, gamma
 __all__ = ["READERS", "filter_of"]
 
 Reader = Callable[[Given], Kind | str | list[Kind]]
+# entries of a matrix of blocks
+MOST_PRODUCTS = 2**24
 
 
 def _convolution(given: Given) -> Kind | str:
@@ -35,6 +37,8 @@ def filter_of(conv: Convolution) -> Filter:
 
 def _batch_norm(given: Given) -> Kind | str:
     """``gamma / sqrt(var + eps)`` for each channel, which five roundings move."""
+    if given.data != [given.named["input"]]:
+        return "its statistics, factors or offsets depend on the input"
     variance = given.constant("running_var")
     if given.named.get("training") or variance is None:
         return (
@@ -54,7 +58,7 @@ def _batch_norm(given: Given) -> Kind | str:
 
 def _product(given: Given) -> Kind | str:
     """``x W`` or ``W x`` for a constant W: a matrix on the last axis or the next."""
-    first = "self" if "self" in given.named and "mat2" in given.named else "mat1"
+    first = "self"
     if given.name in ("linear", "mkldnn_linear"):
         weight = given.constant("weight")
         data = given.named["input" if "input" in given.named else "self"]
@@ -74,16 +78,64 @@ def _product(given: Given) -> Kind | str:
     matrix, axis = (right, rank - 1) if left is None else (left, rank - 2)
     assert matrix is not None
     if matrix.ndim == 3:
-        if matrix.shape[0] != 1:
-            return "products of several matrices are not read"
+        if not torch.equal(matrix, matrix[:1].expand_as(matrix)):
+            return _products(matrix.mT if left is None else matrix, given, axis)
         matrix = matrix[0]
     matrix = matrix.mT if left is None else matrix
     return Axes({axis: scale * matrix}, 0.0 if scale == 1 else UNIT)
 
 
+def _products(matrices: Tensor, given: Given, axis: int) -> Kind | str:
+    """A matrix of its own for each image: a matrix of blocks, over all entries."""
+    count, rows, columns = matrices.shape
+    others = given.data[0].shape[3 - axis]
+    if count**2 * rows * columns * others**2 > MOST_PRODUCTS:
+        return f"products of {count} matrices are too many to be read as one"
+    eye = torch.eye(others, dtype=torch.float64, device="cpu")
+    own = torch.eye(count, dtype=torch.float64, device="cpu")
+    order = "bB,boi,ef->boeBif" if axis == 1 else "bB,boi,ef->beoBfi"
+    blocks = torch.einsum(order, own, matrices, eye)
+    return Rows(blocks.reshape(count * rows * others, -1))
+
+
+def _vector_product(given: Given) -> Kind | str:
+    """``W x`` or ``<w, x>`` for a vector x."""
+    first, second = {
+        "mv": ("self", "vec"),
+        "addmv": ("mat", "vec"),
+        "dot": ("self", "tensor"),
+    }[given.name]
+    left, right = given.constant(first), given.constant(second)
+    if len(given.data) > 1:
+        return "more than one of its factors and offsets depend on the input"
+    if given.name == "dot":
+        vector = right if left is None else left
+        assert vector is not None
+        return Rows(vector[None])
+    scale = float(given.named.get("alpha", 1))
+    off = 0.0 if scale == 1 else UNIT
+    if given.is_data(second):
+        assert left is not None
+        return Axes({0: scale * left}, off)
+    if given.is_data(first):
+        assert right is not None
+        return Axes({1: scale * right[None]}, off)
+    return "it adds a multiple of data; write the sum apart"
+
+
+def _cumulated(given: Given) -> Kind:
+    """Sums of the first entries along an axis."""
+    shape = given.data[0].shape
+    axis = int(given.named["dim"]) % len(shape)
+    ones = torch.ones(shape[axis], shape[axis], dtype=torch.float64, device="cpu")
+    return Axes({axis: ones.tril()})
+
+
 def _times(given: Given) -> Kind | str:
     """A factor that is a constant, or its reciprocal."""
     if len(given.data) > 1:
+        if given.name == "div":
+            return "it divides data by data"
         return "it multiplies data with data"
     other = given.constant("other" if given.is_data("self") else "self")
     assert other is not None
@@ -158,6 +210,10 @@ READERS: dict[str, Reader] = {
     "addmm": _product,
     "mm": _product,
     "bmm": _product,
+    "mv": _vector_product,
+    "addmv": _vector_product,
+    "dot": _vector_product,
+    "cumsum": _cumulated,
     "mul": _times,
     "div": _times,
     "neg": _negative,
