@@ -13,6 +13,7 @@ from convspec.demo.run import Network, choose_network
 from convspec.demo.train_digits import load_split
 
 CROP = 24
+CONSTANT_SECONDS = 120
 CHECKPOINTS = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20)  # epochs
 
 
@@ -29,6 +30,13 @@ def network() -> Network:
 def report() -> cs.ModelReport:
     """Of all its convolutions."""
     return cs.analyze(network().model, network().input_shape)
+
+
+@cache
+def constant() -> cs.NetworkBound:
+    """Of the network that comes with the package, which tells handwritten digits."""
+    network = choose_network(offline=True)
+    return cs.lipschitz(network.model, network.input_shape, seconds=CONSTANT_SECONDS)
 
 
 def stem(size: int = CROP) -> cs.ConvOperator:
