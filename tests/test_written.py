@@ -11,7 +11,7 @@ from typing import IO, Any, NoReturn
 
 import pytest
 
-from convspec.report import files
+from convspec import written as files
 from convspec.written import write_text
 
 TEXT = "name,norm\r\nerste Schicht \N{GREEK SMALL LETTER SIGMA},1.5\n\n"

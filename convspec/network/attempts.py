@@ -18,7 +18,7 @@ from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.nonlinear import Infeasible
 from convspec.network.ellipsoid.proof import Proven
 from convspec.network.ellipsoid.search import Search
-from convspec.network.fuse import fused
+from convspec.network.fuse import folded, fused
 from convspec.network.graph import Graph
 from convspec.network.norms import Norms
 from convspec.network.result import NetworkBound, Step
@@ -69,17 +69,15 @@ class Attempts:
 
     def run(self, method: str) -> None:
         """Try what the method asks for, until it is done or stopped."""
-        joint = self.graph
         with self.interruptible("product"):
             self._scalar("product", self.graph, "norms of all layers")
         if self.stopped:
             return
         with self.interruptible("fused"):
-            joint = fused(self.graph)
-            self._scalar("fused", joint, "linear layers in a row are one")
+            self._scalar("fused", fused(self.graph), "linear layers in a row are one")
         if method == "scalar" or self.stopped:
             return
-        graph = with_cuts(joint)
+        graph = with_cuts(folded(self.graph))
         left = (1 - LOWER_SHARE) * self.seconds
         for name, share in self._plan(method, graph):
             if not self.stopped:

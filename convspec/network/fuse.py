@@ -24,23 +24,32 @@ from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import gamma, up
 from convspec.rounding.norms import norm_above
 
-__all__ = ["fused"]
+__all__ = ["folded", "fused"]
+
+Rule = Callable[[Graph, int, list[list[int]]], Node | None]
+
+
+def folded(graph: Graph) -> Graph:
+    """The same maps, factors of channels and copies of entries in their neighbours."""
+    return _by(graph, (_moved, _rows, _scaled))
 
 
 def fused(graph: Graph) -> Graph:
-    """The same maps in fewer nodes."""
+    """The same maps in fewer nodes: all rules."""
+    return _by(graph, (_moved, _rows, _scaled, _pointwise, _parallel))
+
+
+def _by(graph: Graph, rules: tuple[Rule, ...]) -> Graph:
+    """The graph after rules were used until none applies."""
     changed = True
     while changed:
         changed = False
-        for rule in (_moved, _rows, _scaled, _pointwise, _parallel):
+        for rule in rules:
             found = _once(graph, rule)
             while found is not None:
                 graph, changed = found, True
                 found = _once(graph, rule)
     return graph
-
-
-Rule = Callable[[Graph, int, list[list[int]]], Node | None]
 
 
 def _once(graph: Graph, rule: Rule) -> Graph | None:

@@ -18,7 +18,7 @@ from convspec.network.ellipsoid.layout import Layout, with_cuts
 from convspec.network.ellipsoid.nonlinear import Infeasible
 from convspec.network.ellipsoid.proof import Proven, prove
 from convspec.network.ellipsoid.propagation import Propagation
-from convspec.network.fuse import fused
+from convspec.network.fuse import folded
 from convspec.network.graph import Graph, graph_of
 from convspec.network.kinds import Bounded
 from convspec.network.norms import Norms
@@ -96,7 +96,7 @@ def _proven(own: Graph, held: Certificate) -> Proven:
         NotApplicable: If the network has no such torus.
         Infeasible: If a multiplier does not serve.
     """
-    graph = with_cuts(fused(own))
+    graph = with_cuts(folded(own))
     layout = Layout.torus(graph) if held.base else Layout.dense(graph)
     if held.base and held.base != layout.lattices[0].sizes:
         raise NotApplicable("its torus is another", "certificate")

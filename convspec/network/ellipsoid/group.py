@@ -1,135 +1,218 @@
 """Live tensors and the ellipsoid of their differences.
 
-For every pair of inputs x, x' the stack q of a group's tensors satisfies
-``dq^H S^+ dq <= |x - x'|^2``, frequency by frequency in one block S(w) each. Replacing S
-by more than S keeps that; so what rounding may have taken is added to the diagonal.
+A group is a core q with the covariance S(w), leaves psi_l uncorrelated with it and each
+other, of diagonal covariances, and tensors that are linear forms in both. For every pair
+of inputs x, x' the differences of all of them satisfy, summed over frequencies,
+
+    dq^H S^+ dq + sum_l |dpsi_l|^2 / v_l <= |x - x'|^2.
+
+Replacing a covariance by more than it keeps that, which is how rounding is accounted for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.lattice import VECTOR, Lattice
+from convspec.network.ellipsoid.form import UNIT, Form, summed
+from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.maps import Map
 
 __all__ = ["Group"]
 
-# unit roundoff, and how many of them a product of k terms may err by for each
-UNIT = 2.0**-53
 
-
-@dataclass
+@dataclass(frozen=True)
 class Group:
     """Tensors on one lattice.
 
     Attributes:
         lattice: Where they live.
-        blocks: S without its scale, (F, C, C), Hermitian.
-        exponent: S is ``2^exponent`` times the blocks.
-        slices: Where each node's channels are.
+        core: S without its scale, (F, c, c), Hermitian.
+        leaves: v of each leaf without its scale, (F or 1, k), float64.
+        forms: The tensors, by the place of their node.
+        exponent: S is ``2^exponent`` times the core, and likewise v.
         proven: Whether rounding is accounted for.
     """
 
     lattice: Lattice
-    blocks: Tensor
-    exponent: int
-    slices: dict[int, slice]
+    core: Tensor
+    leaves: Mapping[str, Tensor]
+    forms: Mapping[int, Form]
+    exponent: int = 0
     proven: bool = False
 
+    @classmethod
+    def of_leaf(
+        cls, lattice: Lattice, diagonal: Tensor, place: int, exponent: int, proven: bool
+    ) -> Group:
+        """One tensor, uncorrelated between its channels and white over frequencies.
+
+        Args:
+            lattice: Where it lives.
+            diagonal: Its covariance without the scale; (c,).
+            place: Of its node.
+            exponent: Of the scale.
+            proven: Whether rounding is accounted for.
+        """
+        width, count = len(diagonal), len(lattice.index)
+        dtype = lattice.dtype
+        core = torch.zeros(count, 0, 0, dtype=dtype, device="cpu")
+        name = f"leaf {place}"
+        form = Form(
+            torch.zeros(1, width, 0, dtype=dtype, device="cpu"),
+            {name: torch.ones(1, width, dtype=torch.float64, device="cpu")},
+            torch.zeros(1, dtype=torch.float64, device="cpu") if proven else None,
+        )
+        return cls(lattice, core, {name: diagonal[None]}, {place: form}, exponent, proven)
+
     @property
-    def width(self) -> int:
-        """C."""
-        return self.blocks.shape[-1]
-
-    def block(self, place: int) -> Tensor:
-        """S of one tensor; (F, c, c)."""
-        where = self.slices[place]
-        return self.blocks[:, where, where]
-
-    def kept(self, places: Sequence[int]) -> Group:
-        """The group of some of its tensors."""
-        index = [i for place in places for i in _range(self.slices[place])]
-        slices, first = dict[int, slice](), 0
-        for place in places:
-            width = self.slices[place].stop - self.slices[place].start
-            slices[place] = slice(first, first + width)
-            first += width
-        if index == list(range(self.width)):
-            return Group(self.lattice, self.blocks, self.exponent, slices, self.proven)
-        some = torch.tensor(index, dtype=torch.int64, device="cpu")
-        blocks = self.blocks[:, some][:, :, some]
-        return Group(self.lattice, blocks, self.exponent, slices, self.proven)
+    def most(self) -> Tensor:
+        """At least the largest eigenvalue of the core and of each leaf; (F,)."""
+        found: Tensor = torch.linalg.matrix_norm(self.core.detach()) * (1 + 1e-9)
+        for each in self.leaves.values():
+            found = torch.maximum(found, each.detach().amax(1))
+        return found
 
     def scaled(self) -> Group:
-        """The same with a trace of about 1, by a power of 2."""
-        trace = self.blocks.detach().diagonal(dim1=1, dim2=2).real.sum(1).max()
-        exponent = math.frexp(float(trace))[1] if float(trace) > 0 else 0
+        """The same with covariances of about 1, by a power of 2."""
+        largest = 0.0
+        if self.core.shape[1]:
+            diagonal = self.core.detach().diagonal(dim1=1, dim2=2).real
+            largest = float(diagonal.max())
+        for each in self.leaves.values():
+            largest = max(largest, float(each.detach().max()))
+        exponent = math.frexp(largest)[1] if largest > 0 else 0
         factor = 2.0**-exponent
-        return Group(
-            self.lattice,
-            self.blocks * factor,
-            self.exponent + exponent,
-            self.slices,
-            self.proven,
+        return replace(
+            self,
+            core=self.core * factor,
+            leaves={leaf: each * factor for leaf, each in self.leaves.items()},
+            exponent=self.exponent + exponent,
         )
 
-    def enlarged(self, error: Tensor) -> Group:
-        """With so much more on the diagonal, frequency by frequency, made Hermitian."""
-        blocks = (self.blocks + self.blocks.mH) / 2
-        if self.proven:
-            wide = error * (1 + 1e-6) + 8 * UNIT * blocks.diagonal(
-                dim1=1, dim2=2
-            ).real.abs().amax(1)
-            blocks = blocks + torch.diag_embed(
-                wide[:, None].expand(-1, self.width).to(blocks.dtype)
-            )
-        return Group(self.lattice, blocks, self.exponent, self.slices, self.proven)
+    def kept(self, places: Sequence[int]) -> Group:
+        """The group of some of its tensors, in a core that is not larger than they."""
+        forms = {place: self.forms[place] for place in places}
+        used = {leaf for form in forms.values() for leaf in form.leaves}
+        leaves = {leaf: each for leaf, each in self.leaves.items() if leaf in used}
+        found = replace(self, forms=forms, leaves=leaves)
+        if self.core.shape[1] > sum(form.width for form in forms.values()):
+            return found.gathered()
+        return found
 
     def appended(self, place: int, parts: Sequence[tuple[int, Map]]) -> Group:
         """With a tensor ``sum_j A_j u_j`` of its own tensors u."""
-        cross: Tensor | None = None
-        for source, map_ in parts:
-            part = map_.times(self.blocks[:, self.slices[source]])  # A S_u:, (F, c, C)
-            cross = part if cross is None else cross + part
-        assert cross is not None
-        own: Tensor | None = None
-        for source, map_ in parts:
-            part = map_.times(cross.mH[:, self.slices[source]])  # (F, c, c)
-            own = part if own is None else own + part
-        assert own is not None
-        blocks = torch.cat(
-            [torch.cat([self.blocks, cross.mH], 2), torch.cat([cross, own.mH], 2)], 1
-        )
-        slices = {**self.slices, place: slice(self.width, blocks.shape[-1])}
-        found = Group(self.lattice, blocks, self.exponent, slices, self.proven)
-        return found.enlarged(self._linear_error(parts, cross))
+        mixing = [source for source, map_ in parts if not map_.diagonal]
+        group = self
+        for source in mixing:
+            group = group.with_one_leaf(source)
+        if any(not group.forms[source].is_channelwise for source in mixing):
+            group = group.gathered()
+        form = summed([group.forms[source].times(map_) for source, map_ in parts])
+        return replace(group, forms={**group.forms, place: form})
 
-    def _linear_error(self, parts: Sequence[tuple[int, Map]], cross: Tensor) -> Tensor:
-        """How far a product ``A S A^H`` and its sides may be off; (F,)."""
-        none = torch.zeros(len(self.blocks), dtype=torch.float64, device="cpu")
-        if not self.proven:
-            return none
-        held = torch.linalg.matrix_norm(self.blocks)
-        side = torch.linalg.matrix_norm(cross)
-        total, moved = none, none
-        for _, map_ in parts:
-            terms = 4 * (map_.matrix.shape[-1] + 8) * UNIT
-            total = total + (terms * map_.size + map_.error) * held
-            moved = moved + (terms * map_.size + map_.error) * side
-            moved = (
-                moved + (map_.size + map_.error) * (terms * map_.size + map_.error) * held
+    def with_one_leaf(self, place: int) -> Group:
+        """The leaves of a tensor as one, if they are diagonal and its alone."""
+        form = self.forms[place]
+        others = [each for other, each in self.forms.items() if other != place]
+        shared = {leaf for each in others for leaf in each.leaves}
+        alone = form.is_channelwise and not shared & set(form.leaves)
+        if len(form.leaves) < 2 or not alone:
+            return self
+        variance = self.own_variance(form)
+        name = f"leaf {place}, joined"
+        one = torch.ones(1, form.width, dtype=torch.float64, device="cpu")
+        leaves = {
+            leaf: each for leaf, each in self.leaves.items() if leaf not in form.leaves
+        }
+        forms = {**self.forms, place: replace(form, leaves={name: one})}
+        return replace(self, leaves={**leaves, name: variance}, forms=forms)
+
+    def own_variance(self, form: Form) -> Tensor:
+        """What diagonal leaves add to the covariance of a tensor; (F or 1, w)."""
+        total = torch.zeros(1, form.width, dtype=torch.float64, device="cpu")
+        for leaf, each in form.leaves.items():
+            size = each.abs()
+            if form.error is not None:
+                size = (size + form.error[:, None]) * (1 + 8 * UNIT)
+            total = total + size**2 * self.leaves[leaf]
+        return total * (1 + 8 * len(form.leaves) * UNIT) if self.proven else total
+
+    def gathered(self) -> Group:
+        """The same tensors, stacked as the core, without leaves."""
+        places = list(self.forms)
+        core = self._covariance([self.forms[place] for place in places])
+        return self._of_core(core, places)
+
+    def _of_core(self, core: Tensor, places: Sequence[int]) -> Group:
+        """A group whose core is a stack of tensors."""
+        width, forms, first = core.shape[1], dict[int, Form](), 0
+        eye = torch.eye(width, dtype=core.dtype, device="cpu")[None]
+        none = torch.zeros(1, dtype=torch.float64, device="cpu") if self.proven else None
+        for place in places:
+            last = first + self.forms[place].width
+            forms[place] = Form(eye[:, first:last], {}, none)
+            first = last
+        return replace(self, core=core, leaves={}, forms=forms)
+
+    def _covariance(self, forms: Sequence[Form]) -> Tensor:
+        """``T S T^H + sum_l B_l v_l B_l^H`` of stacked forms; (F, w, w), Hermitian."""
+        count = len(self.core)
+        stacked = torch.cat([_whole(form.matrix, count) for form in forms], 1)
+        found = stacked @ self.core @ stacked.mH
+        names = dict.fromkeys(leaf for form in forms for leaf in form.leaves)
+        leaves = []
+        for name in names:
+            owners = [form for form in forms if name in form.leaves]
+            if len(owners) == len(forms) == 1 and owners[0].is_channelwise:
+                diagonal = owners[0].leaves[name].abs() ** 2 * self.leaves[name]
+                found = found + torch.diag_embed(diagonal).to(found.dtype)
+                leaves.append(owners[0].leaves[name])
+                continue
+            width = self.leaves[name].shape[1]
+            coefficients = torch.cat(
+                [_dense(form, name, width, count, found.dtype) for form in forms], 1
             )
-        return 2 * total + 2 * moved
+            weighted = coefficients * self.leaves[name][:, None, :]
+            found = found + weighted @ coefficients.mH
+            leaves.append(coefficients)
+        found = (found + found.mH) / 2
+        if not self.proven:
+            return found
+        error = self._covariance_error(forms, stacked, leaves)
+        return _raised(found, error + 8 * UNIT * torch.linalg.matrix_norm(found))
+
+    def _covariance_error(
+        self, forms: Sequence[Form], stacked: Tensor, leaves: Sequence[Tensor]
+    ) -> Tensor:
+        """How far a covariance may be off, for rounding and the forms' own errors; (F,).
+
+        ``|T S T^H - T' S T'^H| <= (2 |T| + e) e |S|`` for ``|T - T'| <= e``.
+        """
+        errors = [form.error for form in forms if form.error is not None]
+        off = sum(errors[1:], errors[0])
+        size = torch.linalg.matrix_norm(stacked)
+        terms = 8 * (stacked.shape[-1] + 8) * UNIT
+        total = (2 * size + off) * off + terms * size**2
+        for each in leaves:
+            wide = (
+                each.abs().amax(1) if each.ndim == 2 else torch.linalg.matrix_norm(each)
+            )
+            terms = 8 * (each.shape[-1] + 8) * UNIT
+            total = total + (2 * wide + off) * off + terms * wide**2
+        error: Tensor = total * self.most * (1 + 1e-6)
+        return error
 
     def aliased(
-        self, parts: dict[int, list[tuple[int, Map]]], stride: tuple[int, ...]
+        self,
+        parts: Mapping[int, Sequence[tuple[int, Map]]],
+        stride: tuple[int, ...],
     ) -> Group:
-        """Some tensors of linear maps, every s-th pixel of them.
+        """Some tensors of linear maps, every s-th pixel of them, alone.
 
         Args:
             parts: For each new place what it is the sum of.
@@ -138,23 +221,39 @@ class Group:
         grown = self
         for place, some in parts.items():
             grown = grown.appended(place, some)
-        grown = grown.kept(list(parts))
+        grown = replace(grown, forms={place: grown.forms[place] for place in parts})
         where, turned = self.lattice.aliases(stride)
-        mean = torch.zeros((), dtype=grown.blocks.dtype, device="cpu")
-        for j in range(where.shape[1]):
-            some_ = grown.blocks[where[:, j]]
-            some_ = torch.where(turned[:, j, None, None], some_.conj(), some_)
-            mean = mean + some_
-        mean = mean / where.shape[1]
-        found = Group(
-            self.lattice.coarse(stride),
-            mean,
-            self.exponent,
-            grown.slices,
-            self.proven,
-        )
-        size = torch.linalg.matrix_norm(mean)
-        return found.enlarged(4 * where.shape[1] * UNIT * size)
+        coarse = self.lattice.coarse(stride)
+        aliases = [grown._at(where[:, j], turned[:, j]) for j in range(where.shape[1])]
+        width = sum(form.width for form in grown.forms.values())
+        stacks = grown.core.shape[1] * len(aliases) < width
+        if stacks and len(parts) == 1 and all(map(_is_simple, aliases)):
+            return _side_by_side(aliases, coarse)
+        mean = torch.zeros((), dtype=self.core.dtype, device="cpu")
+        for each in aliases:
+            mean = mean + each._covariance(list(each.forms.values()))
+        mean = mean / len(aliases)
+        if self.proven:
+            rounded = 4 * len(aliases) * UNIT * torch.linalg.matrix_norm(mean)
+            mean = _raised(mean, rounded)
+        return replace(grown._of_core(mean, list(parts)), lattice=coarse)
+
+    def part(self, places: Tensor) -> Group:
+        """The group at some frequencies."""
+        straight = torch.zeros(len(places), dtype=torch.bool, device="cpu")
+        return self._at(places, straight)
+
+    def _at(self, places: Tensor, turned: Tensor) -> Group:
+        """The group at some frequencies, conjugate at some of them."""
+        core = self.core[places]
+        if core.is_complex():
+            core = torch.where(turned[:, None, None], core.conj(), core)
+        leaves = {
+            leaf: each if len(each) == 1 else each[places]
+            for leaf, each in self.leaves.items()
+        }
+        forms = {place: form.at(places, turned) for place, form in self.forms.items()}
+        return replace(self, core=core, leaves=leaves, forms=forms)
 
     def joined(self, other: Group, share: Tensor) -> Group:
         """Both groups as one: ``blkdiag((1 + t) S_1, (1 + 1/t) S_2)``.
@@ -164,37 +263,80 @@ class Group:
             share: t, positive.
         """
         lift = 2.0 ** (other.exponent - self.exponent)
-        first = (1 + share) * self.blocks
-        second = (1 + 1 / share) * lift * other.blocks
-        blocks = first.new_zeros(len(first), *[self.width + other.width] * 2)
-        blocks[:, : self.width, : self.width] = first
-        blocks[:, self.width :, self.width :] = second
-        slices = dict(self.slices)
-        for place, where in other.slices.items():
-            slices[place] = slice(where.start + self.width, where.stop + self.width)
-        found = Group(self.lattice, blocks, self.exponent, slices, self.proven)
-        return found.enlarged(16 * UNIT * torch.linalg.matrix_norm(blocks.detach()))
-
-    @classmethod
-    def white(cls, lattice: Lattice, diagonal: Tensor, place: int, like: Group) -> Group:
-        """One tensor with the same diagonal S at all frequencies, at a group's scale."""
-        wide = diagonal.to(lattice.dtype)
-        blocks = torch.diag_embed(wide).expand(len(lattice.index), -1, -1)
-        return cls(
-            lattice,
-            blocks,
-            like.exponent,
-            {place: slice(0, len(diagonal))},
-            like.proven,
+        ways = (1 + share), (1 + 1 / share) * lift
+        if self.proven:
+            ways = ways[0] * (1 + 8 * UNIT), ways[1] * (1 + 8 * UNIT)
+        first, second = self.core.shape[1], other.core.shape[1]
+        core = self.core.new_zeros(len(self.core), *[first + second] * 2)
+        core[:, :first, :first] = ways[0] * self.core
+        core[:, first:, first:] = ways[1] * other.core
+        leaves = {leaf: ways[0] * each for leaf, each in self.leaves.items()}
+        leaves |= {leaf: ways[1] * each for leaf, each in other.leaves.items()}
+        forms = {place: form.widened(0, second) for place, form in self.forms.items()}
+        forms |= {place: form.widened(first, 0) for place, form in other.forms.items()}
+        found = replace(self, core=core, leaves=leaves, forms=forms)
+        if not self.proven:
+            return found
+        return replace(
+            found, core=_raised(core, 8 * UNIT * torch.linalg.matrix_norm(core))
         )
 
-    @classmethod
-    def source(cls, lattice: Lattice, diagonal: Tensor, proven: bool) -> Group:
-        """The input itself: S is a diagonal, the identity in its own units."""
-        nothing = torch.zeros(1, 0, 0, dtype=torch.float64, device="cpu")
-        like = cls(VECTOR, nothing, 0, {}, proven)
-        return cls.white(lattice, diagonal, 0, like)
+
+def _is_simple(group: Group) -> bool:
+    """Whether its one tensor has diagonal leaves alone."""
+    return all(form.is_channelwise for form in group.forms.values())
 
 
-def _range(where: slice) -> range:
-    return range(where.start, where.stop)
+def _side_by_side(aliases: Sequence[Group], coarse: Lattice) -> Group:
+    """``a^-1/2 sum_j t_j`` of one tensor in uncorrelated groups, their cores stacked."""
+    ((place, first),) = aliases[0].forms.items()
+    forms = [each.forms[place] for each in aliases]
+    count, root = len(aliases), math.sqrt(len(aliases))
+    cores = [each.core for each in aliases]
+    width = cores[0].shape[1]
+    core = cores[0].new_zeros(len(cores[0]), *[count * width] * 2)
+    for j, each in enumerate(cores):
+        core[:, j * width : (j + 1) * width, j * width : (j + 1) * width] = each
+    matrix = torch.cat([_whole(form.matrix, len(core)) for form in forms], 2) / root
+    variance = sum(
+        (
+            each.own_variance(form)
+            for each, form in zip(aliases[1:], forms[1:], strict=True)
+        ),
+        aliases[0].own_variance(forms[0]),
+    )
+    variance = variance / count * (1 + 4 * count * UNIT)
+    error: Tensor | None = None
+    errors = [form.error for form in forms if form.error is not None]
+    if errors:
+        error = torch.stack([each.expand(len(core)) for each in errors]).amax(0)
+        error = error + 8 * UNIT * torch.linalg.matrix_norm(matrix.detach())
+    leaves = {}
+    found: dict[str, Tensor] = {}
+    if first.leaves:
+        name = f"leaf {place}, of aliases"
+        found = {name: torch.ones(1, first.width, dtype=torch.float64, device="cpu")}
+        leaves = {name: variance}
+    form = Form(matrix, found, error)
+    return replace(
+        aliases[0], lattice=coarse, core=core, leaves=leaves, forms={place: form}
+    )
+
+
+def _whole(matrix: Tensor, count: int) -> Tensor:
+    return matrix.expand(count, -1, -1)
+
+
+def _dense(form: Form, leaf: str, width: int, count: int, dtype: torch.dtype) -> Tensor:
+    """The coefficients of a leaf as matrices, zeros of a form without; (F, w, k)."""
+    each = form.leaves.get(leaf)
+    if each is None:
+        return torch.zeros(count, form.width, width, dtype=dtype, device="cpu")
+    each = torch.diag_embed(each) if each.ndim == 2 else each
+    return each.to(dtype).expand(count, -1, -1)
+
+
+def _raised(blocks: Tensor, error: Tensor) -> Tensor:
+    """Blocks with so much more on the diagonal."""
+    wide = (error * (1 + 1e-6))[:, None].expand(-1, blocks.shape[1])
+    return blocks + torch.diag_embed(wide).to(blocks.dtype)

@@ -29,7 +29,7 @@ class Map:
     """One input's share of a linear node.
 
     Attributes:
-        matrix: (F or 1, outputs, inputs), or (outputs,) for a diagonal.
+        matrix: (F or 1, outputs, inputs), or (F or 1, outputs) for a diagonal.
         error: At least the norm of what it is off by, at any frequency.
     """
 
@@ -37,23 +37,17 @@ class Map:
     error: float
 
     @property
-    def is_diagonal(self) -> bool:
+    def diagonal(self) -> bool:
         """Whether only the diagonal is kept."""
-        return self.matrix.ndim == 1
-
-    def times(self, block: Tensor) -> Tensor:
-        """``A X`` for X (F, inputs, k)."""
-        if self.is_diagonal:
-            return self.matrix[:, None] * block
-        return self.matrix.to(block.dtype) @ block
+        return self.matrix.ndim == 2
 
     @property
-    def size(self) -> float:
-        """At least its norm, about: of Frobenius."""
-        if self.is_diagonal:
-            return up(float(self.matrix.abs().max()))
-        norms = torch.linalg.matrix_norm(self.matrix)
-        return up(float(norms.max()) * (1 + 1e-9))
+    def sizes(self) -> Tensor:
+        """At least its norm at each frequency; (F or 1,)."""
+        if self.diagonal:
+            return self.matrix.abs().amax(1) * (1 + 1e-9)
+        norms: Tensor = torch.linalg.matrix_norm(self.matrix) * (1 + 1e-9)
+        return norms
 
 
 def linear_maps(graph: Graph, place: int, lattice: Lattice) -> list[Map] | None:
@@ -66,7 +60,7 @@ def linear_maps(graph: Graph, place: int, lattice: Lattice) -> list[Map] | None:
     kind = node.kind
     if isinstance(kind, Sum) and all(shape == node.shape for shape in shapes):
         width = _width(node.shape, lattice)
-        one = torch.ones(width, dtype=torch.float64, device="cpu")
+        one = torch.ones(1, width, dtype=torch.float64, device="cpu")
         return [Map(factor * one, 0.0) for factor in kind.factors]
     if lattice.is_vector:
         return _matrices(node, shapes)
@@ -75,7 +69,7 @@ def linear_maps(graph: Graph, place: int, lattice: Lattice) -> list[Map] | None:
     if isinstance(kind, Scale):
         factor = kind.factor.reshape(-1).expand(node.shape[1]).contiguous()
         error = up(kind.relative * float(factor.abs().max()))
-        return [Map(factor, error)]
+        return [Map(factor[None], error)]
     if isinstance(kind, Move):
         takes = channel_takes(kind, node, shapes)
         assert takes is not None
@@ -110,6 +104,8 @@ def _symbol(op: ConvOperator, error: float, lattice: Lattice) -> Map:
     error = up(error + up(gamma(4 * taps + 32) * float(sizes.sum()), 2))
     if groups == 1:
         return Map(found, error)
+    if rows == op.weight.shape[1] == 1:
+        return Map(found[:, :, 0], error)
     full = found.new_zeros(len(found), op.geometry.c_out, op.geometry.c_in)
     columns = op.weight.shape[1]
     for group in range(groups):
@@ -135,7 +131,7 @@ def _matrices(node: Node, shapes: Sequence[tuple[int, ...]]) -> list[Map] | None
         factor = kind.factor.expand(node.shape).reshape(-1)
         if shapes[0] != node.shape:
             return None
-        return [Map(factor, up(kind.relative * float(factor.abs().max())))]
+        return [Map(factor[None], up(kind.relative * float(factor.abs().max())))]
     if isinstance(kind, Axes):
         return [_of_axes(kind, shapes[0])]
     if isinstance(kind, Rows):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from convspec.network.ellipsoid.group import Group
+from convspec.network.ellipsoid.spread import Spread
 from convspec.network.norms import Norms
 
 __all__ = ["Multipliers"]
@@ -23,7 +24,8 @@ __all__ = ["Multipliers"]
 LEAST_MARGIN, TIGHT_MARGIN = 1e-3, 1e-6
 # channels up to which eigenvalues are found by decomposition
 SMALL = 48
-POWER_STEPS = 12
+# power steps at all frequencies from scratch, and more at one in so many of them
+FRESH, POWER_STEPS, SELECTED, LEAST_SELECTED = 6, 12, 12, 64
 
 
 @dataclass
@@ -89,33 +91,43 @@ class Multipliers:
         """Forget vectors of another torus."""
         self._tops.clear()
 
-    def raised(self, place: int, factor: float) -> None:
-        """Take more at a node, for good."""
+    def raise_above(
+        self, place: int, spread: Spread, multiplier: Tensor, more: float
+    ) -> None:
+        """Take more at a node, for good: as much as its covariance asks, and a share.
+
+        Args:
+            place: Of the node.
+            spread: The covariance.
+            multiplier: What did not serve.
+            more: The share.
+        """
+        top = float(self._top(place, spread, multiplier))
         known, exponent = self.found[place]
-        self.found[place] = known * factor, exponent
+        self.found[place] = known * max(1.0, top) * (1 + more), exponent
 
     def above(
         self,
         place: int,
-        block: Tensor,
+        spread: Spread,
         exponent: int,
         *,
         even: bool = False,
         tight: bool = False,
     ) -> Tensor:
-        """Lambda of a node, above the blocks at every frequency; (c,).
+        """Lambda of a node, above a covariance at every frequency; (c,).
 
         Args:
             place: Of the node.
-            block: S of what it reads; (F, c, c).
-            exponent: Of the blocks.
+            spread: The covariance of what it reads.
+            exponent: Of its scale.
             even: Whether all channels have one number.
             tight: Whether it need not be strictly above.
         """
         if self.fixed:
             known, own = self.found[place]
             return known * 2.0 ** (own - exponent)
-        width = block.shape[-1]
+        width = spread.width
         if place not in self.weights:
             zeros = torch.zeros(width, dtype=torch.float64, device="cpu")
             self.weights[place] = zeros.requires_grad_(not even)
@@ -123,7 +135,7 @@ class Multipliers:
                 one = torch.zeros((), dtype=torch.float64, device="cpu")
                 self.margins[place] = one.requires_grad_()
         D = self.weights[place].exp()
-        tau = self._top(place, block, D)
+        tau = self._top(place, spread, D)
         margin = 0.0 if tight else self.margins[place].exp()
         least = TIGHT_MARGIN if tight else LEAST_MARGIN
         multiplier = (1 + least + margin) * tau * D
@@ -140,42 +152,55 @@ class Multipliers:
             zero = torch.zeros((), dtype=torch.float64, device="cpu")
             self.shares[key] = zero.requires_grad_()
         with torch.no_grad():
-            sizes = [
-                float(torch.linalg.matrix_norm(group.blocks, 2).max())
-                for group in (first, other)
-            ]
+            sizes = [float(group.most.max()) for group in (first, other)]
         balanced = math.sqrt(max(sizes[1] * lift, 1e-300) / max(sizes[0], 1e-300))
         share = balanced * self.shares[key].exp()
         self.taken[key] = float(share.detach())
         return share
 
-    def _top(self, place: int, block: Tensor, D: Tensor) -> Tensor:
-        """The largest eigenvalue of ``D^-1/2 S D^-1/2``, with its gradient."""
+    def _top(self, place: int, spread: Spread, D: Tensor) -> Tensor:
+        """The largest eigenvalue of ``D^-1/2 Z D^-1/2``, with its gradient."""
         root = D.rsqrt()
         with torch.no_grad():
-            vector = self._vector(place, block, root)
+            vector = self._vector(place, spread, root)
         turned = root * vector
-        image = (block @ turned[..., None].to(block.dtype))[..., 0]
-        quotient = (turned.conj() * image).sum(-1).real  # (F,)
+        quotient = (turned.conj() * spread.times(turned)).sum(-1).real  # (F,)
         return quotient.max()
 
-    def _vector(self, place: int, block: Tensor, root: Tensor) -> Tensor:
-        """Top eigenvectors at each frequency, unit; (F, c)."""
-        scaled = root[:, None] * block * root
-        if block.shape[-1] <= SMALL:
+    def _vector(self, place: int, spread: Spread, root: Tensor) -> Tensor:
+        """About top eigenvectors at each frequency, unit; (F, c).
+
+        By power iteration, most of it where the first steps found the largest values.
+        """
+        if spread.width <= SMALL:
+            scaled = root[:, None] * spread.blocks() * root
             vectors: Tensor = torch.linalg.eigh(scaled).eigenvectors[..., -1]
             return vectors
         known = self._tops.get(place)
-        steps = POWER_STEPS
-        if known is None or known.shape != block.shape[:2]:
+        fresh = known is None or known.shape != spread.shape
+        if known is None or fresh:
             generator = torch.Generator().manual_seed(place)
             known = torch.randn(
-                block.shape[:2], generator=generator, dtype=torch.float64, device="cpu"
-            ).to(block.dtype)
-            steps = 4 * POWER_STEPS
-        for _ in range(steps):
-            known = (scaled @ known[..., None])[..., 0]
-            length = torch.linalg.vector_norm(known, dim=-1, keepdim=True)
-            known = known / length.clamp(min=1e-300)
+                spread.shape, generator=generator, dtype=torch.float64, device="cpu"
+            ).to(spread.core.dtype)
+        known, lengths = _powers(spread, root, known, FRESH if fresh else 1)
+        count = max(LEAST_SELECTED, len(lengths) // SELECTED)
+        if count < len(lengths):
+            some = lengths.topk(count).indices
+            known[some], _ = _powers(spread.at(some), root, known[some], POWER_STEPS)
+        else:
+            known, _ = _powers(spread, root, known, POWER_STEPS)
         self._tops[place] = known
         return known
+
+
+def _powers(
+    spread: Spread, root: Tensor, vectors: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Steps of power iteration, and the lengths of the last; (F, c) and (F,)."""
+    lengths = torch.ones(len(vectors), dtype=torch.float64, device="cpu")
+    for _ in range(steps):
+        vectors = root * spread.times(root * vectors)
+        lengths = torch.linalg.vector_norm(vectors, dim=-1)
+        vectors = vectors / lengths.clamp(min=1e-300)[:, None]
+    return vectors, lengths

@@ -1,31 +1,48 @@
 """What an activation, or a map with a constant, does to an ellipsoid.
 
 An activation with slopes in [l, u] is ``phi(z) = m z + h psi(z)``, ``m = (l + u) / 2``,
-``h = (u - l) / 2``, with ``|psi_i| <= |z_i|``, entry by entry. For a positive diagonal
-``Lambda > S_zz`` at every frequency, subtracting ``z^H Lambda^-1 z - psi^H Lambda^-1 psi
->= 0`` from the form of the stack q (the S-procedure) leaves an ellipsoid of (q, psi) with
+``h = (u - l) / 2``, with ``|psi_i| <= |z_i|`` entry by entry. For a positive diagonal
+Lambda above the covariance of z at every frequency, subtracting
+``z^H Lambda^-1 z - psi^H Lambda^-1 psi >= 0`` from the form of all that is carried (the
+S-procedure) leaves an ellipsoid with psi as a new leaf of covariance Lambda. With
+``z = E q + b xi`` for a core q of covariance S and a leaf xi of variance v, and
+``G = Lambda - |b|^2 v``, the others become
 
-    S_qq + S_qz (Lambda - S_zz)^-1 S_zq   and   S_psi = Lambda,
+    S' = (S^-1 - E^H G^-1 E)^-1,    xi = (v b* / G) E q + xi',    v' = v Lambda / G,
 
-uncorrelated. Source: the elimination of the matrix inequality of Fazlyab, Robey, Hassani,
-Morari and Pappas, Efficient and accurate estimation of Lipschitz constants, NeurIPS 2019,
-block by block.
+q and xi' uncorrelated. Source: the elimination of the matrix inequality of Fazlyab,
+Robey, Hassani, Morari and Pappas, Efficient and accurate estimation of Lipschitz
+constants, NeurIPS 2019, in the structure that layers of channels have.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from convspec.network.ellipsoid.form import UNIT, Form, size_of
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import Lattice
+from convspec.network.ellipsoid.spread import Spread
 from convspec.rounding.definite import at_least
 
-__all__ = ["Infeasible", "activated", "fits", "weighted"]
+__all__ = [
+    "Infeasible",
+    "Slopes",
+    "activated",
+    "ready",
+    "slopes",
+    "spread_of",
+    "weighted",
+]
 
-UNIT = 2.0**-53
+# what is added to a core before it is factorised, of its largest diagonal entry; and
+# more for what the factorisation of a wide one rounds
+LIFT = 1e-12
+# entries of a stack of matrices that are worked on at once where there is no gradient
+AT_ONCE = 2**25
 
 
 class Infeasible(Exception):
@@ -47,90 +64,186 @@ def slopes(lower: Tensor, upper: Tensor) -> Slopes:
     return Slopes(middle, half + 4 * UNIT * (lower.abs() + upper.abs()))
 
 
+def ready(group: Group, place: int) -> Group:
+    """The group with a tensor that has one diagonal leaf, or none."""
+    group = group.with_one_leaf(place)
+    form = group.forms[place]
+    if len(form.leaves) > 1 or not form.is_channelwise:
+        return group.gathered()
+    return group
+
+
+def spread_of(group: Group, place: int) -> Spread:
+    """The covariance of a tensor of a group that is :func:`ready`."""
+    form = group.forms[place]
+    return Spread(form.matrix, group.core, group.own_variance(form))
+
+
 def activated(
     group: Group, place: int, new: int, given: Slopes, multiplier: Tensor
 ) -> Group:
     """A group with the activation of one of its tensors, which it keeps.
 
     Args:
-        group: Of z and others.
+        group: Of z and others, :func:`ready`.
         place: Of z.
         new: Of phi(z).
         given: Slopes of each channel.
-        multiplier: Lambda, at the scale of the group's blocks; (c,).
+        multiplier: Lambda, at the scale of the group; (c,).
 
     Raises:
-        Infeasible: If the multiplier is not above S_zz.
+        Infeasible: If the multiplier is not above the covariance of z.
     """
-    S, where = group.blocks, group.slices[place]
-    rows = S[:, where]  # (F, c, C)
-    wide = torch.diag_embed(multiplier).to(S.dtype)
-    gap = wide - S[:, where, where]
-    floor = _floor(group, gap, multiplier)
-    solved = torch.linalg.solve(gap, rows)
-    grown = S + rows.mH @ solved  # (F, C, C)
-    error = _update_error(group, gap, rows, solved, floor)
-    m, h = given.middle, given.half
-    cross = m[:, None] * grown[:, where]  # (F, c, C)
-    own = cross[:, :, where] * m + torch.diag_embed(h**2 * multiplier).to(S.dtype)
-    blocks = torch.cat([torch.cat([grown, cross.mH], 2), torch.cat([cross, own], 2)], 1)
-    slices = {**group.slices, new: slice(group.width, blocks.shape[-1])}
-    found = Group(group.lattice, blocks, group.exponent, slices, group.proven)
+    form = group.forms[place]
+    room = multiplier - group.own_variance(form)  # G, (F or 1, w)
     if group.proven:
-        largest = float(m.abs().max())
-        spread = 8 * UNIT * torch.linalg.matrix_norm(cross)
-        error = error * (1 + largest) ** 2 + 4 * spread * (1 + largest)
-        error = error + 16 * UNIT * float((h**2 * multiplier).max())
-    return found.enlarged(error)
-
-
-def _floor(group: Group, gap: Tensor, multiplier: Tensor) -> Tensor:
-    """At most ``lambda_min(gap)``, positive and proven; (F,)."""
-    none = torch.zeros(len(gap), dtype=torch.float64, device="cpu")
-    if not group.proven:
-        with torch.no_grad():
-            _, info = torch.linalg.cholesky_ex(gap)
-            if bool(info.any()):
-                raise Infeasible
-        return none
-    subtracted = 2 * UNIT * gap.diagonal(dim1=1, dim2=2).real.abs().amax(1)
-    trial: Tensor = torch.linalg.eigvalsh(gap)[:, 0] / 2
-    if not bool((trial > 0).all()):
+        room = room - 8 * UNIT * multiplier
+    if not bool((room.detach() > 0).all()):
         raise Infeasible
-    if not bool(at_least(gap, trial, subtracted + none).all()):
-        raise Infeasible
-    del multiplier
-    return trial
+    core = _tightened(group, form, room)
+    leaves, forms = dict(group.leaves), dict(group.forms)
+    for leaf, b in form.leaves.items():
+        v = leaves[leaf]
+        leaves[leaf] = v * multiplier / room * (1 + (16 * UNIT if group.proven else 0))
+        turn = v * b.conj() / room  # (F or 1, w)
+        relative = None
+        if form.error is not None:
+            relative = _turn_error(group, form, leaf, room, multiplier)
+        for each, other in forms.items():
+            if leaf in other.leaves:
+                forms[each] = _followed(other, leaf, turn, form, relative)
+    z = forms[place]
+    m, h = given.middle, given.half
+    name = f"leaf {new}"
+    coefficients = {leaf: m * b for leaf, b in z.leaves.items()}
+    error = z.error
+    if error is not None:
+        error = (error + 4 * UNIT * z.sizes) * m.abs().max()
+    forms[new] = Form(m[:, None] * z.matrix, {**coefficients, name: h[None]}, error)
+    leaves[name] = multiplier[None]
+    return replace(group, core=core, leaves=leaves, forms=forms)
 
 
-def _update_error(
-    group: Group, gap: Tensor, rows: Tensor, solved: Tensor, floor: Tensor
-) -> Tensor:
-    """How far ``S_:z solved`` is from ``S_:z H^-1 S_z:``; (F,).
+def _followed(
+    form: Form, leaf: str, turn: Tensor, z: Form, relative: Tensor | None
+) -> Form:
+    """A form with a leaf written as what follows the core and a new leaf.
 
-    With ``R = S_z: - gap solved``: ``|S_:z gap^-1 R| <= |S_z:| |R| / lambda_min(gap)``.
+    Args:
+        form: With that leaf.
+        leaf: Its name.
+        turn: What follows, as factors of E; (F or 1, w).
+        z: Of E.
+        relative: At least what these factors are off by; (F or 1,).
     """
-    if not group.proven:
-        return torch.zeros(len(gap), dtype=torch.float64, device="cpu")
+    coefficients = form.leaves[leaf]
+    inner = turn[:, :, None] * z.matrix
+    if coefficients.ndim == 2:
+        matrix = form.matrix + coefficients[:, :, None] * inner
+    else:
+        matrix = form.matrix + coefficients.to(inner.dtype) @ inner
+    if form.error is None or z.error is None or relative is None:
+        return Form(matrix, form.leaves, None)
+    size = size_of(coefficients)
+    wide = torch.linalg.matrix_norm(z.matrix)
+    most = turn.abs().amax(1)
+    off = relative * (wide + z.error) + most * z.error + 8 * UNIT * most * wide
+    terms = 8 * (coefficients.shape[-1] + 8) * UNIT
+    error = form.error * (1 + (most + relative) * (wide + z.error)) + size * off
+    error = error + terms * (size * most * wide + form.sizes)
+    return Form(matrix, form.leaves, error * (1 + 1e-9))
+
+
+def _turn_error(
+    group: Group, form: Form, leaf: str, room: Tensor, multiplier: Tensor
+) -> Tensor:
+    """How far ``v b / G`` may be off; (F or 1,)."""
+    v, b = group.leaves[leaf].detach(), form.leaves[leaf].detach().abs()
+    least = room.detach()
+    assert form.error is not None
+    off = form.error[:, None]
+    # what is subtracted in G: own variances were rounded up, and errors added to b
+    inside = 32 * UNIT * multiplier.detach() + 2 * (2 * b + off) * off * v
+    found: Tensor = (v * (b + off) / least * (inside / least + 16 * UNIT)).amax(1)
+    return found + (v * off / least).amax(1)
+
+
+def _tightened(group: Group, form: Form, room: Tensor) -> Tensor:
+    """``(S^-1 - E^H G^-1 E)^-1``, or a little more; (F, c, c)."""
+    count, width = len(group.core), group.core.shape[1]
+    if not width:
+        return group.core
+    if torch.is_grad_enabled() and (group.core.requires_grad or room.requires_grad):
+        return _inverted(group.core, form.matrix, room, form.error)
+    size = max(1, AT_ONCE // (width * max(width, form.width)))
+    parts = []
+    for first in range(0, count, size):
+        some = slice(first, first + size)
+
+        def taken(x: Tensor, some: slice = some) -> Tensor:
+            return x if len(x) == 1 else x[some]
+
+        parts.append(
+            _inverted(
+                group.core[some],
+                taken(form.matrix),
+                taken(room),
+                None if form.error is None else taken(form.error),
+            )
+        )
+    return torch.cat(parts)
+
+
+def _inverted(core: Tensor, matrix: Tensor, room: Tensor, off: Tensor | None) -> Tensor:
+    """``L (I - K)^-1 L^H`` with ``S = L L^H`` and ``K = L^H E^H G^-1 E L``."""
     norm = torch.linalg.matrix_norm
-    terms = 4 * (gap.shape[-1] + 8) * UNIT
-    product = gap @ solved
-    residual = norm(rows - product) + terms * norm(gap) * norm(solved) + UNIT * norm(rows)
-    side = norm(rows)
-    # gap itself is rounded on its diagonal
-    moved = 2 * UNIT * gap.diagonal(dim1=1, dim2=2).real.abs().amax(1) * norm(solved)
-    total = side * (residual + moved) / floor + terms * side * norm(solved)
-    found: Tensor = (total + 4 * UNIT * norm(group.blocks)) * (1 + 1e-6)
-    return found
-
-
-def fits(blocks: Tensor, multiplier: Tensor, proven: bool) -> bool:
-    """Whether ``Lambda >= S`` at each frequency."""
-    gap = torch.diag_embed(multiplier).to(blocks.dtype) - blocks
-    if not proven:
-        return True
-    error = 2 * UNIT * gap.diagonal(dim1=1, dim2=2).real.abs().amax(1)
-    return bool(at_least(gap, torch.zeros_like(error), error).all())
+    width = core.shape[1]
+    diagonal = core.detach().diagonal(dim1=1, dim2=2).real
+    lift = LIFT * diagonal.amax(1) + 32 * (width + 8) * UNIT * diagonal.sum(1)
+    lift = lift.clamp(min=1e-300)
+    eye = torch.eye(width, dtype=core.dtype, device="cpu")
+    lifted = core + lift[:, None, None] * eye
+    factor, info = torch.linalg.cholesky_ex(lifted)
+    if bool(info.any()):
+        raise Infeasible
+    inner = matrix @ factor  # (F, w, c)
+    gap = eye - inner.mH @ (inner / room[:, :, None])
+    gap = (gap + gap.mH) / 2
+    if off is None:
+        with torch.no_grad():
+            _, failed = torch.linalg.cholesky_ex(gap.detach())
+        if bool(failed.any()):
+            raise Infeasible
+        solved = torch.linalg.solve(gap, factor.mH)
+        inverse: Tensor = factor @ solved
+        return (inverse + inverse.mH) / 2
+    # L L^H must be at least S: what it is off by is less than what was added
+    terms = 8 * (width + 8) * UNIT
+    size = norm(factor) * (1 + 1e-9)
+    product = factor @ factor.mH
+    missing = norm(lifted - product) + terms * size**2 + 4 * UNIT * norm(lifted)
+    if not bool((missing < lift).all()):
+        raise Infeasible
+    # K as computed against K: errors of E, of products, of the quotient
+    wide = norm(inner) * (1 + 1e-9)
+    moved = off * size + terms * norm(matrix) * size
+    least = room.amin(1)
+    wrong = (2 * wide + moved) * moved / least
+    wrong = wrong + 8 * (matrix.shape[1] + 8) * UNIT * (wide**2 / least + width)
+    floor = torch.linalg.eigvalsh(gap)[:, 0] / 2
+    if not bool((floor > 4 * wrong).all()):
+        raise Infeasible
+    if not bool(at_least(gap, floor, wrong).all()):
+        raise Infeasible
+    solved = torch.linalg.solve(gap, factor.mH)
+    found: Tensor = factor @ solved
+    residual = norm(factor.mH - gap @ solved) + terms * norm(gap) * norm(solved)
+    error = size * (residual / floor) + size**2 * wrong / (floor * (floor - wrong))
+    error = error + terms * size * norm(solved)
+    found = (found + found.mH) / 2
+    wide_ = ((error + 8 * UNIT * norm(found)) * (1 + 1e-6))[:, None, None]
+    enlarged: Tensor = found + wide_ * eye
+    return enlarged
 
 
 def weighted(
@@ -145,20 +258,35 @@ def weighted(
     """A map of which ``|g(x) - g(x')|_{B^-1} <= |x - x'|_{Lambda^-1}`` is known, alone.
 
     Args:
-        group: Of x.
+        group: Of x, :func:`ready`.
         place: Of x.
         new: Of g(x).
         lattice: Of g(x).
         gain: The square of its constant, channel by channel, or between all.
-        multiplier: Lambda, at the scale of the group's blocks; (c,).
+        multiplier: Lambda, at the scale of the group; (c,).
         width: Channels of g(x).
 
     Raises:
-        Infeasible: If the multiplier is not above S_xx.
+        Infeasible: If the multiplier is not above the covariance of x.
     """
-    if not fits(group.block(place), multiplier, group.proven):
+    if group.proven and not _fits(group, place, multiplier):
         raise Infeasible
     diagonal = gain * multiplier * (1 + 4 * UNIT)
     if len(diagonal) != width:  # one number for all
         diagonal = diagonal.max().expand(width)
-    return Group.white(lattice, diagonal, new, group)
+    return Group.of_leaf(lattice, diagonal, new, group.exponent, group.proven)
+
+
+def _fits(group: Group, place: int, multiplier: Tensor) -> bool:
+    """Whether ``Lambda >= E S E^H + diag(d)`` at each frequency, rounding included."""
+    form = group.forms[place]
+    count, width = len(group.core), form.width
+    size = max(1, AT_ONCE // width**2)
+    for first in range(0, count, size):
+        index = torch.arange(first, min(first + size, count), device="cpu")
+        part = replace(group, forms={place: form}).part(index).gathered()
+        gap = torch.diag_embed(multiplier).to(part.core.dtype) - part.core
+        error = 2 * UNIT * gap.diagonal(dim1=1, dim2=2).real.abs().amax(1)
+        if not bool(at_least(gap, torch.zeros_like(error), error).all()):
+            return False
+    return True

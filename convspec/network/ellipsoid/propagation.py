@@ -16,12 +16,22 @@ import torch
 from torch import Tensor
 
 from convspec.errors import NotApplicable
+from convspec.network.ellipsoid.form import UNIT, Form
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import VECTOR, Lattice
 from convspec.network.ellipsoid.layout import NAME, Layout
 from convspec.network.ellipsoid.maps import Map, linear_maps, pooled_rows, row_maps
 from convspec.network.ellipsoid.multipliers import Multipliers
-from convspec.network.ellipsoid.nonlinear import Infeasible, activated, slopes, weighted
+from convspec.network.ellipsoid.nonlinear import (
+    AT_ONCE,
+    Infeasible,
+    activated,
+    ready,
+    slopes,
+    spread_of,
+    weighted,
+)
+from convspec.network.ellipsoid.spread import Spread
 from convspec.network.graph import Graph, Node
 from convspec.network.kinds import Axes, Bounded, Entrywise, Filter, Rows
 from convspec.rounding.directed import up
@@ -29,7 +39,7 @@ from convspec.rounding.directed import up
 __all__ = ["Propagation"]
 
 # by how much a multiplier is raised that rounding refuses, at first and at most
-RAISE, MOST_RAISE = 1e-9, 1.0
+RAISE, MOST_RAISE = 1e-6, 1.0
 
 
 @dataclass
@@ -83,7 +93,8 @@ class _Run:
         self.multipliers, self.proven = multipliers, proven
         lattice = self.layout.lattices[0]
         shape = self.graph.nodes[0].shape
-        self.groups = [Group.source(lattice, _units(of.scale, shape, lattice), proven)]
+        units = _units(of.scale, shape, lattice)
+        self.groups = [Group.of_leaf(lattice, units, 0, 0, proven)]
         self.done = {0}
         # an image in a row is the image itself
         self.same = dict(self.layout.flat)
@@ -94,7 +105,8 @@ class _Run:
                 self._take(place)
                 self._drop()
         places = [self._tensor(each) for each in self.graph.outputs]
-        return self._gathered(list(dict.fromkeys(places)), -1)
+        places = list(dict.fromkeys(places))
+        return self._gathered(places, -1).kept(places).gathered()
 
     def _tensor(self, place: int) -> int:
         return self.same.get(place, place)
@@ -102,7 +114,7 @@ class _Run:
     def _home(self, place: int) -> int:
         """The number of the group that holds a tensor."""
         for number, group in enumerate(self.groups):
-            if place in group.slices:
+            if place in group.forms:
                 return number
         raise AssertionError(place)
 
@@ -114,7 +126,7 @@ class _Run:
                 alive.add(self._tensor(place))
         groups = []
         for group in self.groups:
-            places = [place for place in group.slices if place in alive]
+            places = [place for place in group.forms if place in alive]
             if places:
                 kept = group.kept(places)
                 groups.append(kept)
@@ -166,9 +178,8 @@ class _Run:
         kind, source = node.kind, self._tensor(node.inputs[0])
         assert isinstance(kind, Entrywise)
         number = self._home(source)
-        group = self.groups[number].scaled()
-        width = group.slices[source].stop - group.slices[source].start
-        vector = group.lattice.is_vector
+        group = ready(self.groups[number].scaled(), source)
+        width, vector = group.forms[source].width, group.lattice.is_vector
         lower = _spread(kind.lower, node.shape, width, vector).amin(1)
         upper = _spread(kind.upper, node.shape, width, vector).amax(1)
         given = slopes(lower, upper)
@@ -176,14 +187,14 @@ class _Run:
         def attempt(multiplier: Tensor) -> Group:
             return activated(group, source, place, given, multiplier)
 
-        block = group.block(source)
-        self.groups[number] = self._attempted(place, block, group.exponent, attempt)
+        spread = spread_of(group, source)
+        self.groups[number] = self._attempted(place, spread, group.exponent, attempt)
         self.done.add(place)
 
     def _attempted(
         self,
         place: int,
-        block: Tensor,
+        spread: Spread,
         exponent: int,
         attempt: Callable[[Tensor], Group],
         *,
@@ -194,15 +205,15 @@ class _Run:
         more = RAISE
         while True:
             multiplier = self.multipliers.above(
-                place, block, exponent, even=even, tight=tight
+                place, spread, exponent, even=even, tight=tight
             )
             try:
                 return attempt(multiplier)
             except Infeasible:
                 if not (self.proven and self.multipliers.may_rise) or more > MOST_RAISE:
                     raise
-                self.multipliers.raised(place, 1 + more)
-                more *= 4
+                self.multipliers.raise_above(place, spread, multiplier, more)
+                more *= 8
 
     def _linear(self, place: int, node: Node) -> None:
         sources = [self._tensor(each) for each in node.inputs]
@@ -219,7 +230,7 @@ class _Run:
             each = self.graph.nodes[other]
             if other in self.done or not isinstance(each.kind, Filter):
                 continue
-            if _stride(each) == stride and each.inputs[0] in group.slices:
+            if _stride(each) == stride and each.inputs[0] in group.forms:
                 fellows[other] = self._parts(other, each)
         self.groups.append(group.aliased(fellows, stride))
         self.done.update(fellows)
@@ -235,25 +246,27 @@ class _Run:
         """A vector of all pixels: ``mean_w G S G^H``; or of rows all channels share."""
         kind, source = node.kind, self._tensor(node.inputs[0])
         group = self.groups[self._home(source)].kept([source]).scaled()
-        lattice = group.lattice
-        shares = lattice.shares
+        shares = group.lattice.shares
         if isinstance(kind, Rows):
-            map_ = row_maps(kind, self.graph.nodes[source].shape, lattice)
-            grown = group.appended(place, [(source, map_)]).kept([place])
-            blocks = (shares[:, None, None] * grown.blocks).sum(0).real[None]
-            error = 8 * len(shares) * 2.0**-53 * torch.linalg.matrix_norm(blocks)
+            image = self.graph.nodes[source].shape
+            map_ = row_maps(kind, image, group.lattice)
+            grown = group.appended(place, [(source, map_)]).kept([place]).gathered()
+            core = (shares[:, None, None] * grown.core).sum(0).real[None]
+            error = 8 * len(shares) * UNIT * torch.linalg.matrix_norm(core)
         else:
             assert isinstance(kind, Axes)
-            rows, off = pooled_rows(kind, lattice)
-            blocks, error = _pooled(group.blocks, rows, shares, off)
-        found = Group(
-            VECTOR,
-            blocks,
-            group.exponent,
-            {place: slice(0, blocks.shape[-1])},
-            self.proven,
-        )
-        self.groups.append(found.enlarged(error))
+            rows, off = pooled_rows(kind, group.lattice)
+            core, error = _pooled(group, rows, shares, off)
+        width = core.shape[-1]
+        if self.proven:
+            core = core + error[:, None, None] * torch.eye(
+                width, dtype=torch.float64, device="cpu"
+            )
+        eye = torch.eye(width, dtype=torch.float64, device="cpu")[None]
+        none = torch.zeros(1, dtype=torch.float64, device="cpu") if self.proven else None
+        form = Form(eye, {}, none)
+        found = Group(VECTOR, core, {}, {place: form}, group.exponent, self.proven)
+        self.groups.append(found)
         self.done.add(place)
 
     def _bounded(self, place: int, node: Node) -> None:
@@ -262,7 +275,7 @@ class _Run:
         if len(set(node.inputs)) != 1:
             raise NotApplicable(f"{node} joins several tensors", NAME)
         source = self._tensor(node.inputs[0])
-        group = self.groups[self._home(source)].scaled()
+        group = ready(self.groups[self._home(source)].kept([source]).scaled(), source)
         lattice = self.layout.lattices[place]
         if isinstance(kind, Axes):
             constant, apart = self.multipliers.norms.of_axes(kind), True
@@ -271,7 +284,7 @@ class _Run:
             constant = kind.constant
             apart = kind.axes is not None and all(axis >= 2 for axis in kind.axes)
         apart = apart and not group.lattice.is_vector
-        block = group.block(source)
+        spread = spread_of(group, source)
         width = math.prod(node.shape) if lattice.is_vector else node.shape[1]
         gain = up(constant * constant)
 
@@ -279,7 +292,7 @@ class _Run:
             return weighted(group, source, place, lattice, gain, multiplier, width)
 
         found = self._attempted(
-            place, block, group.exponent, attempt, even=not apart, tight=True
+            place, spread, group.exponent, attempt, even=not apart, tight=True
         )
         self.groups.append(found)
         self.done.add(place)
@@ -316,16 +329,30 @@ def _spread(end: Tensor, shape: tuple[int, ...], width: int, vector: bool) -> Te
 
 
 def _pooled(
-    blocks: Tensor, rows: Tensor, shares: Tensor, off: float
+    group: Group, rows: Tensor, shares: Tensor, off: float
 ) -> tuple[Tensor, Tensor]:
-    """``mean_w S(w) (x) e(w) e(w)^H``, real: (1, c k, c k) for k rows; and its error."""
-    count = rows.shape[1]
-    outer = rows[:, :, None] * rows.conj()[:, None, :]  # (F, k, k)
-    mean = torch.einsum("f,fij,fkl->ikjl", shares.to(blocks.dtype), blocks, outer)
-    side = blocks.shape[-1] * count
-    found = mean.real.reshape(1, side, side)
-    norm = torch.linalg.matrix_norm(blocks.detach())
-    size = torch.linalg.vector_norm(rows, dim=1)
-    lost = (norm * ((size + off) ** 2 - size**2) * shares).sum()
-    rounded = (norm * size**2 * shares).sum() * (8 * len(shares) + 64) * 2.0**-53
-    return found, (lost + rounded)[None]
+    """``mean_w S(w) (x) e(w) e(w)^H`` of a group's one tensor, and its error.
+
+    Returns:
+        (1, c k, c k) for k rows, real, and (1,).
+    """
+    (place,) = group.forms
+    count, width = rows.shape[1], group.forms[place].width
+    side = width * count
+    total = torch.zeros(1, side, side, dtype=torch.float64, device="cpu")
+    error = torch.zeros(1, dtype=torch.float64, device="cpu")
+    size = max(1, AT_ONCE // max(1, side**2))
+    for first in range(0, len(shares), size):
+        some = torch.arange(first, min(first + size, len(shares)), device="cpu")
+        blocks = group.part(some).gathered().core
+        outer = rows[some][:, :, None] * rows[some].conj()[:, None, :]  # (f, k, k)
+        mean = torch.einsum(
+            "f,fij,fkl->ikjl", shares[some].to(blocks.dtype), blocks, outer
+        )
+        total = total + mean.real.reshape(1, side, side)
+        norm = torch.linalg.matrix_norm(blocks.detach())
+        length = torch.linalg.vector_norm(rows[some], dim=1)
+        rounded = (8 * len(shares) + 64) * UNIT * length**2
+        lost = (length + off) ** 2 - length**2 + rounded
+        error = error + (norm * lost * shares[some]).sum()
+    return total, error * (1 + 1e-6)

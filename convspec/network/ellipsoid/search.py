@@ -63,17 +63,33 @@ class Search:
         exact = Propagation(
             self.graph, self.layout, remembers=self._fits(), scale=self.scale
         )
-        free = Multipliers(self.norms)
-        told(*self._proven(exact, free, begun))
+        coarse = self._on(self._least()) or exact
+        told(*self._proven(exact, coarse, Multipliers(self.norms), begun))
         first = time.perf_counter() - begun
         left = seconds - first - SPARE * first
         if left <= 0:
             return
-        coarse = self._coarse(exact, first, left)
+        coarse = self._coarse(exact, first / 2, left)
         better = self._descended(coarse, left)
         if better is not None:
             better.start_again()
-            told(*self._proven(exact, better, begun))
+            told(*self._proven(exact, coarse, better, begun))
+
+    def _least(self) -> tuple[int, ...]:
+        """Sizes of the smallest torus that strides allow; the exact ones of vectors."""
+        sizes = self.layout.lattices[0].sizes
+        if not sizes or any(isinstance(node.kind, Rows) for node in self.graph.nodes):
+            return sizes
+        steps = Layout.steps(self.graph)
+        pairs = zip(sizes, steps, strict=True)
+        return tuple(min(size, max(2 * step, 4)) for size, step in pairs)
+
+    def _on(self, base: tuple[int, ...]) -> Propagation | None:
+        """The network on another torus, None on its own."""
+        if base == self.layout.lattices[0].sizes:
+            return None
+        layout = Layout.torus(self.graph, base)
+        return Propagation(self.graph, layout, scale=self.scale)
 
     def _fits(self) -> bool:
         """Whether all maps at all frequencies may be kept."""
@@ -93,32 +109,31 @@ class Search:
             passage: Seconds of one passage there.
             seconds: For the search.
         """
-        dense = self.layout.lattices[0].is_vector
-        if dense or any(isinstance(node.kind, Rows) for node in self.graph.nodes):
+        sizes, least = self.layout.lattices[0].sizes, self._least()
+        if least == sizes:
             return exact
-        sizes, steps = self.layout.lattices[0].sizes, Layout.steps(self.graph)
+        steps = Layout.steps(self.graph)
         base = sizes
-        while True:
+        while base != least:
             share = math.prod(base) / math.prod(sizes)
             if GRADIENT * share * passage * WANTED_STEPS <= seconds:
                 break
-            smaller = tuple(
-                min(size, max(2 * step, step * (size // (2 * step))))
-                for size, step in zip(base, steps, strict=True)
+            base = tuple(
+                max(small, step * (size // (2 * step)))
+                for size, step, small in zip(base, steps, least, strict=True)
             )
-            if smaller == base:
-                break
-            base = smaller
-        if base == sizes:
-            return exact
-        return Propagation(self.graph, Layout.torus(self.graph, base), scale=self.scale)
+        return self._on(base) or exact
 
     def _proven(
-        self, exact: Propagation, multipliers: Multipliers, begun: float
+        self,
+        exact: Propagation,
+        coarse: Propagation,
+        multipliers: Multipliers,
+        begun: float,
     ) -> tuple[float, Proven, Multipliers]:
-        """A proven bound; multipliers that rounding refuses are raised."""
+        """A proven bound; multipliers that do not serve on the exact torus are raised."""
         with torch.no_grad():
-            exact.run(multipliers)
+            coarse.run(multipliers)
         fixed = multipliers.as_fixed()
         found = prove(exact, fixed)
         return time.perf_counter() - begun, found, fixed
