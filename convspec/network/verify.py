@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -100,22 +101,27 @@ def _proven(own: Graph, held: Certificate) -> Proven:
     layout = Layout.torus(graph) if held.base else Layout.dense(graph)
     if held.base and held.base != layout.lattices[0].sizes:
         raise NotApplicable("its torus is another", "certificate")
-    _require_even(graph, layout, held)
+    _require_fitting(graph, layout, held)
     propagation = Propagation(graph, layout, remembers=False, scale=held.scale)
     return prove(propagation, held.as_multipliers(Norms()))
 
 
-def _require_even(graph: Graph, layout: Layout, held: Certificate) -> None:
-    """Where a map of which a constant is known mixes channels, all have one multiplier.
+def _require_fitting(graph: Graph, layout: Layout, held: Certificate) -> None:
+    """There is one multiplier for each channel, and one for all that a map mixes.
+
+    Of a map of which only a constant is known nothing keeps its channels apart.
 
     Raises:
         Infeasible: If not.
     """
     for place, (numbers, _) in held.multipliers.items():
         node = graph.nodes[place]
-        if not isinstance(node.kind, Bounded):
-            continue
-        axes, vector = node.kind.axes, layout.lattices[node.inputs[0]].is_vector
-        apart = axes is not None and min(axes, default=0) >= 2 and not vector
-        if not apart and bool((numbers != numbers[0]).any()):
+        source = layout.flat.get(node.inputs[0], node.inputs[0])
+        shape, vector = graph.nodes[source].shape, layout.lattices[source].is_vector
+        if len(numbers) != (math.prod(shape) if vector else shape[1]):
             raise Infeasible
+        if isinstance(node.kind, Bounded):
+            axes = node.kind.axes
+            apart = axes is not None and min(axes, default=0) >= 2 and not vector
+            if not apart and bool((numbers != numbers[0]).any()):
+                raise Infeasible

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import convspec as cs
 from convspec.network.certificate import Certificate, digest_of
@@ -24,7 +24,7 @@ from convspec.network.ellipsoid.layout import with_cuts
 from convspec.network.fuse import folded
 from convspec.network.graph import graph_of
 from convspec.network.kinds import Bounded
-from tests.network.networks import IMAGE, convolutional, mixing, perceptron
+from tests.network.networks import IMAGE, convolutional, filled, mixing, perceptron
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
@@ -133,6 +133,33 @@ def test_whatever_dtype_and_mode_the_model_has_then(written: Written) -> None:
     other = copy.deepcopy(model).double().train()
     assert cs.verify(path, other).upper >= bound.upper
     assert all(module.training for module in other.modules())
+
+
+class Block(nn.Module):
+    """Batch norm, a residual sum, pooling, and softmax of a vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 3, 3, padding=1)
+        self.norm = nn.BatchNorm2d(3)
+        self.second = nn.Conv2d(3, 3, 3, padding=1)
+        self.last = nn.Linear(48, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.first(x)).relu()
+        x = nn.functional.max_pool2d((x + self.second(x)).relu(), 2)
+        x = nn.functional.silu(x).flatten(1)
+        return torch.softmax(self.last(x).relu(), 1)
+
+
+@pytest.mark.parametrize("method", ["ellipsoid", "dense"])
+def test_maps_of_many_kinds(method: str, tmp_path: Path) -> None:
+    model = filled(Block())
+    bound = cs.lipschitz(model, IMAGE, method=method, seconds=1, lower=False)
+    assert "ellipsoid" in bound.best.name
+    bound.save(tmp_path / "c")
+    found = cs.verify(tmp_path / "c", model)
+    assert bound.upper <= found.upper <= bound.upper * (1 + 1e-8)
 
 
 # -- what is refused --------------------------------------------------------------------
