@@ -87,9 +87,10 @@ if TYPE_CHECKING:
     from convspec import plot
     from convspec.files.open import open_model
     from convspec.model.source import OpenedModel
-    from convspec.network.lipschitz import lipschitz, verify
+    from convspec.network.lipschitz import lipschitz
     from convspec.network.radius import certified_accuracy, certified_radius
     from convspec.network.result import NetworkBound
+    from convspec.network.verify import verify
     from convspec.report import LayerReport, ModelReport
     from convspec.report.analyze import analyze
 
@@ -100,7 +101,7 @@ LATER = {
     "certified_accuracy": "convspec.network.radius",
     "certified_radius": "convspec.network.radius",
     "lipschitz": "convspec.network.lipschitz",
-    "verify": "convspec.network.lipschitz",
+    "verify": "convspec.network.verify",
     "ModelReport": "convspec.report",
     "OpenedModel": "convspec.model.source",
     "analyze": "convspec.report",

@@ -109,6 +109,13 @@ def layers() -> Figure:
     return figure
 
 
+def lipschitz() -> Figure:
+    """What each method makes of the constant of a small trained network."""
+    figure = Figure(figsize=(PAGE, 2.3))
+    plot.lipschitz(material.constant(), ax=figure.subplots())
+    return figure
+
+
 def training() -> Figure:
     """Norms of all layers, and the whole distribution of one, while it learns."""
     figure = Figure(figsize=(PAGE, 2.6))

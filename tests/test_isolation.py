@@ -20,6 +20,7 @@ import convspec as cs
 from convspec.isolation import OPERATORS, full_precision
 from convspec.run.threads import parallel_map
 from tests.gaussian import gaussian
+from tests.network.networks import perceptron
 
 PACKAGE = Path(cs.__file__).parent
 # run the user's model in the user's state, and isolate what they make of it
@@ -29,6 +30,7 @@ TORUS = cs.ConvOperator(gaussian(13, 3, 4, 3, 3).float() / 3, 8, padding=1).circ
 REFLECT = cs.ConvOperator(gaussian(7, 2, 2, 3), 40, padding=1, padding_mode="reflect")
 STRIDED = cs.ConvOperator(gaussian(14, 4, 2, 4, 4).float(), 11, stride=2, padding=1)
 LONG = cs.ConvOperator(gaussian(10, 3, 2, 5).float(), 700, padding=2)
+PERCEPTRON = perceptron()
 WIDE = cs.ConvOperator(gaussian(102, 48, 48, 3, 3).float(), 16, padding=1)
 
 
@@ -71,6 +73,13 @@ def report(found: cs.ModelReport) -> tuple[Any, ...]:
     return tuple(bound(row.norm) for row in found), found.to_latex()
 
 
+def network(found: nn.Module, method: str) -> tuple[Any, ...]:
+    """The steps of which time decides nothing."""
+    shape = (2, 14, 14) if method == "auto" else (3,)
+    bound = cs.lipschitz(found, shape, method=method, seconds=0.01, lower=False)
+    return tuple(step.upper for step in bound.steps[:3])
+
+
 CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "norm": lambda: bound(cs.spectral_norm(ZEROS)),
     "norm-strided": lambda: bound(cs.spectral_norm(STRIDED, 1e-4)),
@@ -106,6 +115,8 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "response": lambda: (cs.frequency_response(ZEROS, 6).values,),
     "applied": lambda: applied(ZEROS),
     "toeplitz": lambda: (cs.from_toeplitz(gaussian(8, 1, 1, 3, 3), 4, padding=1),),
+    "lipschitz": lambda: network(model(), "auto"),
+    "lipschitz-dense": lambda: network(PERCEPTRON, "dense"),
     "analyze": lambda: report(cs.analyze(model(), (2, 14, 14))),
     "analyze-enclosed": lambda: report(cs.analyze(model(), (2, 40, 40), max_flops=1e6)),
 }

@@ -62,6 +62,7 @@ def plots(ax: Any) -> list[Callable[[], Any]]:
     op = operator()
     spec = cs.spectrum(op, vectors=True)
     report = cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 8))
+    network = cs.lipschitz(torch.nn.Linear(2, 2), (2,), method="scalar", lower=False)
     return [
         lambda: cs.plot.bounds([cs.spectral_norm(op)], ax=ax),
         lambda: cs.plot.compare({"a": spec}, ax=ax),
@@ -69,6 +70,7 @@ def plots(ax: Any) -> list[Callable[[], Any]]:
         lambda: cs.plot.envelope(cs.spectral_envelope(op), ax=ax),
         lambda: cs.plot.frequency_response(op, ax=ax),
         lambda: cs.plot.layers(report, ax=ax),
+        lambda: cs.plot.lipschitz(network, ax=ax),
         lambda: cs.plot.operator(op, ax=ax),
         lambda: cs.plot.spectrum(spec, ax=ax),
         lambda: cs.plot.training([report], ax=ax),

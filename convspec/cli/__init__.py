@@ -1,4 +1,4 @@
-"""The command line: ``convspec analyze``, ``matrix``, ``spectrum`` and ``demo``."""
+"""The command line: ``convspec analyze``, ``lipschitz``, ``spectrum`` and others."""
 
 from convspec.cli.main import main
 

@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convspec import plot
+from convspec.errors import UnreadableModel
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.written import write_bytes
 
-__all__ = ["picture", "write_figures"]
+__all__ = ["kind_of_figure", "picture", "write_figures"]
 
 WIDTH, HEIGHT, DPI = 6.4, 3.8, 160
 
@@ -35,6 +36,21 @@ def write_figures(report: ModelReport, folder: Path) -> list[Path]:
             write_bytes(path, picture(partial(_draw, row)))
             written.append(path)
     return written
+
+
+def kind_of_figure(path: Path) -> str:
+    """The format that the name of a figure asks for.
+
+    Raises:
+        UnreadableModel: If matplotlib writes no such files.
+    """
+    kind = path.suffix.lower().removeprefix(".") or "png"
+    kinds = sorted(Figure().canvas.get_supported_filetypes())
+    if kind not in kinds:
+        raise UnreadableModel(
+            f"a figure must end in one of {', '.join(kinds)}; got {path}"
+        )
+    return kind
 
 
 def picture(

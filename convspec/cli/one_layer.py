@@ -58,17 +58,10 @@ def run_spectrum(options: argparse.Namespace) -> int:
 
 
 def _draw(found: Spectrum, path: Path, layer: str) -> None:
-    from matplotlib.figure import Figure
-
     from convspec import plot
-    from convspec.cli.figures import picture
+    from convspec.cli.figures import kind_of_figure, picture
 
-    kind = path.suffix.lower().removeprefix(".") or "png"
-    kinds = sorted(Figure().canvas.get_supported_filetypes())
-    if kind not in kinds:
-        raise UnreadableModel(
-            f"a figure must end in one of {', '.join(kinds)}; got {path}"
-        )
+    kind = kind_of_figure(path)
 
     def draw(ax: Axes) -> None:
         plot.spectrum(found, ax=ax).set_title(layer, fontsize=10)

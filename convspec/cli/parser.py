@@ -9,7 +9,9 @@ from typing import Any
 from convspec import __version__
 from convspec.cli.analyze import run_analyze
 from convspec.cli.demo import run_demo_command
+from convspec.cli.network import run_lipschitz, run_verify
 from convspec.cli.one_layer import run_matrix, run_spectrum
+from convspec.network.lipschitz import METHODS
 from convspec.report.limits import EFFORTS
 
 __all__ = ["parser"]
@@ -31,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
     _analyze(commands)
     _matrix(commands)
     _spectrum(commands)
+    _lipschitz(commands)
+    _verify(commands)
     _demo(commands)
     return found
 
@@ -111,6 +115,51 @@ def _spectrum(commands: Any) -> None:
     one.set_defaults(run=run_spectrum)
 
 
+def _lipschitz(commands: Any) -> None:
+    one = commands.add_parser(
+        "lipschitz",
+        help="the Lipschitz constant of a network",
+        description="Enclose the Lipschitz constant of a network, l2 to l2, between "
+        "certified ends, and print how they were found. Ctrl-C ends the search; the best "
+        "by then is printed. Exit status: 0; 2 on bad usage or input.",
+    )
+    _add_model(one)
+    one.add_argument(
+        "--seconds", type=_positive, metavar="S", help="about how long (default: 60)"
+    )
+    one.add_argument(
+        "--method",
+        choices=METHODS,
+        default="auto",
+        help="all that apply (auto, default), products of norms alone (scalar), or "
+        "besides ellipsoids on a torus (ellipsoid) or of plain vectors (dense)",
+    )
+    for name, what in (
+        ("certificate", "what proves the bound, for convspec verify"),
+        ("json", "ends and steps, as JSON"),
+        ("figure", "the steps, drawn: .png, .pdf"),
+    ):
+        one.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")
+    one.add_argument(
+        "--quiet", action="store_true", help="no table, no progress: files alone"
+    )
+    one.set_defaults(run=run_lipschitz, geometry=None, memory=None)
+
+
+def _verify(commands: Any) -> None:
+    one = commands.add_parser(
+        "verify",
+        help="check the certificate of a network's Lipschitz constant",
+        description="Check a certificate in one passage through the network, without a "
+        "search, and print the bound. Exit status: 0; 2 if it is refused.",
+    )
+    one.add_argument(
+        "certificate", type=Path, metavar="FILE", help="of lipschitz --certificate"
+    )
+    _add_model(one)
+    one.set_defaults(run=run_verify, geometry=None, memory=None)
+
+
 def _demo(commands: Any) -> None:
     one = commands.add_parser(
         "demo",
@@ -128,6 +177,19 @@ def _demo(commands: Any) -> None:
 
 
 def _add_source(one: argparse.ArgumentParser) -> None:
+    _add_model(one)
+    one.add_argument(
+        "--geometry",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with strides, paddings and sizes for a bare checkpoint",
+    )
+    one.add_argument(
+        "--memory", type=_positive, metavar="GIB", help="memory per layer (default: 2)"
+    )
+
+
+def _add_model(one: argparse.ArgumentParser) -> None:
     one.add_argument("source", metavar="SOURCE", help=SOURCE)
     one.add_argument(
         "--input-shape",
@@ -137,15 +199,6 @@ def _add_source(one: argparse.ArgumentParser) -> None:
     )
     one.add_argument(
         "--weights", type=Path, metavar="FILE", help="checkpoint of a factory's model"
-    )
-    one.add_argument(
-        "--geometry",
-        type=Path,
-        metavar="FILE",
-        help="TOML file with strides, paddings and sizes for a bare checkpoint",
-    )
-    one.add_argument(
-        "--memory", type=_positive, metavar="GIB", help="memory per layer (default: 2)"
     )
 
 

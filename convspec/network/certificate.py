@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ __all__ = ["Certificate", "digest_of"]
 
 FORMAT = "convspec certificate 1"
 MOST_BYTES = 2**30
+# of an input: what a file states is made before the network can be compared
+MOST_ENTRIES = 2**28
+# what a file whose digest fits may still raise
+UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Certificate:
             may_rise=False,
         )
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write it; a file that is there is replaced at once or not at all."""
         write_bytes(path, self._bytes())
 
@@ -97,7 +102,7 @@ class Certificate:
         return hashlib.sha256(signed).hexdigest().encode() + b"\n" + signed
 
     @classmethod
-    def load(cls, path: str | Path) -> Certificate:
+    def load(cls, path: str | os.PathLike[str]) -> Certificate:
         """Read it.
 
         Raises:
@@ -119,7 +124,7 @@ class Certificate:
         text, _, body = signed.partition(b"\n")
         try:
             return cls._of(json.loads(text), body)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except UNREADABLE as error:
             raise UnreadableModel(
                 f"{path} is no certificate of this version ({FORMAT}): {error}"
             ) from error
@@ -140,10 +145,13 @@ class Certificate:
         shares = {(int(a), int(b)): float.fromhex(t) for a, b, t in head["shares"]}
         if not math.isfinite(upper) or not all(0 < t < math.inf for t in shares.values()):
             raise ValueError("numbers must be finite and positive")
+        shape = tuple(map(int, head["input_shape"]))
+        if not shape or min(shape) < 1 or math.prod(shape) > MOST_ENTRIES:
+            raise ValueError(f"its input has shape {shape}")
         return cls(
             upper,
             str(head["network"]),
-            tuple(map(int, head["input_shape"])),
+            shape,
             tuple(map(int, head["torus"])),
             tuple(map(float.fromhex, head["scale"])),
             multipliers,

@@ -29,7 +29,7 @@ from convspec.network.evaluated import ImageMap, alone, home, length, plain_size
 from convspec.network.judged import Judge
 from convspec.run.budget import Budget
 
-__all__ = ["Pair", "attained", "re_evaluated"]
+__all__ = ["Pair", "attained", "images_of", "re_evaluated"]
 
 # climbs, those of them from starts, and points whose first singular vector is computed
 CLIMBS = 5
@@ -112,7 +112,7 @@ def attained(
         ('5.000000000', True)
     """
     sizes = plain_sizes(shape)
-    images = _images(starts, sizes)
+    images = images_of(starts, sizes)
     count = integer("steps", steps, 0, "0 for no ascent")
     generator = torch.Generator(device="cpu").manual_seed(integer("seed", seed, 0))
     limit = _limit(seconds)
@@ -225,7 +225,7 @@ def _limit(seconds: float | None) -> float:
     return float(seconds)
 
 
-def _images(starts: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
+def images_of(starts: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
     """The user's images as a batch.
 
     Raises:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import os
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
 
 from convspec.errors import NotApplicable
+from convspec.extras import import_extra
 from convspec.isolation import isolated_class
+from convspec.quantity import latex
 from convspec.quantity.bound import Bound
+from convspec.quantity.decimals import rounded_down, rounded_up
+from convspec.written import write_text
 
 if TYPE_CHECKING:
     from convspec.network.certificate import Certificate
 
 __all__ = ["NetworkBound", "Step"]
+
+DIGITS = 6
+PAIR = "a pair"
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Step:
 
     Attributes:
         name: Of the method: product, fused, first ellipsoid, ellipsoid, dense ellipsoid.
-        upper: The bound; infinite where it does not apply.
+        upper: The bound; infinite where it does not apply, or was interrupted.
         seconds: It took.
         words: What it did, or why it does not apply.
     """
@@ -49,7 +57,8 @@ class NetworkBound:
         pair: Inputs (x, y) that the network drives apart by ``lower``; None without.
         layers: Lipschitz constants of the network's parts by their place, the largest
             factor first: name and factor.
-        warnings: What is to be known of single layers.
+        warnings: What is to be known of single layers, and of the search.
+        scale: Unit of each channel in which inputs are measured; empty for their own.
         certificate: What proves ``upper``; None if that is a product of norms.
     """
 
@@ -59,6 +68,7 @@ class NetworkBound:
     pair: tuple[Tensor, Tensor] | None = None
     layers: tuple[tuple[str, float], ...] = ()
     warnings: tuple[str, ...] = ()
+    scale: tuple[float, ...] = ()
     certificate: Certificate | None = None
     _pairs: Tensor | None = field(default=None, repr=False)
 
@@ -70,28 +80,35 @@ class NetworkBound:
     @property
     def bound(self) -> Bound:
         """Both ends as a :class:`convspec.Bound`."""
-        assumptions = "l2 to l2, evaluation mode, one image; " + self.best.words
-        return Bound(
-            self.lower, self.upper, self.best.name, assumptions, "convspec.lipschitz"
-        )
+        words = f"{self._norms}, evaluation mode, one image; {self.best.words}"
+        return Bound(self.lower, self.upper, self.best.name, words, "convspec.lipschitz")
+
+    @property
+    def _norms(self) -> str:
+        """Between which norms."""
+        if not self.scale:
+            return "l2 to l2"
+        units = ", ".join(f"{unit:g}" for unit in dict.fromkeys(self.scale))
+        return f"l2 to l2, the input in units of {units}"
 
     def pairs(self) -> Tensor:
         """``L_ij >= |y_i - y_j|`` per unit of input, for all outputs; (K, K) float64.
 
-        At most ``sqrt(2) upper``, from one ellipsoid of all outputs.
+        At most ``sqrt(2) upper``, each from the ellipsoid of all outputs that gives the
+        least.
 
         Raises:
-            NotApplicable: If the outputs are no vector, or of one entry.
+            NotApplicable: If the outputs are no vector, or no ellipsoid was found.
         """
         if self._pairs is None:
             raise NotApplicable(
-                "pairs() needs a network whose output is one vector of classes, and "
-                "input of one image",
+                "pairs() needs a network whose output is one vector of classes, and an "
+                "ellipsoid of it; take sqrt(2) upper for each pair",
                 "pairs",
             )
         return self._pairs.clone()
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write what proves ``upper`` to a file that :func:`convspec.verify` re-checks.
 
         Raises:
@@ -107,35 +124,93 @@ class NetworkBound:
         self.certificate.save(path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Ends and steps as plain numbers."""
+        """Ends and steps as plain numbers; infinities are the string "inf"."""
+        steps = [asdict(step) for step in self.steps]
+        for step in steps:
+            step["upper"] = _plain(step["upper"])
         return {
             "lower": self.lower,
-            "upper": self.upper,
-            "steps": [
-                {
-                    "name": step.name,
-                    "upper": step.upper,
-                    "seconds": step.seconds,
-                    "words": step.words,
-                }
-                for step in self.steps
-            ],
+            "upper": _plain(self.upper),
+            "method": self.best.name,
+            "steps": steps,
+            "scale": list(self.scale),
             "warnings": list(self.warnings),
         }
 
+    @overload
+    def to_json(self, path: None = None) -> str: ...
+    @overload
+    def to_json(self, path: str | os.PathLike[str]) -> None: ...
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """Write :meth:`to_dict` as JSON.
+
+        Args:
+            path: The file; None for the text itself.
+        """
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        if path is None:
+            return text
+        write_text(path, text)
+        return None
+
+    def to_dataframe(self) -> Any:
+        """The steps as a pandas DataFrame, one in a row.
+
+        Raises:
+            MissingExtra: Without pandas, which ``convspec[dataframe]`` installs.
+        """
+        pandas = import_extra("pandas", "dataframe")
+        return pandas.DataFrame(
+            [asdict(step) for step in self.steps],
+            columns=["name", "upper", "seconds", "words"],
+        )
+
+    def to_latex(self, *, digits: int = 4) -> str:
+        """A LaTeX ``tabular`` with the rules of ``booktabs``: steps, then the pair.
+
+        Upper ends are rounded up and the lower one down, so that what is printed holds.
+
+        Args:
+            digits: Significant digits.
+
+        Raises:
+            ValueError: Without a digit.
+        """
+        if digits < 1:
+            raise ValueError(f"digits must be at least 1; got {digits}")
+        rows = [
+            [latex.escaped(step.name.capitalize()), _at_most(step.upper, digits)]
+            for step in self.steps
+        ]
+        if self.pair is not None:
+            rows.append(
+                [PAIR.capitalize(), rf"$\ge$ {latex.rounded_down(self.lower, digits)}"]
+            )
+        return latex.tabular("lr", ["Method", "$L$"], rows)
+
     def __repr__(self) -> str:
-        lines = [f"{self.lower:.6g} <= L <= {self.upper:.6g}  (l2, certified above)"]
-        width = max(len(step.name) for step in self.steps)
+        low, high = rounded_down(self.lower, DIGITS), rounded_up(self.upper, DIGITS)
+        lines = [f"{low} <= L <= {high}  ({self._norms}, certified above)"]
+        width = max(len(name) for name in (PAIR, *(step.name for step in self.steps)))
         for step in self.steps:
-            shown = f"{step.upper:12.6g}" if math.isfinite(step.upper) else f"{'-':>12}"
+            known = math.isfinite(step.upper)
+            shown = rounded_up(step.upper, DIGITS, zeros=True) if known else "-"
             lines.append(
-                f"  {step.name:{width}} {shown} {step.seconds:8.1f} s  {step.words}"
+                f"  {step.name:{width}} {shown:>12} {step.seconds:8.1f} s  {step.words}"
             )
         if self.pair is not None:
             distance = float(torch.linalg.vector_norm(self.pair[0] - self.pair[1]))
-            lines.append(
-                f"  {'a pair':{width}} {self.lower:12.6g} {'':8}    "
-                f"two inputs {distance:.3g} apart"
-            )
+            shown = rounded_down(self.lower, DIGITS, zeros=True)
+            words = f"two inputs {distance:.3g} apart"
+            lines.append(f"  {PAIR:{width}} {shown:>12} {'':8}    {words}")
         lines += [f"  note: {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+
+def _plain(value: float) -> float | str:
+    """A number as JSON can hold it."""
+    return value if math.isfinite(value) else "inf"
+
+
+def _at_most(value: float, digits: int) -> str:
+    return latex.rounded_up(value, digits) if math.isfinite(value) else latex.NONE

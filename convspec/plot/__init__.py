@@ -9,6 +9,7 @@ nothing is saved, no style is changed. For paper, one may opt into a style:
 from convspec.plot.bounds import bounds
 from convspec.plot.density import density
 from convspec.plot.layers import layers
+from convspec.plot.lipschitz import lipschitz
 from convspec.plot.operator import operator
 from convspec.plot.response import frequency_response
 from convspec.plot.spectrum import compare, envelope, spectrum
@@ -22,6 +23,7 @@ __all__ = [
     "envelope",
     "frequency_response",
     "layers",
+    "lipschitz",
     "operator",
     "singular_vectors",
     "spectrum",

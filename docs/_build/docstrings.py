@@ -29,9 +29,11 @@ PUBLIC = {
         "ModelReport",
         "Spectrum",
         "explain",
+        "lipschitz",
         "spectral_density",
         "spectral_envelope",
         "symbol_density",
+        "verify",
         "worst_case_norm",
     )
 }

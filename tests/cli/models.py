@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.other_layer import OtherConvolution
 
@@ -31,6 +31,18 @@ def failing() -> nn.Module:
 def nothing() -> int:
     """Makes no module."""
     return 3
+
+
+class Squared(nn.Module):
+    """No constant bounds it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x
+
+
+def squared() -> nn.Module:
+    """Refused by what asks for a constant."""
+    return nn.Sequential(nn.Linear(3, 3), Squared())
 
 
 instance = small()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import math
 import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -19,7 +20,17 @@ from torch import nn
 
 import convspec as cs
 from convspec import plot
+from convspec.network.result import NetworkBound, Step
 
+NETWORK = NetworkBound(
+    2.5,
+    8.0,
+    (
+        Step("product", 90.0, 0.1, "norms of all layers"),
+        Step("ellipsoid", math.inf, 0.1, "does not apply: a reason of some words; more"),
+        Step("dense ellipsoid", 8.0, 1.0, "multipliers searched, vectors"),
+    ),
+)
 STYLE = {"svg.fonttype": "none", "pdf.fonttype": 42}
 
 
@@ -49,6 +60,7 @@ def data(report: cs.ModelReport) -> dict[str, Any]:
         "envelope": cs.spectral_envelope(op),
         "frequency_response": cs.frequency_response(op, 8),
         "layers": report,
+        "lipschitz": NETWORK,
         "operator": op,
         "singular_vectors": cs.spectrum(op, vectors=True),
         "spectrum": first.spectrum,
@@ -80,6 +92,7 @@ def test_these_are_all_the_functions() -> None:
         "envelope",
         "frequency_response",
         "layers",
+        "lipschitz",
         "operator",
         "singular_vectors",
         "spectrum",
