@@ -25,6 +25,8 @@ METHODS = ("auto", "scalar", "ellipsoid", "dense")
 SECONDS = 60.0
 # relative, for the rounding of a distance in other units
 ROUNDED = 1e-12
+# weights that a model computes in single precision are others in double precision
+CONTRADICTION = 1e-6
 
 
 @isolated
@@ -115,6 +117,12 @@ def lipschitz(
     if pair is None:
         return found
     end = _rescaled(pair, weights) if weights else pair.lower
+    if end > found.upper * (1 + CONTRADICTION):
+        raise ConvSpecError(
+            f"an end that is certified must be one; {found.upper!r} by "
+            f"{found.best.name!r} is less than a pair attains, {end!r}: a fault of "
+            "convspec; please report it with the model"
+        )
     return replace(found, lower=min(end, found.upper), pair=(pair.x, pair.y))
 
 

@@ -125,9 +125,6 @@ def test_networks_without_pairs() -> None:
             bound.pairs()
 
 
-@pytest.mark.xfail(
-    raises=(ValueError, RuntimeError), reason="there is no multiplier to search"
-)
 @pytest.mark.parametrize("last", [nn.Identity(), nn.Softmax(dim=1)], ids=repr)
 def test_networks_without_activations(last: nn.Module) -> None:
     model = filled(nn.Sequential(nn.Linear(4, 3), last))

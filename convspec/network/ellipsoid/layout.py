@@ -91,6 +91,9 @@ def _strides(graph: Graph) -> tuple[list[tuple[int, ...] | None], dict[int, int]
     flat: dict[int, int] = {}
     for place, node in enumerate(graph.nodes[1:], 1):
         given = [found[each] for each in node.inputs]
+        batches = {graph.nodes[each].shape[:1] for each in (place, *node.inputs)}
+        if any(stride is not None for stride in given) and batches != {(1,)}:
+            raise _refused(node, "folds an image into its batch axis")
         if any(each in flat for each in node.inputs):
             raise _refused(node, "reads the pixels of an image in a row")
         if all(each is None for each in given) or _is_head(node):

@@ -54,9 +54,10 @@ class Multipliers:
     _tops: dict[int, Tensor] = field(default_factory=dict)
 
     @property
-    def parameters(self) -> list[Tensor]:
-        """All that is searched."""
-        return [*self.weights.values(), *self.margins.values(), *self.shares.values()]
+    def searched(self) -> list[Tensor]:
+        """All that a search may move."""
+        every = (self.weights, self.margins, self.shares)
+        return [x for some in every for x in some.values() if x.requires_grad]
 
     def as_fixed(self) -> Multipliers:
         """What was taken at the last run, to be taken as it is."""

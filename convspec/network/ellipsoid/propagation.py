@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -100,13 +100,15 @@ class _Run:
         self.same = dict(self.layout.flat)
 
     def outcome(self) -> Group:
+        """The group of the outputs, one that is returned twice in it twice."""
         for place in range(1, len(self.graph.nodes)):
             if place not in self.done:
                 self._take(place)
                 self._drop()
         places = [self._tensor(each) for each in self.graph.outputs]
-        places = list(dict.fromkeys(places))
-        return self._gathered(places, -1).kept(places).gathered()
+        group = self._gathered(places, -1).kept(list(dict.fromkeys(places)))
+        forms = {-1 - j: group.forms[place] for j, place in enumerate(places)}
+        return replace(group, forms=forms).gathered()
 
     def _tensor(self, place: int) -> int:
         return self.same.get(place, place)
@@ -289,6 +291,8 @@ class _Run:
         gain = up(constant * constant)
 
         def attempt(multiplier: Tensor) -> Group:
+            if not apart:  # what it mixes is measured in one unit
+                multiplier = multiplier.max().expand(len(multiplier))
             return weighted(group, source, place, lattice, gain, multiplier, width)
 
         found = self._attempted(

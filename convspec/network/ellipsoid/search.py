@@ -97,8 +97,9 @@ class Search:
         for node in self.graph.nodes:
             if node.inputs:
                 lattice = self.layout.lattices[node.inputs[0]]
-                channels = self.graph.nodes[node.inputs[0]].shape[1]
-                total += len(lattice.index) * channels * node.shape[1] * 16
+                before = self.graph.nodes[node.inputs[0]].shape
+                channels = math.prod(before[1:2]) * math.prod(node.shape[1:2])
+                total += len(lattice.index) * channels * 16
         return total < 2**31
 
     def _coarse(self, exact: Propagation, passage: float, seconds: float) -> Propagation:
@@ -145,8 +146,10 @@ class Search:
         with torch.no_grad():
             best = float(estimate(coarse.run(multipliers)))
         kept: Multipliers | None = None
+        if not multipliers.searched:
+            return None
         rate = RATE
-        optimiser = torch.optim.Adam(multipliers.parameters, lr=rate)
+        optimiser = torch.optim.Adam(multipliers.searched, lr=rate)
         for step in range(MOST_STEPS):
             passed = (time.perf_counter() - begun) / seconds
             if passed >= 1:
@@ -164,7 +167,7 @@ class Search:
                 rate /= 2
                 if kept is not None:
                     multipliers.take(kept)
-                optimiser = torch.optim.Adam(multipliers.parameters, lr=rate)
+                optimiser = torch.optim.Adam(multipliers.searched, lr=rate)
                 continue
             self.log.append(reached)
             if kept is None or reached < best:

@@ -32,7 +32,7 @@ def searched(propagation: Propagation, steps: int) -> Multipliers:
     """Multipliers after some steps of descent, fixed."""
     multipliers = Multipliers(Norms())
     value = estimate(propagation.run(multipliers))
-    optimiser = torch.optim.Adam(multipliers.parameters, lr=0.1)
+    optimiser = torch.optim.Adam(multipliers.searched, lr=0.1)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / steps) + 1e-3
         optimiser.zero_grad()
