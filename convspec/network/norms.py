@@ -20,7 +20,7 @@ __all__ = ["Norms"]
 # relative gap of a norm; a network of a hundred layers loses a factor of exp(0.1)
 RTOL = 1e-3
 # operations up to which a layer's own size is asked for
-SMALL = 2**22
+SMALL = 2**18
 
 
 @dataclass

@@ -210,13 +210,12 @@ def _inverted(core: Tensor, matrix: Tensor, room: Tensor, off: Tensor | None) ->
     gap = eye - inner.mH @ (inner / room[:, :, None])
     gap = (gap + gap.mH) / 2
     if off is None:
-        with torch.no_grad():
-            _, failed = torch.linalg.cholesky_ex(gap.detach())
+        triangle, failed = torch.linalg.cholesky_ex(gap)
         if bool(failed.any()):
             raise Infeasible
-        solved = torch.linalg.solve(gap, factor.mH)
-        inverse: Tensor = factor @ solved
-        return (inverse + inverse.mH) / 2
+        half = torch.linalg.solve_triangular(triangle, factor.mH, upper=False)
+        inverse: Tensor = half.mH @ half
+        return inverse
     # L L^H must be at least S: what it is off by is less than what was added
     terms = 8 * (width + 8) * UNIT
     size = norm(factor) * (1 + 1e-9)
