@@ -18,7 +18,7 @@ from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.nonlinear import Infeasible
 from convspec.network.ellipsoid.proof import Proven, estimate, prove
 from convspec.network.ellipsoid.propagation import Propagation
-from convspec.network.graph import Graph
+from convspec.network.graph import Graph, Node
 from convspec.network.kinds import Rows
 from convspec.network.norms import Norms
 
@@ -78,11 +78,17 @@ class Search:
     def _least(self) -> tuple[int, ...]:
         """Sizes of the smallest torus that strides allow; the exact ones of vectors."""
         sizes = self.layout.lattices[0].sizes
-        if not sizes or any(isinstance(node.kind, Rows) for node in self.graph.nodes):
+        if not sizes or any(map(self._reads_pixels, self.graph.nodes)):
             return sizes
         steps = Layout.steps(self.graph)
         pairs = zip(sizes, steps, strict=True)
         return tuple(min(size, max(2 * step, 4)) for size, step in pairs)
+
+    def _reads_pixels(self, node: Node) -> bool:
+        """Whether a matrix reads each pixel of an image apart."""
+        if not isinstance(node.kind, Rows):
+            return False
+        return not self.layout.lattices[node.inputs[0]].is_vector
 
     def _on(self, base: tuple[int, ...]) -> Propagation | None:
         """The network on another torus, None on its own."""
