@@ -1,0 +1,131 @@
+"""Which torus holds a network, what is cut off, and what no torus holds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import convspec as cs
+from convspec.network.ellipsoid.layout import Layout, with_cuts
+from convspec.network.ellipsoid.search import Search
+from convspec.network.fuse import folded
+from convspec.network.graph import Graph, graph_of
+from convspec.network.kinds import Entrywise
+from convspec.network.norms import Norms
+
+
+def graph(model: nn.Module, shape: tuple[int, ...]) -> Graph:
+    return with_cuts(folded(graph_of(model.eval(), torch.zeros(1, *shape))))
+
+
+def sizes(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return Layout.torus(graph(model, shape)).lattices[0].sizes
+
+
+def strided(count: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for _ in range(count):
+        layers += [nn.Conv2d(2, 2, 3, stride=2, padding=1), nn.ReLU()]
+    return layers
+
+
+SIZES = {
+    "no padding": (nn.Conv2d(2, 2, 3), (2, 9, 7), (9, 7)),
+    "padding of one": (nn.Conv2d(2, 2, 3, padding=1), (2, 9, 7), (10, 8)),
+    "circular": (
+        nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"),
+        (2, 9, 7),
+        (9, 7),
+    ),
+    "five strides of 224": (nn.Sequential(*strided(5)), (2, 224, 224), (256, 256)),
+    "one axis": (nn.Conv1d(2, 2, 5, padding=2), (2, 12), (14,)),
+    "dilation": (nn.Conv2d(2, 2, 3, padding=3, dilation=3), (2, 8, 8), (11, 11)),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_least_torus_holds_images_and_their_padding(name: str) -> None:
+    model, shape, wanted = SIZES[name]
+    assert sizes(model, shape) == wanted
+
+
+CUTS = {
+    "behind the input": (nn.Conv1d(1, 1, 3, padding=1), 0),
+    "behind an activation": (
+        nn.Sequential(*[nn.Conv1d(1, 1, 3, padding=1), nn.ReLU()] * 2),
+        0,
+    ),
+    "behind a convolution": (
+        nn.Sequential(nn.Conv1d(1, 1, 3, padding=1), nn.Conv1d(1, 1, 3, padding=1)),
+        1,
+    ),
+    "behind a convolution that pads nothing": (
+        nn.Sequential(nn.Conv1d(1, 1, 3, padding=1), nn.Conv1d(1, 1, 3)),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_cuts_stand_where_nothing_else_cuts(name: str) -> None:
+    model, count = CUTS[name]
+    kinds = [node.kind for node in graph(model, (1, 8)).nodes]
+    cuts = [kind for kind in kinds if isinstance(kind, Entrywise) and kind.words == "cut"]
+    assert len(cuts) == count
+
+
+def test_slopes_include_zero_where_padding_follows() -> None:
+    model = nn.Sequential(nn.LeakyReLU(0.5), nn.Conv1d(1, 1, 3, padding=1))
+    (kind,) = [
+        n.kind for n in graph(model, (1, 8)).nodes if isinstance(n.kind, Entrywise)
+    ]
+    assert float(kind.lower) == 0.0
+    model = nn.Sequential(nn.LeakyReLU(0.5), nn.Conv1d(1, 1, 3))
+    (kind,) = [
+        n.kind for n in graph(model, (1, 8)).nodes if isinstance(n.kind, Entrywise)
+    ]
+    assert float(kind.lower) == 0.5
+
+
+class Turned(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x.mT)
+
+
+REFUSED = {
+    "transposed": (nn.ConvTranspose2d(1, 1, 3), (1, 6, 6), "transposed convolution"),
+    "reflect": (
+        nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"),
+        (1, 6, 6),
+        "repeating pixels",
+    ),
+    "turned": (Turned(), (1, 6, 5), "moves or mixes pixels"),
+    "both paddings": (
+        nn.Sequential(
+            nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular"),
+            nn.ReLU(),
+            nn.Conv1d(1, 1, 3, padding=1),
+        ),
+        (1, 6),
+        "padded in one way",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_torus_holds_is_refused_in_words(name: str) -> None:
+    model, shape, words = REFUSED[name]
+    with pytest.raises(cs.NotApplicable, match=words):
+        sizes(model, shape)
+
+
+@pytest.mark.parametrize("pooled", [True, False], ids=["mean", "pixels"])
+def test_the_search_is_coarse_unless_a_matrix_reads_pixels(pooled: bool) -> None:
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3)]
+    if not pooled:
+        head = [nn.Flatten(), nn.Linear(2 * 8 * 8, 3)]
+    made = graph(nn.Sequential(*strided(2), *head), (2, 32, 32))
+    search = Search(made, Layout.torus(made), Norms())
+    assert search.layout.lattices[0].sizes == (36, 36)
+    assert search._least() == ((8, 8) if pooled else (36, 36))
