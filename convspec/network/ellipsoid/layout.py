@@ -145,7 +145,7 @@ def _behind(node: Node, graph: Graph, stride: tuple[int, ...]) -> tuple[int, ...
         return _pooled(node, shapes[0], stride)
     same = all(shape[2:] == node.shape[2:] for shape in shapes)
     fits = isinstance(kind, Entrywise | Sum) or (
-        isinstance(kind, Scale) and kind.factor.numel() == _channels_of(kind.factor)
+        isinstance(kind, Scale) and _is_of_channels(kind.factor, node.shape)
     )
     if isinstance(kind, Move):
         fits = same and channel_takes(kind, node, shapes) is not None
@@ -154,8 +154,11 @@ def _behind(node: Node, graph: Graph, stride: tuple[int, ...]) -> tuple[int, ...
     return stride
 
 
-def _channels_of(factor: Tensor) -> int:
-    return factor.shape[1] if factor.ndim > 1 else factor.numel()
+def _is_of_channels(factor: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a factor is the same for all pixels of a channel."""
+    if factor.numel() == 1:
+        return True
+    return factor.ndim == len(shape) and factor.numel() == factor.shape[1] == shape[1]
 
 
 def _pooled(

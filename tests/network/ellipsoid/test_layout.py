@@ -93,7 +93,15 @@ class Turned(nn.Module):
         return torch.relu(x.mT)
 
 
+class Columns(nn.Module):
+    """A factor for each column, of which there are as many as channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x * torch.tensor([1.0, 10.0]))
+
+
 REFUSED = {
+    "factors of columns": (Columns(), (2, 3, 2), "moves or mixes pixels"),
     "transposed": (nn.ConvTranspose2d(1, 1, 3), (1, 6, 6), "transposed convolution"),
     "reflect": (
         nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"),
