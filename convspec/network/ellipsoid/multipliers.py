@@ -37,6 +37,7 @@ class Multipliers:
         weights: ``log D``; (c,).
         margins: Logarithm of the margin beyond the least one.
         shares: Logarithm of t relative to what balances the parts.
+        lifts: Factors by which multipliers were raised, since they did not serve.
         found: What was taken at the last run: Lambda and its exponent.
         taken: Likewise, t.
         fixed: Whether these are taken again, as they are.
@@ -51,6 +52,7 @@ class Multipliers:
     taken: dict[tuple[int, int], float] = field(default_factory=dict)
     fixed: bool = False
     may_rise: bool = True
+    lifts: dict[int, float] = field(default_factory=dict)
     _tops: dict[int, Tensor] = field(default_factory=dict)
 
     @property
@@ -95,14 +97,17 @@ class Multipliers:
     def raise_above(
         self, place: int, spread: Spread, multiplier: Tensor, more: float
     ) -> None:
-        """Take more at a node, for good: as much as its covariance asks, and a share.
+        """Take more at a node, for good.
 
         Args:
             place: Of the node.
             spread: The covariance.
             multiplier: What did not serve.
-            more: The share.
+            more: By which share more than the covariance asks.
         """
+        if not self.fixed:
+            self.lifts[place] = self.lifts.get(place, 1.0) * (1 + more)
+            return
         top = float(self._top(place, spread, multiplier))
         known, exponent = self.found[place]
         self.found[place] = known * max(1.0, top) * (1 + more), exponent
@@ -139,7 +144,7 @@ class Multipliers:
         tau = self._top(place, spread, D)
         margin = 0.0 if tight else self.margins[place].exp()
         least = TIGHT_MARGIN if tight else LEAST_MARGIN
-        multiplier = (1 + least + margin) * tau * D
+        multiplier = (1 + least + margin) * tau * D * self.lifts.get(place, 1.0)
         self.found[place] = multiplier.detach(), exponent
         return multiplier
 

@@ -39,7 +39,7 @@ from convspec.rounding.directed import up
 __all__ = ["Propagation"]
 
 # by how much a multiplier is raised that rounding refuses, at first and at most
-RAISE, MOST_RAISE = 1e-6, 1.0
+RAISE, MOST_RAISE = 1e-2, 10.0
 
 
 @dataclass
@@ -215,7 +215,7 @@ class _Run:
                 if not (self.proven and self.multipliers.may_rise) or more > MOST_RAISE:
                     raise
                 self.multipliers.raise_above(place, spread, multiplier, more)
-                more *= 8
+                more *= 2
 
     def _linear(self, place: int, node: Node) -> None:
         sources = [self._tensor(each) for each in node.inputs]

@@ -64,7 +64,7 @@ class Search:
             self.graph, self.layout, remembers=self._fits(), scale=self.scale
         )
         coarse = self._on(self._least()) or exact
-        told(*self._proven(exact, coarse, Multipliers(self.norms), begun))
+        told(*self._first(exact, coarse, begun))
         first = time.perf_counter() - begun
         left = seconds - first - SPARE * first
         if left <= 0:
@@ -72,8 +72,7 @@ class Search:
         coarse = self._coarse(exact, first / 2, left)
         better = self._descended(coarse, left)
         if better is not None:
-            better.start_again()
-            told(*self._proven(exact, coarse, better, begun))
+            told(*self._last(exact, better, begun))
 
     def _least(self) -> tuple[int, ...]:
         """Sizes of the smallest torus that strides allow; the exact ones of vectors."""
@@ -131,19 +130,24 @@ class Search:
             )
         return self._on(base) or exact
 
-    def _proven(
-        self,
-        exact: Propagation,
-        coarse: Propagation,
-        multipliers: Multipliers,
-        begun: float,
+    def _first(
+        self, exact: Propagation, coarse: Propagation, begun: float
     ) -> tuple[float, Proven, Multipliers]:
-        """A proven bound; multipliers that do not serve on the exact torus are raised."""
+        """A bound by first multipliers: twice as large as a coarse torus asks."""
+        multipliers = Multipliers(self.norms)
         with torch.no_grad():
             coarse.run(multipliers)
         fixed = multipliers.as_fixed()
         found = prove(exact, fixed)
         return time.perf_counter() - begun, found, fixed
+
+    def _last(
+        self, exact: Propagation, better: Multipliers, begun: float
+    ) -> tuple[float, Proven, Multipliers]:
+        """A bound by the proportions and margins found, scaled on the exact torus."""
+        better.start_again()
+        found = prove(exact, better)
+        return time.perf_counter() - begun, found, better.as_fixed()
 
     def _descended(self, coarse: Propagation, seconds: float) -> Multipliers | None:
         """Multipliers by Adam, the best of all steps; None if there was none."""
