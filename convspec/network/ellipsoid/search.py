@@ -28,8 +28,8 @@ RATE, LEAST_RATE = 0.1, 1e-3
 MOST_STEPS = 400
 # a first choice, its proof and the last proof are left so many times the first's seconds
 SPARE = 2.0
-# a passage with its gradient, in passages; steps that are wanted at least
-GRADIENT, WANTED_STEPS = 2.0, 60
+# steps that are wanted at least
+WANTED_STEPS = 60
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Search:
         left = seconds - first - SPARE * first
         if left <= 0:
             return
-        coarse = self._coarse(exact, first / 2, left)
+        coarse = self._largest(exact, coarse, left)
         better = self._descended(coarse, left)
         if better is not None:
             told(*self._last(exact, better, begun))
@@ -107,28 +107,39 @@ class Search:
                 total += len(lattice.index) * channels * 16
         return total < 2**31
 
-    def _coarse(self, exact: Propagation, passage: float, seconds: float) -> Propagation:
-        """The same network on the largest torus on which enough steps can be made.
+    def _largest(
+        self, exact: Propagation, coarse: Propagation, seconds: float
+    ) -> Propagation:
+        """The network on the largest torus on which enough steps can be made.
 
         Args:
             exact: On its own torus.
-            passage: Seconds of one passage there.
+            coarse: On the least one.
             seconds: For the search.
         """
-        sizes, least = self.layout.lattices[0].sizes, self._least()
-        if least == sizes:
+        if coarse is exact:
             return exact
+        base, least = self.layout.lattices[0].sizes, coarse.layout.lattices[0].sizes
+        each = self._seconds_of_step(coarse) / math.prod(least)
         steps = Layout.steps(self.graph)
-        base = sizes
-        while base != least:
-            share = math.prod(base) / math.prod(sizes)
-            if GRADIENT * share * passage * WANTED_STEPS <= seconds:
-                break
+        while base != least and each * math.prod(base) * WANTED_STEPS > seconds:
             base = tuple(
                 max(small, step * (size // (2 * step)))
                 for size, step, small in zip(base, steps, least, strict=True)
             )
-        return self._on(base) or exact
+        return coarse if base == least else self._on(base) or exact
+
+    def _seconds_of_step(self, coarse: Propagation) -> float:
+        """What a passage with its gradient takes, the second time."""
+        multipliers = Multipliers(self.norms)
+        passed = 0.0
+        for _ in range(2):
+            begun = time.perf_counter()
+            value = estimate(coarse.run(multipliers))
+            if value.requires_grad:
+                value.backward()  # type: ignore[no-untyped-call]
+            passed = time.perf_counter() - begun
+        return passed
 
     def _first(
         self, exact: Propagation, coarse: Propagation, begun: float
