@@ -21,6 +21,9 @@ __all__ = ["Proven", "estimate", "prove"]
 # how far above the computed largest eigenvalue a Cholesky test is tried, by turns
 SLACKS = (1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-6, 1e-4, 1e-2, 1.0)
 
+# what a network that is constant is proven to have at most, well above underflow
+LEAST_LEVEL = 2.0**-860
+
 # a scale below 2^-this is taken for it, which is more
 MOST_BELOW = 2000
 
@@ -86,7 +89,7 @@ def _largest(group: Group) -> float:
     top = float(torch.linalg.eigvalsh(blocks)[:, -1].max())
     none = torch.zeros(len(blocks), dtype=torch.float64, device="cpu")
     for slack in SLACKS:
-        level = up(max(top, 1e-300) * (1 + slack), 2)
+        level = up(max(top, LEAST_LEVEL) * (1 + slack), 2)
         if bool(at_most(blocks, none + level, none).all()):
             square = level * 2.0**odd
             # up again, since a number below the normal ones is rounded

@@ -181,7 +181,7 @@ class _Run:
         kind, source = node.kind, self._tensor(node.inputs[0])
         assert isinstance(kind, Entrywise)
         number = self._home(source)
-        group = ready(self.groups[number].scaled(), source)
+        group = ready(self.groups[number], source).scaled()  # what may be gathered, too
         width, vector = group.forms[source].width, group.lattice.is_vector
         lower = _spread(kind.lower, node.shape, width, vector).amin(1)
         upper = _spread(kind.upper, node.shape, width, vector).amax(1)

@@ -94,3 +94,20 @@ def test_ends_of_tiny_scales_are_above(exponent: int) -> None:
     assert pairs is not None
     for found, square in ((_largest(group), 1), (float(pairs[0, 1]), 2)):
         assert Fraction(found) ** 2 >= square * Fraction(2) ** exponent
+
+
+@pytest.mark.parametrize("layout", [Layout.torus, Layout.dense], ids=["torus", "dense"])
+def test_constant_networks_have_a_tiny_end(layout: Callable[..., Layout]) -> None:
+    model = nn.Sequential(
+        nn.Conv1d(2, 2, 1, dtype=torch.float64),
+        nn.ReLU(),
+        nn.Conv1d(2, 1, 1, dtype=torch.float64),
+    )
+    model[0].weight.data.zero_()
+    x = torch.zeros(1, 2, 3, dtype=torch.float64)
+    made = with_cuts(folded(graph_of(model.eval(), x)))
+    propagation = Propagation(made, layout(made))
+    multipliers = Multipliers(Norms())
+    with torch.no_grad():
+        propagation.run(multipliers)
+    assert 0 <= prove(propagation, multipliers.as_fixed()).upper < 1e-3
