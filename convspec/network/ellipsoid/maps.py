@@ -171,7 +171,10 @@ def _of_axes(kind: Axes, shape: tuple[int, ...]) -> Map:
         part = kind.matrices.get(axis)
         if part is None:
             part = torch.eye(size, dtype=torch.float64, device="cpu")
-        matrix = torch.kron(matrix, part)
+        # torch.kron refuses some strides
+        both = matrix[:, None, :, None] * part[:, None, :]
+        rows, columns = len(matrix) * len(part), matrix.shape[1] * part.shape[1]
+        matrix = both.reshape(rows, columns)
     relative = up(kind.relative + gamma(len(shape)))
     norm = float(torch.linalg.matrix_norm(matrix.abs()))
     return Map(matrix[None], up(relative * norm, 2))

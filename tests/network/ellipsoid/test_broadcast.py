@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,8 @@ from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.proof import prove
 from convspec.network.ellipsoid.propagation import Propagation
 from convspec.network.fuse import folded
-from convspec.network.graph import graph_of
+from convspec.network.graph import Graph, Node, graph_of
+from convspec.network.kinds import Axes
 from convspec.network.norms import Norms
 
 
@@ -104,3 +106,16 @@ def test_shapes_that_look_like_channels(name: str, layout: Callable[..., Layout]
     except NotApplicable:
         return
     assert exact * (1 - 1e-12) <= found <= exact * 2
+
+
+def test_matrices_of_axes_of_any_strides() -> None:
+    """Those of means are views, on which ``torch.kron`` may fail."""
+    matrices = {
+        2: torch.ones(3, 2, dtype=torch.float64).mT[:, ::2],
+        3: torch.ones(4, 1, dtype=torch.float64).expand(4, 2).mT,
+    }
+    node = Node(Axes(matrices), (0,), (1, 2, 2, 2))
+    made = Graph((Node(None, (), (1, 2, 2, 4)), node), (1,))
+    propagation = Propagation(made, Layout.dense(made))
+    found = prove(propagation, Multipliers(Norms(), fixed=True)).upper
+    assert 4 * math.sqrt(2) * (1 - 1e-15) <= found <= 4 * math.sqrt(2) * (1 + 1e-9)
