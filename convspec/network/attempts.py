@@ -33,6 +33,16 @@ DENSE_ENTRIES = 3000
 LOWER_SHARE = 0.2
 # room for the rounding of another machine in what a certificate claims
 ROOM = 1e-9
+# of one way to bound a network, which others do without; numbers of extreme networks
+# overflow, and LAPACK does not converge on them
+FAILURES = (
+    ConvSpecError,
+    Infeasible,
+    MemoryError,
+    OverflowError,
+    ZeroDivisionError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined]
+)
 INTERRUPTED = "interrupted: what was found before holds"
 
 
@@ -153,7 +163,7 @@ class Attempts:
             search = Search(graph, layout, self.norms, scale=self.scale)
             told = _Told(self, name, layout, digest_of(self.graph))
             search.run(seconds, told)
-        except (ConvSpecError, Infeasible, MemoryError) as error:
+        except FAILURES as error:
             passed = time.perf_counter() - begun
             why = str(error) or "its multipliers do not serve"
             words = f"does not apply: {why}"

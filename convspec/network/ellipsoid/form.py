@@ -6,13 +6,15 @@ diagonal covariance. While maps act channel by channel its coefficients stay dia
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.maps import Map
+from convspec.network.ellipsoid.maps import LOST_LENGTH, Map
+from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["UNIT", "Form", "lengths", "size_of", "summed"]
 
@@ -68,7 +70,7 @@ class Form:
         size, mine = map_.sizes, self.sizes
         terms = 4 * (map_.matrix.shape[-1] + 8) * UNIT
         error = (size + map_.error) * self.error + (map_.error + terms * size) * mine
-        return Form(matrix, leaves, error * (1 + 1e-9))
+        return Form(matrix, leaves, error * (1 + 1e-9) + UNDERFLOW)
 
     def widened(self, before: int, behind: int) -> Form:
         """The form in a core with more entries on both sides."""
@@ -127,11 +129,12 @@ def _multiplied(map_: Map, each: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def lengths(blocks: Tensor) -> Tensor:
-    """The Frobenius norm at each frequency; (F, ...) to (F,)."""
+    """The Frobenius norm at each frequency and what its squares may lose; to (F,)."""
     if blocks.is_complex():  # moduli would be computed for nothing
         blocks = torch.view_as_real(blocks.resolve_conj())
-    found: Tensor = torch.linalg.vector_norm(blocks.flatten(1), dim=1)
-    return found
+    blocks = blocks.flatten(1)
+    found: Tensor = torch.linalg.vector_norm(blocks, dim=1)
+    return found + math.sqrt(blocks.shape[1]) * LOST_LENGTH
 
 
 def size_of(each: Tensor) -> Tensor:

@@ -21,8 +21,12 @@ from torch import Tensor
 from convspec.network.ellipsoid.form import UNIT, Form, lengths, summed
 from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.maps import Map
+from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["Group"]
+
+# exponents between which a scale is a number
+MOST_EXPONENT = 1000
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Group:
         dtype = lattice.dtype
         core = torch.zeros(count, 0, 0, dtype=dtype, device="cpu")
         name = f"leaf {place}"
+        if proven:
+            diagonal = diagonal.clamp(min=UNDERFLOW)
         form = Form(
             torch.zeros(1, width, 0, dtype=dtype, device="cpu"),
             {name: torch.ones(1, width, dtype=torch.float64, device="cpu")},
@@ -86,13 +92,20 @@ class Group:
         for each in self.leaves.values():
             largest = max(largest, float(each.detach().max()))
         exponent = math.frexp(largest)[1] if largest > 0 else 0
+        exponent = max(exponent, -MOST_EXPONENT)
         factor = 2.0**-exponent
         return replace(
             self,
             core=self.core * factor,
-            leaves={leaf: each * factor for leaf, each in self.leaves.items()},
+            leaves={
+                leaf: self._times(each, factor) for leaf, each in self.leaves.items()
+            },
             exponent=self.exponent + exponent,
         )
+
+    def _times(self, leaf: Tensor, factor: Tensor | float) -> Tensor:
+        """A multiple of v, which must not vanish by underflow: a map may enlarge it."""
+        return (factor * leaf).clamp(min=UNDERFLOW) if self.proven else factor * leaf
 
     def kept(self, places: Sequence[int]) -> Group:
         """The group of some of its tensors, in a core that is not larger than they."""
@@ -139,8 +152,11 @@ class Group:
             size = each.abs()
             if form.error is not None:
                 size = (size + form.error[:, None]) * (1 + 8 * UNIT)
-            total = total + size**2 * self.leaves[leaf]
-        return total * (1 + 8 * len(form.leaves) * UNIT) if self.proven else total
+            # in this order it underflows only where the result is below UNDERFLOW
+            total = total + size * (size * self.leaves[leaf])
+        if not (self.proven and form.leaves):
+            return total
+        return total * (1 + 8 * len(form.leaves) * UNIT) + UNDERFLOW
 
     def gathered(self) -> Group:
         """The same tensors, stacked as the core, without leaves."""
@@ -191,18 +207,22 @@ class Group:
     ) -> Tensor:
         """How far a covariance may be off, for rounding and the forms' own errors; (F,).
 
-        ``|T S T^H - T' S T'^H| <= (2 |T| + e) e |S|`` for ``|T - T'| <= e``.
+        ``|T S T^H - T' S T'^H| <= (2 |T| + e) e |S|`` for ``|T - T'| <= e``. Each partial
+        sum is rounded, so that there is a term for every summand. Lengths are multiplied
+        by ``sqrt(|S|)`` before they are squared, where they might be lost.
         """
+        root = self.most.sqrt()
         errors = [form.error for form in forms if form.error is not None]
-        off = sum(errors[1:], errors[0])
-        size = lengths(stacked)
-        terms = 8 * (stacked.shape[-1] + 8) * UNIT
+        off = sum(errors[1:], errors[0]) * root
+        size = lengths(stacked) * root
+        more = 8 + 2 * len(leaves)
+        terms = 8 * (stacked.shape[-1] + more) * UNIT
         total = (2 * size + off) * off + terms * size**2
         for each in leaves:
-            wide = each.abs().amax(1) if each.ndim == 2 else lengths(each)
-            terms = 8 * (each.shape[-1] + 8) * UNIT
+            wide = (each.abs().amax(1) if each.ndim == 2 else lengths(each)) * root
+            terms = 8 * (each.shape[-1] + more) * UNIT
             total = total + (2 * wide + off) * off + terms * wide**2
-        error: Tensor = total * self.most * (1 + 1e-6)
+        error: Tensor = total * (1 + 1e-6)
         return error
 
     def aliased(
@@ -228,12 +248,14 @@ class Group:
         if stacks and len(parts) == 1 and all(map(_is_simple, aliases)):
             return _side_by_side(aliases, coarse)
         mean = torch.zeros((), dtype=self.core.dtype, device="cpu")
+        # the sum can be shorter than what was added, which is what rounds
+        sizes = torch.zeros((), dtype=torch.float64, device="cpu")
         for each in aliases:
-            mean = mean + each._covariance(list(each.forms.values()))
+            one = each._covariance(list(each.forms.values()))
+            mean, sizes = mean + one, sizes + lengths(one.detach())
         mean = mean / len(aliases)
         if self.proven:
-            rounded = 4 * len(aliases) * UNIT * lengths(mean)
-            mean = _raised(mean, rounded)
+            mean = _raised(mean, 4 * UNIT * sizes)
         return replace(grown._of_core(mean, list(parts)), lattice=coarse)
 
     def part(self, places: Tensor) -> Group:
@@ -260,7 +282,8 @@ class Group:
             other: On the same lattice.
             share: t, positive.
         """
-        lift = 2.0 ** (other.exponent - self.exponent)
+        # at least the scale of the other one, which must not vanish
+        lift = 2.0 ** max(other.exponent - self.exponent, -MOST_EXPONENT)
         ways = (1 + share), (1 + 1 / share) * lift
         if self.proven:
             ways = ways[0] * (1 + 8 * UNIT), ways[1] * (1 + 8 * UNIT)
@@ -268,8 +291,8 @@ class Group:
         core = self.core.new_zeros(len(self.core), *[first + second] * 2)
         core[:, :first, :first] = ways[0] * self.core
         core[:, first:, first:] = ways[1] * other.core
-        leaves = {leaf: ways[0] * each for leaf, each in self.leaves.items()}
-        leaves |= {leaf: ways[1] * each for leaf, each in other.leaves.items()}
+        leaves = {leaf: self._times(v, ways[0]) for leaf, v in self.leaves.items()}
+        leaves |= {leaf: self._times(v, ways[1]) for leaf, v in other.leaves.items()}
         forms = {place: form.widened(0, second) for place, form in self.forms.items()}
         forms |= {place: form.widened(first, 0) for place, form in other.forms.items()}
         found = replace(self, core=core, leaves=leaves, forms=forms)
@@ -334,5 +357,5 @@ def _dense(form: Form, leaf: str, width: int, count: int, dtype: torch.dtype) ->
 
 def _raised(blocks: Tensor, error: Tensor) -> Tensor:
     """Blocks with so much more on the diagonal."""
-    wide = (error * (1 + 1e-6))[:, None].expand(-1, blocks.shape[1])
+    wide = (error * (1 + 1e-6) + UNDERFLOW)[:, None].expand(-1, blocks.shape[1])
     return blocks + torch.diag_embed(wide).to(blocks.dtype)

@@ -96,7 +96,7 @@ def _strides(graph: Graph) -> tuple[list[tuple[int, ...] | None], dict[int, int]
             raise _refused(node, "folds an image into its batch axis")
         if any(each in flat for each in node.inputs):
             raise _refused(node, "reads the pixels of an image in a row")
-        if all(each is None for each in given) or _is_head(node):
+        if all(each is None for each in given) or _is_head(node, dim):
             found.append(None)
         elif any(stride != given[0] for stride in given) or given[0] is None:
             raise _refused(node, "joins images of different resolution")
@@ -108,16 +108,15 @@ def _strides(graph: Graph) -> tuple[list[tuple[int, ...] | None], dict[int, int]
     return found, flat
 
 
-def _is_head(node: Node) -> bool:
-    """Whether it makes a vector of an image: by a matrix of all entries, or by means."""
+def _is_head(node: Node, dim: int) -> bool:
+    """Whether it makes a vector of an image: by a matrix of all entries, or by means.
+
+    Means over some of the axes alone, ``x.mean(2)`` of an image of two, leave pixels.
+    """
     kind = node.kind
     if isinstance(kind, Rows):
         return True
-    if not isinstance(kind, Axes):
-        return False
-    spatial = {axis for axis in kind.matrices if axis >= 2}
-    all_axes = len(node.shape) in (2, len(spatial) + 2)
-    return bool(spatial) and spatial == set(kind.matrices) and all_axes
+    return isinstance(kind, Axes) and set(kind.matrices) == set(range(2, dim + 2))
 
 
 def _flattens(node: Node, graph: Graph) -> bool:
@@ -144,21 +143,27 @@ def _behind(node: Node, graph: Graph, stride: tuple[int, ...]) -> tuple[int, ...
             raise _refused(node, "multiplies along channels of an image")
         return _pooled(node, shapes[0], stride)
     same = all(shape[2:] == node.shape[2:] for shape in shapes)
-    fits = isinstance(kind, Entrywise | Sum) or (
-        isinstance(kind, Scale) and _is_of_channels(kind.factor, node.shape)
-    )
     if isinstance(kind, Move):
         fits = same and channel_takes(kind, node, shapes) is not None
-    if not fits or not same:
+    else:  # what is broadcast to more channels is not one entry of each any more
+        fits = all(shape == node.shape for shape in shapes) and (
+            isinstance(kind, Entrywise | Sum)
+            or (isinstance(kind, Scale) and _is_of_channels(kind.factor, node.shape))
+        )
+    if not fits:
         raise _refused(node, "moves or mixes pixels")
     return stride
 
 
 def _is_of_channels(factor: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether a factor is the same for all pixels of a channel."""
+    """Whether a factor is one number for each channel, or one for all.
+
+    A factor of fewer axes is broadcast along the last ones, not along channels.
+    """
     if factor.numel() == 1:
         return True
-    return factor.ndim == len(shape) and factor.numel() == factor.shape[1] == shape[1]
+    axes = (1,) * (len(shape) - factor.ndim) + tuple(factor.shape)
+    return factor.numel() == axes[1]
 
 
 def _pooled(

@@ -18,10 +18,16 @@ from convspec.network.graph import Graph, Node
 from convspec.network.kinds import Axes, Filter, Move, Rows, Scale, Sum
 from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import gamma, up
+from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["Map", "linear_maps", "pooled_rows", "row_maps"]
 
 MOST_ENTRIES = 2**27
+# what an entry may add to a norm whose square is lost, even flushed to zero
+LOST_LENGTH = 2.0**-510
+# units of rounding of a wave of one axis, at most: 15 of an angle below 2 pi that is
+# rounded thrice, 2 of its cosine and sine, and 3 of the product with those of others
+WAVE = 32
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Map:
         if self.diagonal:
             return self.matrix.abs().amax(1) * (1 + 1e-9)
         norms: Tensor = torch.linalg.matrix_norm(self.matrix) * (1 + 1e-9)
-        return norms
+        return norms + math.sqrt(self.matrix[0].numel()) * LOST_LENGTH
 
 
 def linear_maps(graph: Graph, place: int, lattice: Lattice) -> list[Map] | None:
@@ -100,8 +106,9 @@ def _symbol(op: ConvOperator, error: float, lattice: Lattice) -> Map:
     taps = waves.shape[1]
     weight = op.weight.detach().flatten(2)  # (c_out, c, taps)
     found = _combined(waves, weight)
-    sizes = torch.linalg.vector_norm(weight, dim=(0, 1))
-    error = up(error + up(gamma(4 * taps + 32) * float(sizes.sum()), 2))
+    size = _tap_lengths(weight)
+    terms = 4 * taps + WAVE * len(lattice.sizes)
+    error = up(error + up(gamma(terms) * size, 2) + UNDERFLOW)
     if groups == 1:
         return Map(found, error)
     if rows == op.weight.shape[1] == 1:
@@ -126,7 +133,7 @@ def _matrices(node: Node, shapes: Sequence[tuple[int, ...]]) -> list[Map] | None
             f"{entries}; use a torus"
         )
     if isinstance(kind, Filter):
-        return [Map(kind.op.to_dense().detach()[None], kind.error)]
+        return [_of_filter(kind)]
     if isinstance(kind, Scale):
         factor = kind.factor.expand(node.shape).reshape(-1)
         if shapes[0] != node.shape:
@@ -145,6 +152,18 @@ def _matrices(node: Node, shapes: Sequence[tuple[int, ...]]) -> list[Map] | None
     return None
 
 
+def _of_filter(kind: Filter) -> Map:
+    """A convolution's matrix, of whose taps several may read one pixel and are added."""
+    op = kind.op
+    matrix = op.to_dense().detach()
+    if all(axis.mode == "zeros" for axis in op.geometry.axes):
+        return Map(matrix[None], kind.error)
+    moduli = op.with_geometry(op.weight.detach().abs(), op.geometry).to_dense()
+    taps = math.prod(op.weight.shape[2:])
+    moved = up(gamma(taps + 8) * float(torch.linalg.matrix_norm(moduli)), 2)
+    return Map(matrix[None], up(kind.error + moved))
+
+
 def _of_axes(kind: Axes, shape: tuple[int, ...]) -> Map:
     """The Kronecker product of matrices on axes, ones between them."""
     matrix = torch.ones(1, 1, dtype=torch.float64, device="cpu")
@@ -152,7 +171,10 @@ def _of_axes(kind: Axes, shape: tuple[int, ...]) -> Map:
         part = kind.matrices.get(axis)
         if part is None:
             part = torch.eye(size, dtype=torch.float64, device="cpu")
-        matrix = torch.kron(matrix, part)
+        # torch.kron refuses some strides
+        both = matrix[:, None, :, None] * part[:, None, :]
+        rows, columns = len(matrix) * len(part), matrix.shape[1] * part.shape[1]
+        matrix = both.reshape(rows, columns)
     relative = up(kind.relative + gamma(len(shape)))
     norm = float(torch.linalg.matrix_norm(matrix.abs()))
     return Map(matrix[None], up(relative * norm, 2))
@@ -163,9 +185,16 @@ def row_maps(kind: Rows, image: tuple[int, ...], lattice: Lattice) -> Map:
     rows = kind.matrix
     rows = rows.reshape(len(rows), image[1], -1)  # (rows, c, pixels)
     waves = lattice.joint_waves([_places(size) for size in image[2:]])
-    sizes = torch.linalg.vector_norm(rows, dim=(0, 1)).sum()
-    error = (gamma(4 * waves.shape[1] + 32) + kind.relative) * float(sizes)
-    return Map(_combined(waves, rows), up(error, 4))
+    terms = 4 * waves.shape[1] + WAVE * len(lattice.sizes)
+    error = (gamma(terms) + kind.relative) * _tap_lengths(rows)
+    return Map(_combined(waves, rows), up(error + UNDERFLOW, 4))
+
+
+def _tap_lengths(weight: Tensor) -> float:
+    """At least the sum of the norms of taps; (r, c, taps)."""
+    rows, columns, taps = weight.shape
+    total = float(torch.linalg.vector_norm(weight, dim=(0, 1)).sum())
+    return total * (1 + 1e-9) + taps * math.sqrt(rows * columns) * LOST_LENGTH
 
 
 def _combined(waves: Tensor, weight: Tensor) -> Tensor:
@@ -191,8 +220,9 @@ def pooled_rows(kind: Axes, lattice: Lattice) -> tuple[Tensor, float]:
         found = (found[:, :, None] * part[:, None, :]).flatten(1)
         size *= float(matrix.abs().sum())
         taps += matrix.shape[1]
-    error = up((gamma(4 * taps + 32) + len(kind.matrices) * kind.relative) * size, 4)
-    return found, error
+    terms = 4 * taps + WAVE * len(kind.matrices)
+    error = (gamma(terms) + len(kind.matrices) * kind.relative) * size
+    return found, up(error + UNDERFLOW, 4)
 
 
 def _places(length: int) -> IntArray:

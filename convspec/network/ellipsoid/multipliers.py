@@ -22,6 +22,8 @@ __all__ = ["Multipliers"]
 
 # of a multiplier above the ellipsoid, at least; and of one that is proven
 LEAST_MARGIN, TIGHT_MARGIN = 1e-3, 1e-6
+# taken for a covariance of 0
+LEAST_TOP = 1e-100
 # channels up to which eigenvalues are found by decomposition
 SMALL = 48
 # power steps at all frequencies from scratch, and more at one in so many of them
@@ -141,7 +143,8 @@ class Multipliers:
                 one = torch.zeros((), dtype=torch.float64, device="cpu")
                 self.margins[place] = one.requires_grad_()
         D = self.weights[place].exp()
-        tau = self._top(place, spread, D)
+        # of what is constant 0, for which any positive number serves
+        tau = self._top(place, spread, D).clamp(min=LEAST_TOP)
         margin = 0.0 if tight else self.margins[place].exp()
         least = TIGHT_MARGIN if tight else LEAST_MARGIN
         multiplier = (1 + least + margin) * tau * D * self.lifts.get(place, 1.0)

@@ -27,6 +27,7 @@ from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.spread import Spread
 from convspec.rounding.definite import at_least
+from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = [
     "Infeasible",
@@ -104,8 +105,10 @@ def activated(
     leaves, forms = dict(group.leaves), dict(group.forms)
     for leaf, b in form.leaves.items():
         v = leaves[leaf]
-        leaves[leaf] = v * multiplier / room * (1 + (16 * UNIT if group.proven else 0))
-        turn = v * b.conj() / room  # (F or 1, w)
+        # Lambda / G is at least 1, and v far from underflow
+        grown = v * (multiplier / room)
+        leaves[leaf] = grown * (1 + (16 * UNIT if group.proven else 0))
+        turn = b.conj() * (v / room)  # (F or 1, w)
         relative = None
         if form.error is not None:
             relative = _turn_error(group, form, leaf, room, multiplier)
@@ -118,7 +121,7 @@ def activated(
     coefficients = {leaf: m * b for leaf, b in z.leaves.items()}
     error = z.error
     if error is not None:
-        error = (error + 4 * UNIT * z.sizes) * m.abs().max()
+        error = (error + 4 * UNIT * z.sizes) * m.abs().max() + UNDERFLOW
     forms[new] = Form(m[:, None] * z.matrix, {**coefficients, name: h[None]}, error)
     leaves[name] = multiplier[None]
     return replace(group, core=core, leaves=leaves, forms=forms)
@@ -151,7 +154,7 @@ def _followed(
     terms = 8 * (coefficients.shape[-1] + 8) * UNIT
     error = form.error * (1 + (most + relative) * (wide + z.error)) + size * off
     error = error + terms * (size * most * wide + form.sizes)
-    return Form(matrix, form.leaves, error * (1 + 1e-9))
+    return Form(matrix, form.leaves, error * (1 + 1e-9) + UNDERFLOW)
 
 
 def _turn_error(
@@ -162,10 +165,11 @@ def _turn_error(
     least = room.detach()
     assert form.error is not None
     off = form.error[:, None]
-    # what is subtracted in G: own variances were rounded up, and errors added to b
-    inside = 32 * UNIT * multiplier.detach() + 2 * (2 * b + off) * off * v
-    found: Tensor = (v * (b + off) / least * (inside / least + 16 * UNIT)).amax(1)
-    return found + (v * off / least).amax(1)
+    # what is subtracted in G: own variances were rounded up by 34 units, at most, and
+    # 10 more were subtracted; and errors were added to b
+    inside = 64 * UNIT * multiplier.detach() + 2 * (2 * b + off) * off * v + UNDERFLOW
+    found: Tensor = (v / least * (b + off) * (inside / least + 16 * UNIT)).amax(1)
+    return found + (v / least * off).amax(1) + UNDERFLOW * (1 + b.amax(1))
 
 
 def _tightened(group: Group, form: Form, room: Tensor) -> Tensor:

@@ -14,11 +14,18 @@ from convspec.network.ellipsoid.nonlinear import Infeasible
 from convspec.network.ellipsoid.propagation import Propagation
 from convspec.rounding.definite import at_most
 from convspec.rounding.directed import up
+from convspec.rounding.scaling import ldexp_above
 
 __all__ = ["Proven", "estimate", "prove"]
 
 # how far above the computed largest eigenvalue a Cholesky test is tried, by turns
 SLACKS = (1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-6, 1e-4, 1e-2, 1.0)
+
+# what a network that is constant is proven to have at most, well above underflow
+LEAST_LEVEL = 2.0**-860
+
+# a scale below 2^-this is taken for it, which is more
+MOST_BELOW = 2000
 
 # outputs up to which an estimate decomposes, and steps for more of them
 WIDE, POWER_STEPS = 128, 60
@@ -77,13 +84,16 @@ def prove(propagation: Propagation, multipliers: Multipliers) -> Proven:
 def _largest(group: Group) -> float:
     """At least ``sqrt(lambda_max(S))`` over all frequencies."""
     blocks, odd = group.core, group.exponent % 2
+    if not bool(torch.isfinite(blocks).all()):
+        raise Infeasible
     top = float(torch.linalg.eigvalsh(blocks)[:, -1].max())
     none = torch.zeros(len(blocks), dtype=torch.float64, device="cpu")
     for slack in SLACKS:
-        level = up(max(top, 1e-300) * (1 + slack), 2)
+        level = up(max(top, LEAST_LEVEL) * (1 + slack), 2)
         if bool(at_most(blocks, none + level, none).all()):
             square = level * 2.0**odd
-            return math.ldexp(up(math.sqrt(square)), (group.exponent - odd) // 2)
+            # up again, since a number below the normal ones is rounded
+            return up(math.ldexp(up(math.sqrt(square)), (group.exponent - odd) // 2))
     raise Infeasible
 
 
@@ -98,9 +108,6 @@ def _pairs(group: Group) -> Tensor | None:
     squares = (squares + 2.0**-50 * (sizes + 2 * blocks.abs())).clamp(min=0)
     odd = group.exponent % 2
     roots = (squares * 2.0**odd).sqrt() * (1 + 2.0**-50)
-    found = torch.ldexp(
-        roots,
-        torch.tensor((group.exponent - odd) // 2, dtype=torch.float64, device="cpu"),
-    )
+    found = ldexp_above(roots, max((group.exponent - odd) // 2, -MOST_BELOW))
     found.fill_diagonal_(0.0)
     return found

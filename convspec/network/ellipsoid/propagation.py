@@ -35,6 +35,7 @@ from convspec.network.ellipsoid.spread import Spread
 from convspec.network.graph import Graph, Node
 from convspec.network.kinds import Axes, Bounded, Entrywise, Filter, Rows
 from convspec.rounding.directed import up
+from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["Propagation"]
 
@@ -180,7 +181,7 @@ class _Run:
         kind, source = node.kind, self._tensor(node.inputs[0])
         assert isinstance(kind, Entrywise)
         number = self._home(source)
-        group = ready(self.groups[number].scaled(), source)
+        group = ready(self.groups[number], source).scaled()  # what may be gathered, too
         width, vector = group.forms[source].width, group.lattice.is_vector
         lower = _spread(kind.lower, node.shape, width, vector).amin(1)
         upper = _spread(kind.upper, node.shape, width, vector).amax(1)
@@ -254,7 +255,9 @@ class _Run:
             map_ = row_maps(kind, image, group.lattice)
             grown = group.appended(place, [(source, map_)]).kept([place]).gathered()
             core = (shares[:, None, None] * grown.core).sum(0).real[None]
-            error = 8 * len(shares) * UNIT * lengths(core)
+            # the real part of a sum can be shorter than what was added, which rounds
+            added = (shares * lengths(grown.core.detach())).sum()
+            error = (8 * len(shares) * UNIT * added + UNDERFLOW)[None]
         else:
             assert isinstance(kind, Axes)
             rows, off = pooled_rows(kind, group.lattice)
@@ -359,4 +362,4 @@ def _pooled(
         rounded = (8 * len(shares) + 64) * UNIT * length**2
         lost = (length + off) ** 2 - length**2 + rounded
         error = error + (norm * lost * shares[some]).sum()
-    return total, error * (1 + 1e-6)
+    return total, error * (1 + 1e-6) + UNDERFLOW
