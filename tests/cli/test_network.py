@@ -81,7 +81,7 @@ def test_all_files_are_written_and_verified(
     printed = capsys.readouterr()
     assert printed.err == ""
     upper = float(printed.out.split()[4])
-    assert found["upper"] <= upper <= found["upper"] * (1 + 1e-5)
+    assert found["upper"] <= upper <= found["upper"] * (1 + 3e-5)  # six digits
     assert "checked in one passage" in printed.out
 
 
