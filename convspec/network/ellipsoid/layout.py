@@ -32,6 +32,8 @@ from convspec.network.kinds import (
 __all__ = ["Layout", "channel_takes", "with_cuts"]
 
 NAME = "ellipsoid"
+# entries that pooling may leave for its output to be a vector
+HEAD_ENTRIES = 4096
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,15 @@ def _strides(graph: Graph) -> tuple[list[tuple[int, ...] | None], dict[int, int]
 def _is_head(node: Node, dim: int) -> bool:
     """Whether it makes a vector of an image: by a matrix of all entries, or by means.
 
-    Means over some of the axes alone, ``x.mean(2)`` of an image of two, leave pixels.
+    Means over some of the axes alone, ``x.mean(2)`` of an image of two, leave pixels; and
+    so does pooling that leaves many, of which an ellipsoid of entries would be too large.
     """
     kind = node.kind
     if isinstance(kind, Rows):
         return True
-    return isinstance(kind, Axes) and set(kind.matrices) == set(range(2, dim + 2))
+    if not isinstance(kind, Axes) or set(kind.matrices) != set(range(2, dim + 2)):
+        return False
+    return math.prod(node.shape) <= HEAD_ENTRIES
 
 
 def _flattens(node: Node, graph: Graph) -> bool:

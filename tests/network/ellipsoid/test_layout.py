@@ -93,6 +93,21 @@ class Turned(nn.Module):
         return torch.relu(x.mT)
 
 
+@pytest.mark.parametrize(
+    ("channels", "strides"), [(4, [(1,), (2,), None]), (80, [(1,), (2,), (4,)])]
+)
+def test_pooling_leaves_a_vector_where_it_is_short(
+    channels: int, strides: list[tuple[int, ...] | None]
+) -> None:
+    """Pooling of few entries is exact; of many it keeps their size alone."""
+    layers = [nn.Conv2d(1, channels, 3, 2, 1), nn.ReLU(), nn.AvgPool2d(2), nn.ReLU()]
+    made = graph(nn.Sequential(*layers), (1, 32, 32))
+    lattices = [lattice.sizes for lattice in Layout.torus(made).lattices]
+    base = lattices[0][0]
+    wanted = [() if step is None else (base // step[0],) * 2 for step in strides]
+    assert [lattices[0], lattices[1], lattices[3]] == wanted
+
+
 class Columns(nn.Module):
     """A factor for each column, of which there are as many as channels."""
 
