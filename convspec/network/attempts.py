@@ -13,12 +13,13 @@ from torch import Tensor
 
 from convspec.errors import ConvSpecError
 from convspec.network.certificate import Certificate, digest_of
-from convspec.network.ellipsoid.layout import Layout, with_cuts
+from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
-from convspec.network.ellipsoid.nonlinear import Infeasible
+from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import Proven
+from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.ellipsoid.search import Search
-from convspec.network.fuse import folded, fused
+from convspec.network.fuse import fused
 from convspec.network.graph import Graph
 from convspec.network.norms import Norms
 from convspec.network.result import NetworkBound, Step
@@ -87,12 +88,11 @@ class Attempts:
             self._scalar("fused", fused(self.graph), "linear layers in a row are one")
         if method == "scalar" or self.stopped:
             return
-        graph = with_cuts(folded(self.graph))
         left = (1 - LOWER_SHARE) * self.seconds
-        for name, share in self._plan(method, graph):
+        for name, share in self._plan(method):
             if not self.stopped:
                 with self.interruptible(name):
-                    self._ellipsoid(graph, name, share * left)
+                    self._ellipsoid(name, share * left)
 
     def outcome(self) -> NetworkBound:
         """The least of all; of pairs of outputs, the least of each."""
@@ -144,21 +144,22 @@ class Attempts:
         upper = up(joined([found[place] for place in graph.outputs]) * unit)
         self._add(_Found(Step(name, upper, time.perf_counter() - begun, words)))
 
-    def _plan(self, method: str, graph: Graph) -> list[tuple[str, float]]:
+    def _plan(self, method: str) -> list[tuple[str, float]]:
         """Ellipsoids to try, and the share of the time for each."""
         image = len(self.shape) > 1
-        short = sum(math.prod(node.shape) for node in graph.nodes) <= DENSE_ENTRIES
+        short = sum(math.prod(node.shape) for node in self.graph.nodes) <= DENSE_ENTRIES
         dense = method == "dense" or (method == "auto" and (short or not image))
         torus = method in ("auto", "ellipsoid") and image
         share = 1 / (torus + dense) if torus + dense else 0.0
         names = ["ellipsoid"] * torus + ["dense ellipsoid"] * dense
         return [(name, share) for name in names]
 
-    def _ellipsoid(self, graph: Graph, name: str, seconds: float) -> None:
+    def _ellipsoid(self, name: str, seconds: float) -> None:
         """On a torus, or on plain vectors."""
         begun = time.perf_counter()
         try:
             torus = name == "ellipsoid"
+            graph = prepared(self.graph, torus)
             layout = Layout.torus(graph) if torus else Layout.dense(graph)
             search = Search(graph, layout, self.norms, scale=self.scale)
             told = _Told(self, name, layout, digest_of(self.graph))

@@ -32,7 +32,7 @@ from convspec.written import write_bytes
 
 __all__ = ["Certificate", "digest_of"]
 
-FORMAT = "convspec certificate 1"
+FORMAT = "convspec certificate 2"
 MOST_BYTES = 2**30
 # of an input: what a file states is made before the network can be compared
 MOST_ENTRIES = 2**28

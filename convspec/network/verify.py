@@ -15,11 +15,11 @@ from convspec.model.inputs import example_inputs
 from convspec.model.source import OpenedModel
 from convspec.network.asked import opened, units
 from convspec.network.certificate import Certificate, digest_of
-from convspec.network.ellipsoid.layout import Layout, with_cuts
-from convspec.network.ellipsoid.nonlinear import Infeasible
+from convspec.network.ellipsoid.layout import Layout, keeps_channels
+from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import Proven, prove
 from convspec.network.ellipsoid.propagation import Propagation
-from convspec.network.fuse import folded
+from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.graph import Graph, graph_of
 from convspec.network.kinds import Bounded
 from convspec.network.norms import Norms
@@ -97,7 +97,7 @@ def _proven(own: Graph, held: Certificate) -> Proven:
         NotApplicable: If the network has no such torus.
         Infeasible: If a multiplier does not serve.
     """
-    graph = with_cuts(folded(own))
+    graph = prepared(own, bool(held.base))
     layout = Layout.torus(graph) if held.base else Layout.dense(graph)
     if held.base and held.base != layout.lattices[0].sizes:
         raise NotApplicable("its torus is another", "certificate")
@@ -121,7 +121,6 @@ def _require_fitting(graph: Graph, layout: Layout, held: Certificate) -> None:
         if len(numbers) != (math.prod(shape) if vector else shape[1]):
             raise Infeasible
         if isinstance(node.kind, Bounded):
-            axes = node.kind.axes
-            apart = axes is not None and min(axes, default=0) >= 2 and not vector
+            apart = keeps_channels(node, graph.nodes[source].shape, vector)
             if not apart and bool((numbers != numbers[0]).any()):
                 raise Infeasible

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 import convspec as cs
 from convspec.network.certificate import Certificate, digest_of
-from convspec.network.ellipsoid.layout import with_cuts
-from convspec.network.fuse import folded
+from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.graph import graph_of
 from convspec.network.kinds import Bounded
 from tests.network.networks import IMAGE, convolutional, filled, mixing, perceptron
@@ -340,7 +339,7 @@ def test_channels_that_a_bounded_map_mixes_have_one_multiplier(tmp_path: Path) -
         model.first.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1e-3]]))
         model.last.weight.copy_(torch.tensor([[1e-3, 0.0], [0.0, 1.0]]))
     own = graph_of(model, torch.zeros(1, 2))
-    nodes = with_cuts(folded(own)).nodes
+    nodes = prepared(own, True).nodes
     [place] = [at for at, node in enumerate(nodes) if isinstance(node.kind, Bounded)]
     outcomes: dict[str, float | str] = {}
     for name, numbers in {"even": [1.01, 1.01], "uneven": [1.01, 1e-4]}.items():

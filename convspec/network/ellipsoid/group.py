@@ -23,7 +23,7 @@ from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.maps import Map
 from convspec.rounding.scaling import UNDERFLOW
 
-__all__ = ["Group"]
+__all__ = ["Group", "raised"]
 
 # exponents between which a scale is a number
 MOST_EXPONENT = 1000
@@ -160,17 +160,17 @@ class Group:
 
     def gathered(self) -> Group:
         """The same tensors, stacked as the core, without leaves."""
-        places = list(self.forms)
-        core = self._covariance([self.forms[place] for place in places])
-        return self._of_core(core, places)
+        core = self._covariance(list(self.forms.values()))
+        widths = {place: form.width for place, form in self.forms.items()}
+        return self.stacked(core, widths)
 
-    def _of_core(self, core: Tensor, places: Sequence[int]) -> Group:
-        """A group whose core is a stack of tensors."""
+    def stacked(self, core: Tensor, widths: Mapping[int, int]) -> Group:
+        """A group whose core is a stack of tensors of some widths, by their places."""
         width, forms, first = core.shape[1], dict[int, Form](), 0
         eye = torch.eye(width, dtype=core.dtype, device="cpu")[None]
         none = torch.zeros(1, dtype=torch.float64, device="cpu") if self.proven else None
-        for place in places:
-            last = first + self.forms[place].width
+        for place, own in widths.items():
+            last = first + own
             forms[place] = Form(eye[:, first:last], {}, none)
             first = last
         return replace(self, core=core, leaves={}, forms=forms)
@@ -200,7 +200,7 @@ class Group:
         if not self.proven:
             return found
         error = self._covariance_error(forms, stacked, leaves)
-        return _raised(found, error + 8 * UNIT * lengths(found))
+        return raised(found, error + 8 * UNIT * lengths(found))
 
     def _covariance_error(
         self, forms: Sequence[Form], stacked: Tensor, leaves: Sequence[Tensor]
@@ -255,8 +255,9 @@ class Group:
             mean, sizes = mean + one, sizes + lengths(one.detach())
         mean = mean / len(aliases)
         if self.proven:
-            mean = _raised(mean, 4 * UNIT * sizes)
-        return replace(grown._of_core(mean, list(parts)), lattice=coarse)
+            mean = raised(mean, 4 * UNIT * sizes)
+        widths = {place: grown.forms[place].width for place in parts}
+        return replace(grown.stacked(mean, widths), lattice=coarse)
 
     def part(self, places: Tensor) -> Group:
         """The group at some frequencies."""
@@ -298,7 +299,7 @@ class Group:
         found = replace(self, core=core, leaves=leaves, forms=forms)
         if not self.proven:
             return found
-        return replace(found, core=_raised(core, 8 * UNIT * lengths(core)))
+        return replace(found, core=raised(core, 8 * UNIT * lengths(core)))
 
 
 def _is_simple(group: Group) -> bool:
@@ -355,7 +356,7 @@ def _dense(form: Form, leaf: str, width: int, count: int, dtype: torch.dtype) ->
     return each.to(dtype).expand(count, -1, -1)
 
 
-def _raised(blocks: Tensor, error: Tensor) -> Tensor:
+def raised(blocks: Tensor, error: Tensor) -> Tensor:
     """Blocks with so much more on the diagonal."""
     wide = (error * (1 + 1e-6) + UNDERFLOW)[:, None].expand(-1, blocks.shape[1])
     return blocks + torch.diag_embed(wide).to(blocks.dtype)

@@ -96,6 +96,19 @@ class Lattice:
         flat = np.ravel_multi_index(tuple(np.moveaxis(wanted, -1, 0)), self.sizes)
         return torch.from_numpy(where[flat]), torch.from_numpy(turned[flat])
 
+    def folds(self, stride: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """For each frequency where that is kept which it is an alias of.
+
+        Returns:
+            Places among the frequencies of the coarse lattice, (F,), and whether what is
+            kept there is the conjugate.
+        """
+        coarse = self.coarse(stride)
+        wanted = self.index % np.array(coarse.sizes, dtype=np.int64)
+        where, turned = coarse._places
+        flat = np.ravel_multi_index(tuple(wanted.T), coarse.sizes)
+        return torch.from_numpy(where[flat]), torch.from_numpy(turned[flat])
+
     @cached_property
     def _places(self) -> tuple[IntArray, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
         """Where each frequency of the torus is kept, and whether as its conjugate."""

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from convspec.errors import NotApplicable
 from convspec.network.ellipsoid.lattice import VECTOR, Lattice
+from convspec.network.ellipsoid.recast import HEAD_ENTRIES
 from convspec.network.graph import Graph, Node
 from convspec.network.kinds import (
     Axes,
@@ -29,11 +31,11 @@ from convspec.network.kinds import (
     Sum,
 )
 
-__all__ = ["Layout", "channel_takes", "with_cuts"]
+__all__ = ["Layout", "channel_takes", "keeps_channels", "with_cuts"]
 
 NAME = "ellipsoid"
-# entries that pooling may leave for its output to be a vector
-HEAD_ENTRIES = 4096
+# pixels of the input per pixel of a tensor, along each axis
+Stride = tuple[Fraction, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Layout:
                 lattices.append(VECTOR)
                 continue
             pairs = zip(sizes, stride, strict=True)
-            lattices.append(Lattice(tuple(size // step for size, step in pairs)))
+            lattices.append(Lattice(tuple(int(size / step) for size, step in pairs)))
         return cls(tuple(lattices), flat)
 
     @classmethod
@@ -81,15 +83,17 @@ class Layout:
         strides, _ = _strides(graph)
         dim = len(graph.nodes[0].shape) - 2
         known = [stride for stride in strides if stride is not None]
-        return tuple(math.lcm(*[stride[j] for stride in known]) for j in range(dim))
+        return tuple(
+            math.lcm(*[stride[j].numerator for stride in known]) for j in range(dim)
+        )
 
 
-def _strides(graph: Graph) -> tuple[list[tuple[int, ...] | None], dict[int, int]]:
+def _strides(graph: Graph) -> tuple[list[Stride | None], dict[int, int]]:
     """Pixels of the input per pixel of each node, None for vectors."""
     dim = len(graph.nodes[0].shape) - 2
     if dim < 1:
         raise NotApplicable("images have channels and at least one axis", NAME)
-    found: list[tuple[int, ...] | None] = [(1,) * dim]
+    found: list[Stride | None] = [(Fraction(1),) * dim]
     flat: dict[int, int] = {}
     for place, node in enumerate(graph.nodes[1:], 1):
         given = [found[each] for each in node.inputs]
@@ -98,7 +102,9 @@ def _strides(graph: Graph) -> tuple[list[tuple[int, ...] | None], dict[int, int]
             raise _refused(node, "folds an image into its batch axis")
         if any(each in flat for each in node.inputs):
             raise _refused(node, "reads the pixels of an image in a row")
-        if all(each is None for each in given) or _is_head(node, dim):
+        if _is_broadcast(node, graph):
+            found.append(_latest(node, graph, found))
+        elif all(each is None for each in given) or _is_head(node, dim):
             found.append(None)
         elif any(stride != given[0] for stride in given) or given[0] is None:
             raise _refused(node, "joins images of different resolution")
@@ -108,6 +114,40 @@ def _strides(graph: Graph) -> tuple[list[tuple[int, ...] | None], dict[int, int]
         else:
             found.append(_behind(node, graph, given[0]))
     return found, flat
+
+
+def _is_broadcast(node: Node, graph: Graph) -> bool:
+    """Whether it copies a vector, of one pixel per channel, to an image."""
+    if not (isinstance(node.kind, Bounded) and len(node.inputs) == 1):
+        return False
+    before = graph.nodes[node.inputs[0]].shape
+    one = len(before) == len(node.shape) > 2 and math.prod(before[2:]) == 1
+    return one and before[:2] == node.shape[:2] and math.prod(node.shape[2:]) > 1
+
+
+def _latest(node: Node, graph: Graph, found: Sequence[Stride | None]) -> Stride:
+    """The stride of the latest image of the same size."""
+    for other in range(len(found) - 1, -1, -1):
+        stride = found[other]
+        if stride is not None and graph.nodes[other].shape[2:] == node.shape[2:]:
+            return stride
+    raise _refused(node, "copies a vector to an image of another resolution")
+
+
+def keeps_channels(node: Node, before: tuple[int, ...], vector: bool) -> bool:
+    """Whether a map of which a constant is known acts on each channel by itself.
+
+    Args:
+        node: The map.
+        before: Shape of its input.
+        vector: Whether that lives as a vector of entries.
+    """
+    if isinstance(node.kind, Axes):
+        return not vector
+    assert isinstance(node.kind, Bounded)
+    axes = node.kind.axes
+    apart = axes is not None and min(axes, default=0) >= 2
+    return apart and (not vector or math.prod(before[2:]) == 1)
 
 
 def _is_head(node: Node, dim: int) -> bool:
@@ -130,16 +170,16 @@ def _flattens(node: Node, graph: Graph) -> bool:
     return isinstance(kind, Move) and kind.places is None and node.shape == flat
 
 
-def _behind(node: Node, graph: Graph, stride: tuple[int, ...]) -> tuple[int, ...]:
+def _behind(node: Node, graph: Graph, stride: Stride) -> Stride:
     """The stride of an image that a node makes of images."""
     kind = node.kind
     shapes = [graph.nodes[each].shape for each in node.inputs]
     if isinstance(kind, Filter):
-        if kind.op.transposed:
-            raise _refused(node, "is a transposed convolution")
         if any(axis.mode not in ("zeros", "circular") for axis in kind.op.geometry.axes):
             raise _refused(node, "pads by repeating pixels")
-        steps = [axis.stride for axis in kind.op.geometry.axes]
+        steps = [Fraction(axis.stride) for axis in kind.op.geometry.axes]
+        if kind.op.transposed:
+            steps = [1 / step for step in steps]
         return tuple(one * two for one, two in zip(stride, steps, strict=True))
     if isinstance(kind, Bounded) and len(node.inputs) == 1:
         return _pooled(node, shapes[0], stride)
@@ -171,16 +211,14 @@ def _is_of_channels(factor: Tensor, shape: tuple[int, ...]) -> bool:
     return factor.numel() == axes[1]
 
 
-def _pooled(
-    node: Node, before: tuple[int, ...], stride: tuple[int, ...]
-) -> tuple[int, ...]:
+def _pooled(node: Node, before: tuple[int, ...], stride: Stride) -> Stride:
     """About how much coarser the output is, on which nothing of what is carried rests."""
     if len(before) != len(node.shape):
         raise _refused(node, "changes the number of axes")
-    pairs = list(zip(before[2:], node.shape[2:], strict=True))
-    ratios = [max(1, round(large / small)) for large, small in pairs]
-    if any(small > large for large, small in pairs):
-        raise _refused(node, "makes an image larger")
+    ratios = [
+        Fraction(round(one / two)) if one >= two else Fraction(1, round(two / one))
+        for one, two in zip(before[2:], node.shape[2:], strict=True)
+    ]
     return tuple(one * two for one, two in zip(stride, ratios, strict=True))
 
 
@@ -203,33 +241,34 @@ def channel_takes(
     return torch.where(first < 0, first, first // pixels)[:, 0]
 
 
-def _least(graph: Graph, strides: Sequence[tuple[int, ...] | None]) -> tuple[int, ...]:
+def _least(graph: Graph, strides: Sequence[Stride | None]) -> tuple[int, ...]:
     """The least sizes of the input's torus that hold all images and their padding."""
     dim = len(graph.nodes[0].shape) - 2
     steps = Layout.steps(graph)
-    least = [0] * dim
-    fixed: list[int | None] = [None] * dim
+    least = [Fraction(0)] * dim
+    fixed: list[Fraction | None] = [None] * dim
     for node, stride in zip(graph.nodes, strides, strict=True):
         if stride is None or len(node.shape) != dim + 2:
             continue
         for j in range(dim):
             least[j] = max(least[j], node.shape[2 + j] * stride[j])
         if isinstance(node.kind, Filter):
-            before = strides[node.inputs[0]]
+            # of a transposed convolution the image that it makes is the finer one
+            before = stride if node.kind.op.transposed else strides[node.inputs[0]]
             assert before is not None
             for j, axis in enumerate(node.kind.op.geometry.axes):
                 if axis.mode == "circular" and axis.reads_padding:
-                    size = axis.size * before[j]
-                    if fixed[j] not in (None, size) or axis.size % axis.stride:
+                    whole = axis.size * before[j]
+                    if fixed[j] not in (None, whole) or axis.size % axis.stride:
                         raise _refused(node, "wraps around at another size")
-                    fixed[j] = size
+                    fixed[j] = whole
                 else:
                     last = (axis.output - 1) * axis.stride + axis.extent - axis.before
                     need = max(axis.size + axis.before, last)
                     least[j] = max(least[j], need * before[j])
-    sizes = []
+    sizes = list[int]()
     for j in range(dim):
-        size = -(-least[j] // steps[j]) * steps[j]
+        size = math.ceil(least[j] / steps[j]) * steps[j]
         around = fixed[j]
         if around is not None:
             if around < least[j] or around % steps[j]:
@@ -238,7 +277,7 @@ def _least(graph: Graph, strides: Sequence[tuple[int, ...] | None]) -> tuple[int
                     "meet on one",
                     NAME,
                 )
-            size = around
+            size = int(around)
         sizes.append(size)
     return tuple(sizes)
 
@@ -293,16 +332,34 @@ def _cut(node: Node, place: int) -> Node:
 
 def _pads(node: Node) -> bool:
     """Whether it reads zeros that stand around an image."""
-    return isinstance(node.kind, Filter) and any(
+    if not isinstance(node.kind, Filter):
+        return False
+    if node.kind.op.transposed:  # what is outside reaches into the image
+        return not _has_own_windows(node.kind)
+    return any(
         axis.mode == "zeros" and axis.reads_padding for axis in node.kind.op.geometry.axes
     )
 
 
+def _has_own_windows(kind: Filter) -> bool:
+    """Whether each coarse pixel has fine ones of its own, all of them inside."""
+    axes = kind.op.geometry.axes
+    return all(
+        not axis.before
+        and axis.extent <= axis.stride
+        and (axis.size <= axis.stride * axis.output)
+        for axis in axes
+    )
+
+
 def _stays(node: Node) -> bool:
-    """Whether each pixel of its output is made of one pixel of each input."""
+    """Whether outside of its output it is made of what is outside of each input."""
     if isinstance(node.kind, Filter):
         axes = node.kind.op.geometry.axes
-        return all(axis.kernel == 1 and not axis.before for axis in axes)
+        if not _has_own_windows(node.kind):
+            return False
+        whole = all(axis.size == axis.stride * axis.output for axis in axes)
+        return whole or not node.kind.op.transposed
     return isinstance(node.kind, Scale | Sum | Move)
 
 

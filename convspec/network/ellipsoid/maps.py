@@ -55,11 +55,18 @@ class Map:
         norms: Tensor = torch.linalg.matrix_norm(self.matrix) * (1 + 1e-9)
         return norms + math.sqrt(self.matrix[0].numel()) * LOST_LENGTH
 
+    @property
+    def adjoint(self) -> Map:
+        """That of the adjoint."""
+        matrix = self.matrix.conj() if self.diagonal else self.matrix.mH
+        return Map(matrix.resolve_conj(), self.error)
+
 
 def linear_maps(graph: Graph, place: int, lattice: Lattice) -> list[Map] | None:
     """What a node makes of each input, on the lattice of these; None if not linear.
 
-    A stride is left to the aliases of the lattice.
+    A stride is left to the aliases of the lattice, which for a transposed convolution is
+    that of its output.
     """
     node = graph.nodes[place]
     shapes = [graph.nodes[each].shape for each in node.inputs]
@@ -71,7 +78,8 @@ def linear_maps(graph: Graph, place: int, lattice: Lattice) -> list[Map] | None:
     if lattice.is_vector:
         return _matrices(node, shapes)
     if isinstance(kind, Filter):
-        return [_symbol(kind.op, kind.error, lattice)]
+        found = _symbol(kind.op, kind.error, lattice)
+        return [found.adjoint if kind.op.transposed else found]
     if isinstance(kind, Scale):
         factor = kind.factor.reshape(-1).expand(node.shape[1]).contiguous()
         error = up(kind.relative * float(factor.abs().max()))

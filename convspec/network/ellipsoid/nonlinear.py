@@ -25,12 +25,12 @@ from torch import Tensor
 from convspec.network.ellipsoid.form import UNIT, Form, lengths, size_of
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import Lattice
+from convspec.network.ellipsoid.root import Infeasible, root_above
 from convspec.network.ellipsoid.spread import Spread
 from convspec.rounding.definite import at_least
 from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = [
-    "Infeasible",
     "Slopes",
     "activated",
     "ready",
@@ -39,15 +39,8 @@ __all__ = [
     "weighted",
 ]
 
-# what is added to a core before it is factorised, of its largest diagonal entry; and
-# more for what the factorisation of a wide one rounds
-LIFT = 1e-12
 # entries of a stack of matrices that are worked on at once where there is no gradient
 AT_ONCE = 2**25
-
-
-class Infeasible(Exception):
-    """A multiplier that is not above the ellipsoid at each frequency."""
 
 
 @dataclass(frozen=True)
@@ -202,14 +195,8 @@ def _inverted(core: Tensor, matrix: Tensor, room: Tensor, off: Tensor | None) ->
     """``L (I - K)^-1 L^H`` with ``S = L L^H`` and ``K = L^H E^H G^-1 E L``."""
     norm = lengths
     width = core.shape[1]
-    diagonal = core.detach().diagonal(dim1=1, dim2=2).real
-    lift = LIFT * diagonal.amax(1) + 32 * (width + 8) * UNIT * diagonal.sum(1)
-    lift = lift.clamp(min=1e-300)
     eye = torch.eye(width, dtype=core.dtype, device="cpu")
-    lifted = core + lift[:, None, None] * eye
-    factor, info = torch.linalg.cholesky_ex(lifted)
-    if bool(info.any()):
-        raise Infeasible
+    factor = root_above(core, off is not None)
     inner = matrix @ factor  # (F, w, c)
     gap = eye - inner.mH @ (inner / room[:, :, None])
     gap = (gap + gap.mH) / 2
@@ -220,13 +207,8 @@ def _inverted(core: Tensor, matrix: Tensor, room: Tensor, off: Tensor | None) ->
         half = torch.linalg.solve_triangular(triangle, factor.mH, upper=False)
         inverse: Tensor = half.mH @ half
         return inverse
-    # L L^H must be at least S: what it is off by is less than what was added
     terms = 8 * (width + 8) * UNIT
     size = norm(factor) * (1 + 1e-9)
-    product = factor @ factor.mH
-    missing = norm(lifted - product) + terms * size**2 + 4 * UNIT * norm(lifted)
-    if not bool((missing < lift).all()):
-        raise Infeasible
     # K as computed against K: errors of E, of products, of the quotient
     wide = norm(inner) * (1 + 1e-9)
     moved = off * size + terms * norm(matrix) * size

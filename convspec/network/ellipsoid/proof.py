@@ -10,8 +10,8 @@ from torch import Tensor
 
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.multipliers import Multipliers
-from convspec.network.ellipsoid.nonlinear import Infeasible
 from convspec.network.ellipsoid.propagation import Propagation
+from convspec.network.ellipsoid.root import Infeasible
 from convspec.rounding.definite import at_most
 from convspec.rounding.directed import up
 from convspec.rounding.scaling import ldexp_above

@@ -19,18 +19,19 @@ from convspec.errors import NotApplicable
 from convspec.network.ellipsoid.form import UNIT, Form, lengths
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import VECTOR, Lattice
-from convspec.network.ellipsoid.layout import NAME, Layout
+from convspec.network.ellipsoid.layout import NAME, Layout, keeps_channels
 from convspec.network.ellipsoid.maps import Map, linear_maps, pooled_rows, row_maps
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.nonlinear import (
     AT_ONCE,
-    Infeasible,
     activated,
     ready,
     slopes,
     spread_of,
     weighted,
 )
+from convspec.network.ellipsoid.refining import refined
+from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.ellipsoid.spread import Spread
 from convspec.network.graph import Graph, Node
 from convspec.network.kinds import Axes, Bounded, Entrywise, Filter, Rows
@@ -79,8 +80,10 @@ class Propagation:
         """The linear maps of a node at its input's frequencies."""
         known = self._maps.get(place)
         if known is None:
-            source = self.graph.nodes[place].inputs[0]
-            known = linear_maps(self.graph, place, self.layout.lattices[source])
+            node = self.graph.nodes[place]
+            raises = isinstance(node.kind, Filter) and node.kind.op.transposed
+            lattice = self.layout.lattices[place if raises else node.inputs[0]]
+            known = linear_maps(self.graph, place, lattice)
             if known is not None and self.remembers:
                 self._maps[place] = known
         return known
@@ -228,10 +231,19 @@ class _Run:
             self.groups[number] = group.appended(place, parts)
             self.done.add(place)
             return
+        assert isinstance(node.kind, Filter)
+        if node.kind.op.transposed:
+            ((source, map_),) = self._parts(place, node)
+            fine = self.layout.lattices[place]
+            self.groups.append(refined(group, place, source, map_, stride, fine))
+            self.done.add(place)
+            return
         fellows = {place: self._parts(place, node)}
         for other in range(place + 1, len(self.graph.nodes)):
             each = self.graph.nodes[other]
             if other in self.done or not isinstance(each.kind, Filter):
+                continue
+            if each.kind.op.transposed:
                 continue
             if _stride(each) == stride and each.inputs[0] in group.forms:
                 fellows[other] = self._parts(other, each)
@@ -283,12 +295,12 @@ class _Run:
         group = ready(self.groups[self._home(source)].kept([source]).scaled(), source)
         lattice = self.layout.lattices[place]
         if isinstance(kind, Axes):
-            constant, apart = self.multipliers.norms.of_axes(kind), True
+            constant = self.multipliers.norms.of_axes(kind)
         else:
             assert isinstance(kind, Bounded)
             constant = kind.constant
-            apart = kind.axes is not None and all(axis >= 2 for axis in kind.axes)
-        apart = apart and not group.lattice.is_vector
+        before = self.graph.nodes[source].shape
+        apart = keeps_channels(node, before, group.lattice.is_vector)
         spread = spread_of(group, source)
         width = math.prod(node.shape) if lattice.is_vector else node.shape[1]
         gain = up(constant * constant)

@@ -15,9 +15,9 @@ import torch
 
 from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
-from convspec.network.ellipsoid.nonlinear import Infeasible
 from convspec.network.ellipsoid.proof import Proven, estimate, prove
 from convspec.network.ellipsoid.propagation import Propagation
+from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.graph import Graph, Node
 from convspec.network.kinds import Rows
 from convspec.network.norms import Norms

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from convspec.errors import NotApplicable
-from convspec.network.ellipsoid.layout import Layout, with_cuts
+from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
+from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import prove
 from convspec.network.ellipsoid.propagation import Propagation
-from convspec.network.fuse import folded
 from convspec.network.graph import Graph, Node, graph_of
 from convspec.network.kinds import Axes
 from convspec.network.norms import Norms
@@ -99,7 +99,7 @@ def test_shapes_that_look_like_channels(name: str, layout: Callable[..., Layout]
     x = torch.zeros(1, *shape, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(model, x).reshape(-1, x.numel())
     exact = float(torch.linalg.matrix_norm(jacobian, 2))
-    made = with_cuts(folded(graph_of(model.eval(), x)))
+    made = prepared(graph_of(model.eval(), x), True)
     try:
         propagation = Propagation(made, layout(made))
         found = prove(propagation, Multipliers(Norms(), fixed=True)).upper

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from convspec.network.ellipsoid.form import lengths
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import VECTOR
-from convspec.network.ellipsoid.layout import Layout, with_cuts
+from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.nonlinear import Infeasible, activated, ready, slopes
+from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import prove
 from convspec.network.ellipsoid.propagation import Propagation
-from convspec.network.fuse import folded
 from convspec.network.graph import graph_of
 from convspec.network.norms import Norms
 
@@ -45,7 +45,7 @@ def test_what_underflows_is_not_forgotten(
     layout: Callable[..., Layout], small: float
 ) -> None:
     x = torch.zeros(1, 2, 3, dtype=torch.float64)
-    made = with_cuts(folded(graph_of(There(small).eval(), x)))
+    made = prepared(graph_of(There(small).eval(), x), True)
     propagation = Propagation(made, layout(made))
     try:
         found = prove(propagation, Multipliers(Norms(), fixed=True)).upper
@@ -105,7 +105,7 @@ def test_constant_networks_have_a_tiny_end(layout: Callable[..., Layout]) -> Non
     )
     model[0].weight.data.zero_()
     x = torch.zeros(1, 2, 3, dtype=torch.float64)
-    made = with_cuts(folded(graph_of(model.eval(), x)))
+    made = prepared(graph_of(model.eval(), x), True)
     propagation = Propagation(made, layout(made))
     multipliers = Multipliers(Norms())
     with torch.no_grad():

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 
 import convspec as cs
-from convspec.network.ellipsoid.layout import Layout, with_cuts
+from convspec.network.ellipsoid.layout import Layout
+from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.search import Search
-from convspec.network.fuse import folded
 from convspec.network.graph import Graph, graph_of
 from convspec.network.kinds import Entrywise
 from convspec.network.norms import Norms
 
 
 def graph(model: nn.Module, shape: tuple[int, ...]) -> Graph:
-    return with_cuts(folded(graph_of(model.eval(), torch.zeros(1, *shape))))
+    return prepared(graph_of(model.eval(), torch.zeros(1, *shape)), True)
 
 
 def sizes(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -88,11 +88,6 @@ def test_slopes_include_zero_where_padding_follows() -> None:
     assert float(kind.lower) == 0.5
 
 
-class Turned(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x.mT)
-
-
 @pytest.mark.parametrize(
     ("channels", "strides"), [(4, [(1,), (2,), None]), (80, [(1,), (2,), (4,)])]
 )
@@ -117,13 +112,6 @@ class Columns(nn.Module):
 
 REFUSED = {
     "factors of columns": (Columns(), (2, 3, 2), "moves or mixes pixels"),
-    "transposed": (nn.ConvTranspose2d(1, 1, 3), (1, 6, 6), "transposed convolution"),
-    "reflect": (
-        nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"),
-        (1, 6, 6),
-        "repeating pixels",
-    ),
-    "turned": (Turned(), (1, 6, 5), "moves or mixes pixels"),
     "both paddings": (
         nn.Sequential(
             nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular"),

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convspec.network.ellipsoid.layout import Layout, with_cuts
+from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
-from convspec.network.ellipsoid.nonlinear import Infeasible
+from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import estimate, prove
 from convspec.network.ellipsoid.propagation import Propagation
-from convspec.network.fuse import folded
+from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.graph import Graph, graph_of
 from convspec.network.kinds import Entrywise
 from convspec.network.norms import Norms
@@ -25,7 +25,7 @@ DIGITS = 50
 
 def graph(model: nn.Module, shape: tuple[int, ...]) -> Graph:
     x = torch.zeros(1, *shape, dtype=torch.float64)
-    return with_cuts(folded(graph_of(model.eval(), x)))
+    return prepared(graph_of(model.eval(), x), True)
 
 
 def searched(propagation: Propagation, steps: int) -> Multipliers:

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convspec.network.ellipsoid.layout import Layout, with_cuts
+from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
+from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import estimate, prove
 from convspec.network.ellipsoid.propagation import Propagation
-from convspec.network.fuse import folded
 from convspec.network.graph import Graph, Node, graph_of
 from convspec.network.kinds import Axes, Bounded, Entrywise, Filter, Rows, Sum
 from convspec.network.norms import Norms
@@ -294,7 +294,7 @@ def after_descent(propagation: Propagation, steps: int) -> Multipliers:
 def test_images_are_carried_as_in_many_digits(name: str, steps: int) -> None:
     model, shape = networks()[name]
     x = torch.zeros(1, *shape, dtype=torch.float64)
-    made = with_cuts(folded(graph_of(model.eval(), x)))
+    made = prepared(graph_of(model.eval(), x), True)
     propagation = Propagation(made, Layout.torus(made))
     fixed = after_descent(propagation, steps)
     found = prove(propagation, fixed)

@@ -1,0 +1,25 @@
+"""A network as an ellipsoid is carried through it, on a torus or on plain vectors."""
+
+from __future__ import annotations
+
+from convspec.network.ellipsoid.layout import with_cuts
+from convspec.network.ellipsoid.recast import recast
+from convspec.network.fuse import folded
+from convspec.network.graph import Graph
+
+__all__ = ["prepared"]
+
+
+def prepared(graph: Graph, torus: bool) -> Graph:
+    """The same maps with their neighbours, as nodes that can be carried.
+
+    A certificate names these nodes by their place, so that it is made anew whenever this
+    changes.
+
+    Args:
+        graph: Of the network.
+        torus: Whether images are to live on a torus.
+    """
+    # what comes before an image in a row leaves the row to be read by its matrix
+    found = folded(recast(folded(graph), torus))
+    return with_cuts(found) if torus else found

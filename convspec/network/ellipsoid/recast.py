@@ -1,0 +1,295 @@
+"""The nodes of a network as those that a torus can carry.
+
+Averages and copies of pixels become convolutions where they are that; padding that
+repeats pixels is a map of its own, of which the norm is known, before a convolution
+without padding; what is broadcast is copied first; activations come before the image is
+put in a row; a maximum of two tensors is ``b + relu(a - b)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from convspec.network.ellipsoid.as_filter import filter_of_axes, filter_of_move
+from convspec.network.graph import Graph, Node, needed
+from convspec.network.kinds import (
+    Axes,
+    Bounded,
+    Entrywise,
+    Filter,
+    Kind,
+    Move,
+    Scale,
+    Sum,
+)
+from convspec.operators.operator import ConvOperator
+from convspec.rounding.directed import up
+
+__all__ = ["recast"]
+
+# entries that pooling may leave for its output to be a vector
+HEAD_ENTRIES = 4096
+LARGEST, LEAST = ("max", "maximum"), ("min", "minimum")
+
+
+def recast(graph: Graph, torus: bool = True) -> Graph:
+    """The same maps, or some that move differences at least as far, in such nodes.
+
+    Args:
+        graph: Of a network.
+        torus: Whether images are to live on a torus; plain vectors need less.
+    """
+    made = _Made(graph, RULES if torus else OF_VECTORS)
+    for place in range(len(graph.nodes)):
+        made.take(place)
+    outputs = tuple(made.new[each] for each in graph.outputs)
+    return needed(Graph(tuple(made.nodes), outputs))
+
+
+class _Made:
+    """New nodes, and which of them stands for which old one."""
+
+    def __init__(self, graph: Graph, rules: Sequence[Rule]) -> None:
+        self.graph, self.rules = graph, rules
+        self.nodes: list[Node] = []
+        self.new: dict[int, int] = {}
+
+    def take(self, place: int) -> None:
+        """New nodes for one."""
+        node = self.graph.nodes[place]
+        inputs = tuple(self.new[each] for each in node.inputs)
+        node = replace(node, inputs=inputs)
+        for rule in self.rules:
+            found = rule(self, node)
+            if found is not None:
+                self.new[place] = found
+                return
+        self.new[place] = self.add(node)
+
+    def add(self, node: Node) -> int:
+        """A node at the end, and its place."""
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def behind(
+        self, node: Node, kind: Kind, inputs: Sequence[int], shape: tuple[int, ...]
+    ) -> int:
+        """A node with the names of another."""
+        return self.add(replace(node, kind=kind, inputs=tuple(inputs), shape=shape))
+
+    def before(self, node: Node) -> Node:
+        """What a node of one input reads."""
+        return self.nodes[node.inputs[0]]
+
+
+Rule = Callable[[_Made, Node], "int | None"]
+
+
+def _is_image(shape: tuple[int, ...]) -> bool:
+    return len(shape) > 2 and shape[0] == 1
+
+
+def _averaged(made: _Made, node: Node) -> int | None:
+    """Pooling that leaves an image, as a convolution."""
+    if not isinstance(node.kind, Axes):
+        return None
+    before = made.before(node).shape
+    if not (_is_image(before) and len(node.shape) == len(before)):
+        return None
+    every = set(node.kind.matrices) == set(range(2, len(before)))
+    if every and math.prod(node.shape) <= HEAD_ENTRIES:
+        return None
+    kind = filter_of_axes(node.kind, before, node.shape)
+    return None if kind is None else made.add(replace(node, kind=kind))
+
+
+def _copied(made: _Made, node: Node) -> int | None:
+    """Moves of pixels: a convolution, or a map of which the norm is known."""
+    kind = node.kind
+    if not isinstance(kind, Move) or kind.places is None or len(node.inputs) != 1:
+        return None
+    before = made.before(node).shape
+    if not (_is_image(before) and _is_image(node.shape)):
+        return None
+    if len(before) != len(node.shape) or _keeps_pixels(kind.places, before, node.shape):
+        return None
+    found = None
+    if math.prod(before[2:]) > 1:  # a vector at all pixels is no image that is refined
+        found = filter_of_move(kind, before, node.shape)
+    return made.add(replace(node, kind=found or _bounded(kind.places, before)))
+
+
+def _keeps_pixels(
+    places: Tensor, before: tuple[int, ...], after: tuple[int, ...]
+) -> bool:
+    """Whether channels are copied as they are."""
+    if before[2:] != after[2:]:
+        return False
+    pixels = math.prod(before[2:])
+    line = torch.arange(pixels, dtype=torch.int64, device="cpu")
+    flat = places.reshape(-1, pixels)
+    return bool(((flat % pixels == line) | (flat < 0)).all())
+
+
+def _bounded(places: Tensor, before: tuple[int, ...]) -> Bounded:
+    """The norm of copying is the root of how often an entry is, at most."""
+    pixels = math.prod(before[2:])
+    flat = places.reshape(places.shape[1], -1)
+    line = torch.arange(len(flat), dtype=torch.int64, device="cpu")[:, None]
+    apart = len(flat) == before[1] and bool(((flat // pixels == line) | (flat < 0)).all())
+    live = flat[flat >= 0]
+    most = int(torch.bincount(live).max()) if len(live) else 0
+    axes = tuple(range(2, len(before))) if apart else None
+    return Bounded(_root(most), "copies of pixels", axes)
+
+
+def _root(count: int) -> float:
+    """``sqrt(count)``, rounded up."""
+    root = math.isqrt(count)
+    return float(root) if root**2 == count else up(math.sqrt(count))
+
+
+def _padded(made: _Made, node: Node) -> int | None:
+    """Padding that repeats pixels, and the convolution without it."""
+    if not isinstance(node.kind, Filter):
+        return None
+    op = node.kind.op
+    axes = op.geometry.axes
+    repeats = [axis.mode in ("reflect", "replicate") for axis in axes]
+    if op.transposed or not any(repeats):
+        return None
+    if not any(axis.reads_padding for axis in axes):
+        modes = [replace(axis, mode="zeros") for axis in axes]
+        inner = op.with_geometry(op.weight, replace(op.geometry, axes=tuple(modes)))
+        return made.add(replace(node, kind=Filter(inner, node.kind.error)))
+    # an axis that repeats pixels shows each so often; the others are left alone
+    counts = [
+        max(torch.bincount(torch.from_numpy(axis.padded)).tolist()) if repeated else 1
+        for axis, repeated in zip(axes, repeats, strict=True)
+    ]
+    before = made.before(node).shape
+    wide = [
+        axis.span if repeated else axis.size
+        for axis, repeated in zip(axes, repeats, strict=True)
+    ]
+    words = f"{next(a.mode for a in axes if a.mode in ('reflect', 'replicate'))} padding"
+    kind = Bounded(_root(math.prod(counts)), words, tuple(range(2, len(before))))
+    padded = made.behind(node, kind, node.inputs, (*before[:2], *wide))
+    inner = ConvOperator(
+        op.weight,
+        tuple(wide),
+        stride=[axis.stride for axis in axes],
+        padding=[
+            (0, 0) if repeated else (axis.before, axis.after)
+            for axis, repeated in zip(axes, repeats, strict=True)
+        ],
+        dilation=[axis.dilation for axis in axes],
+        groups=op.groups,
+    )
+    found = Filter(inner, node.kind.error)
+    return made.behind(node, found, (padded,), node.shape)
+
+
+def _broadcast(made: _Made, node: Node) -> int | None:
+    """Tensors that are broadcast in a sum or by a factor, copied before."""
+    if not isinstance(node.kind, Sum | Scale):
+        return None
+    shapes = [made.nodes[each].shape for each in node.inputs]
+    if all(shape == node.shape for shape in shapes):
+        return None
+    inputs = []
+    for each, shape in zip(node.inputs, shapes, strict=True):
+        if shape == node.shape:
+            inputs.append(each)
+            continue
+        count = math.prod(shape)
+        places = torch.arange(count, dtype=torch.int64, device="cpu").reshape(shape)
+        kind = Move(places.expand(node.shape).contiguous(), "broadcast")
+        inputs.append(made.behind(node, kind, (each,), node.shape))
+    return made.add(replace(node, inputs=tuple(inputs)))
+
+
+def _unrolled(made: _Made, node: Node) -> int | None:
+    """An activation of an image in a row, before it is put there."""
+    if not isinstance(node.kind, Entrywise | Bounded) or len(node.inputs) != 1:
+        return None
+    row = made.before(node)
+    if not isinstance(row.kind, Move) or row.kind.places is not None:
+        return None
+    image = made.nodes[row.inputs[0]].shape
+    if isinstance(node.kind, Entrywise):
+        if not (_is_image(image) and row.shape == (1, math.prod(image))):
+            return None
+        lower, upper = node.kind.lower, node.kind.upper
+        if lower.numel() > 1 or upper.numel() > 1:
+            lower = lower.expand(row.shape).reshape(image)
+            upper = upper.expand(row.shape).reshape(image)
+        kind: Kind = replace(node.kind, lower=lower, upper=upper)
+        inner = made.behind(node, kind, row.inputs, image)
+        return made.behind(row, Move(None, "view"), (inner,), node.shape)
+    return _without_ones(made, node, row, image)
+
+
+def _without_ones(
+    made: _Made, node: Node, row: Node, image: tuple[int, ...]
+) -> int | None:
+    """Pooling of an axis of length 1, which torch puts there, on the others."""
+    assert isinstance(node.kind, Bounded)
+    axes = node.kind.axes
+    if axes is None or len(node.shape) != len(row.shape):
+        return None
+    kept = [axis for axis, size in enumerate(row.shape) if size > 1 or axis < 2]
+    if tuple(row.shape[axis] for axis in kept) != image:
+        return None
+    if any(size > 1 for axis, size in enumerate(node.shape) if axis not in kept):
+        return None
+    moved = tuple(kept.index(axis) for axis in axes if axis in kept)
+    shape = tuple(node.shape[axis] for axis in kept)
+    inner = made.behind(node, replace(node.kind, axes=moved), row.inputs, shape)
+    return made.behind(row, Move(None, "view"), (inner,), node.shape)
+
+
+def _back_again(made: _Made, node: Node) -> int | None:
+    """A view of a view that is the tensor before both."""
+    if not isinstance(node.kind, Move) or node.kind.places is not None:
+        return None
+    row = made.before(node)
+    if not isinstance(row.kind, Move) or row.kind.places is not None:
+        return None
+    source = row.inputs[0]
+    return source if made.nodes[source].shape == node.shape else None
+
+
+def _larger_of_two(made: _Made, node: Node) -> int | None:
+    """``max(a, b) = b + relu(a - b)``, and ``min(a, b) = b - relu(b - a)``."""
+    kind = node.kind
+    if not isinstance(kind, Bounded) or kind.words not in LARGEST + LEAST:
+        return None
+    if len(node.inputs) != 2 or node.inputs[0] == node.inputs[1]:
+        return None
+    if any(made.nodes[each].shape != node.shape for each in node.inputs):
+        return None
+    a, b = node.inputs
+    sign = 1.0 if kind.words in LARGEST else -1.0
+    difference = made.behind(node, Sum((sign, -sign)), (a, b), node.shape)
+    zero, one = torch.tensor([0.0, 1.0], dtype=torch.float64, device="cpu")
+    relu = Entrywise(zero, one, kind.words)
+    above = made.behind(node, relu, (difference,), node.shape)
+    return made.behind(node, Sum((1.0, sign)), (b, above), node.shape)
+
+
+RULES: tuple[Rule, ...] = (
+    _averaged,
+    _copied,
+    _padded,
+    _broadcast,
+    _unrolled,
+    _back_again,
+    _larger_of_two,
+)
+OF_VECTORS: tuple[Rule, ...] = (_broadcast, _back_again, _larger_of_two)
