@@ -12,7 +12,12 @@ from benchmarks.bounds_table import markdown_table, text_table
 from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
 from benchmarks.digit_networks import DIGIT_NETWORKS
 from benchmarks.markdown import markdown
-from benchmarks.networks_compared import SEEDS, compared, compared_text
+from benchmarks.networks_compared import (
+    SEEDS,
+    compared,
+    compared_heading,
+    compared_text,
+)
 from benchmarks.networks_lipschitz import CONSTANTS, constant_of, constants_text
 from benchmarks.networks_spectra import NETWORKS, measured_apart, text
 from benchmarks.problem import Result, Unavailable
@@ -144,15 +149,18 @@ def _compared(names: list[str]) -> int:
     if unknown:
         print(f"networks are {', '.join(DIGIT_NETWORKS)}; got {', '.join(unknown)}")
         return 2
-    try:
-        found = [
-            compared(name, seed) for name in names or DIGIT_NETWORKS for seed in SEEDS
-        ]
-    except Unavailable as reason:
-        print(f"not run; {reason}")
-        return 1
-    print(compared_text(found))
-    return int(any(each.wrong for each in found))
+    wrong = False
+    print(compared_heading(), flush=True)
+    for name in names or DIGIT_NETWORKS:
+        for seed in SEEDS:
+            try:
+                found = compared(name, seed)
+            except Unavailable as reason:
+                print(f"not run; {reason}")
+                return 1
+            print(compared_text(found), flush=True)
+            wrong |= bool(found.wrong)
+    return int(wrong)
 
 
 def _layers(counts: list[str]) -> int:

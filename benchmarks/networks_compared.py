@@ -9,7 +9,7 @@ other. A method that fails is named.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import convspec as cs
@@ -23,11 +23,14 @@ from benchmarks.published_constants import (
     lip_lt,
     lip_sdp,
 )
+from convspec.quantity.decimals import rounded_down, rounded_up
 
-__all__ = ["SEEDS", "Compared", "compared", "compared_text"]
+__all__ = ["SEEDS", "Compared", "compared", "compared_heading", "compared_text"]
 
 SEEDS = (0, 1, 2)
 SECONDS = 10.0
+# significant digits of our ends
+DIGITS = 6
 # hidden units up to which the semidefinite program is solved
 MOST_UNITS = 100
 # of the semidefinite program's solver, and of norms in float64
@@ -125,17 +128,21 @@ def compared(name: str, seed: int, seconds: float | None = None) -> Compared:
     return Compared(name, seed, values, times, missing, masks, bound.lower, bound.upper)
 
 
-def compared_text(found: Iterable[Compared]) -> str:
-    """A line for each network, with seconds in brackets, and what is to be known."""
-    heads = [f"{'network':18} seed", *(f"{name:>15}" for name in METHODS)]
-    lines = [LEGEND, " ".join([*heads, f"{'masks':>9} {'convspec':>26}"])]
-    for each in found:
-        cells = [f"{DIGIT_NETWORKS[each.name].title:18.18} {each.seed:4}"]
-        cells += [_cell(each, method) for method in METHODS]
-        ends = f"[{each.lower:.4f}, {each.upper:.4f}] ({each.seconds['convspec']:.0f})"
-        lines.append(" ".join([*cells, f"{each.masks:9.4f} {ends:>26}"]))
-        lines += [f"  {name}: {why}" for name, why in each.missing.items()]
-        lines += [f"  WRONG: {name}" for name in each.wrong]
+def compared_heading() -> str:
+    """What the columns are."""
+    heads = [f"{'network':23} seed", *(f"{name:>15}" for name in METHODS)]
+    return "\n".join([LEGEND, " ".join([*heads, f"{'masks':>9} {'convspec':>26}"])])
+
+
+def compared_text(found: Compared) -> str:
+    """The line of a network, with seconds in brackets, and what is to be known."""
+    cells = [f"{DIGIT_NETWORKS[found.name].title:23} {found.seed:4}"]
+    cells += [_cell(found, method) for method in METHODS]
+    low, high = rounded_down(found.lower, DIGITS), rounded_up(found.upper, DIGITS)
+    ends = f"[{low}, {high}] ({found.seconds['convspec']:.0f})"
+    lines = [" ".join([*cells, f"{found.masks:9.4f} {ends:>26}"])]
+    lines += [f"  {name}: {why}" for name, why in found.missing.items()]
+    lines += [f"  WRONG: {name}" for name in found.wrong]
     return "\n".join(lines)
 
 

@@ -178,7 +178,7 @@ def test_large_programs_and_missing_packages_are_told(
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     found = compared("small", 0, 1.0)
     assert found.missing == {"LipSDP": "cvxpy is not installed"}
-    assert "not run" in compared_text([found])
+    assert "not run" in compared_text(found)
 
 
 GOOD = Compared(
@@ -207,16 +207,24 @@ GOOD = Compared(
 def test_the_judge(changed: dict[str, float], wrong: tuple[str, ...]) -> None:
     found = replace(GOOD, **changed)
     assert found.wrong == wrong
-    assert all(f"WRONG: {name}" in compared_text([found]) for name in wrong)
-    assert ("WRONG" in compared_text([found])) == bool(wrong)
+    assert all(f"WRONG: {name}" in compared_text(found) for name in wrong)
+    assert ("WRONG" in compared_text(found)) == bool(wrong)
 
 
 def test_what_greedy_masks_miss_is_marked() -> None:
-    assert "<2.5000" not in compared_text([GOOD])
+    assert "<2.5000" not in compared_text(GOOD)
     values = {**GOOD.values, "SeqLip": 1.9}
-    assert "<1.9000 (0.1)" in compared_text([replace(GOOD, values=values)])
+    assert "<1.9000 (0.1)" in compared_text(replace(GOOD, values=values))
 
 
 def test_unknown_networks_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["networks-compared", "alexnet"]) == 2
     assert "networks are fnn2, fnn2-8" in capsys.readouterr().out
+
+
+def test_without_digits_nothing_is_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert main(["networks-compared", "fnn2"]) == 1
+    assert "not run; sklearn.datasets must be importable" in capsys.readouterr().out

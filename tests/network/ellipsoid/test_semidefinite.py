@@ -48,7 +48,7 @@ def interleaved(layers: Sequence[nn.Module]) -> nn.Sequential:
 
 def least(net: nn.Module, shape: tuple[int, ...], method: str, step: str) -> float:
     """The best of one kind of ellipsoid."""
-    bound = cs.lipschitz(net, shape, method=method, seconds=12, lower=False)
+    bound = cs.lipschitz(net, shape, method=method, seconds=20, lower=False)
     return min(each.upper for each in bound.steps if each.name.endswith(step))
 
 
@@ -59,7 +59,7 @@ def test_vectors_come_close_to_the_optimum(widths: tuple[int, ...]) -> None:
     net = interleaved(layers)
     optimum = lip_sdp([layer.weight.detach().numpy() for layer in layers])
     found = least(net, widths[:1], "dense", "dense ellipsoid")
-    assert optimum * (1 - SOLVED) <= found <= optimum * 1.005
+    assert optimum * (1 - SOLVED) <= found <= optimum * 1.002
 
 
 def circulant(weight: torch.Tensor) -> np.ndarray:
@@ -83,4 +83,4 @@ def test_circles_lose_nothing(channels: tuple[int, ...]) -> None:
     net = interleaved(layers)
     optimum = lip_sdp([circulant(layer.weight.detach()) for layer in layers])
     found = least(net, (channels[0], SIZE), "ellipsoid", "ellipsoid")
-    assert optimum * (1 - SOLVED) <= found <= optimum * 1.003
+    assert optimum * (1 - SOLVED) <= found <= optimum * 1.001
