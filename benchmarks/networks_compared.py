@@ -130,17 +130,15 @@ def compared(name: str, seed: int, seconds: float | None = None) -> Compared:
 
 def compared_heading() -> str:
     """What the columns are."""
-    heads = [f"{'network':23} seed", *(f"{name:>15}" for name in METHODS)]
+    heads = [f"{'network':26} seed", *(f"{name:>15}" for name in METHODS)]
     return "\n".join([LEGEND, " ".join([*heads, f"{'masks':>9} {'convspec':>26}"])])
 
 
 def compared_text(found: Compared) -> str:
     """The line of a network, with seconds in brackets, and what is to be known."""
-    cells = [f"{DIGIT_NETWORKS[found.name].title:23} {found.seed:4}"]
+    cells = [f"{DIGIT_NETWORKS[found.name].title:26} {found.seed:4}"]
     cells += [_cell(found, method) for method in METHODS]
-    low, high = rounded_down(found.lower, DIGITS), rounded_up(found.upper, DIGITS)
-    ends = f"[{low}, {high}] ({found.seconds['convspec']:.0f})"
-    lines = [" ".join([*cells, f"{found.masks:9.4f} {ends:>26}"])]
+    lines = [" ".join([*cells, f"{found.masks:9.4f} {_ends(found):>26}"])]
     lines += [f"  {name}: {why}" for name, why in found.missing.items()]
     lines += [f"  WRONG: {name}" for name in found.wrong]
     return "\n".join(lines)
@@ -151,3 +149,10 @@ def _cell(found: Compared, method: str) -> str:
         return f"{'not run':>15}"
     mark = "<" if method == "SeqLip" and found.below else ""
     return f"{mark}{found.values[method]:.4f} ({found.seconds[method]:.1f})".rjust(15)
+
+
+def _ends(found: Compared) -> str:
+    """Ours, rounded outward."""
+    low = rounded_down(found.lower, DIGITS, zeros=True)
+    high = rounded_up(found.upper, DIGITS, zeros=True)
+    return f"[{low}, {high}] ({found.seconds['convspec']:.0f})"

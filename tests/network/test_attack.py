@@ -47,7 +47,7 @@ def trained() -> Trained:
     training, held_out = load_split()
     net = robust(training).double()
     data = Split(held_out.images[:IMAGES].double(), held_out.labels[:IMAGES])
-    bound = cs.lipschitz(net, (1, 8, 8), seconds=6)
+    bound = cs.lipschitz(net, (1, 8, 8), method="dense", seconds=8, lower=False)
     return Trained(net, data, net(data.images), bound)
 
 
@@ -111,7 +111,7 @@ def test_the_attack_succeeds_outside() -> None:
     found = trained()
     radius = found.radius(found.bound)
     sure = radius > 0
-    for times, share in ((2.0, 0.95), (1.5, 0.2)):
+    for times, share in ((2.0, 0.9), (1.5, 0.2)):
         shortest = attacked(found.net, found.data, times * radius)[sure]
         assert bool((shortest > radius[sure]).all())
         assert bool((shortest < times * radius[sure]).logical_or(shortest.isinf()).all())
