@@ -10,7 +10,14 @@ from pathlib import Path
 from benchmarks.bounds import Comparison
 from benchmarks.bounds_table import markdown_table, text_table
 from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
+from benchmarks.digit_networks import DIGIT_NETWORKS
 from benchmarks.markdown import markdown
+from benchmarks.networks_compared import (
+    SEEDS,
+    compared,
+    compared_heading,
+    compared_text,
+)
 from benchmarks.networks_lipschitz import CONSTANTS, constant_of, constants_text
 from benchmarks.networks_spectra import NETWORKS, measured_apart, text
 from benchmarks.problem import Result, Unavailable
@@ -27,6 +34,7 @@ __all__ = ["main"]
 NETWORKS_SPECTRA = "networks-spectra"
 TRAINED_LAYERS = "trained-layers"
 CONSTANTS_OF_NETWORKS = "networks"
+CONSTANTS_COMPARED = "networks-compared"
 LAYER_REPEATS = 5
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -44,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _layers(given[1:])
     if given[:1] == [CONSTANTS_OF_NETWORKS]:
         return _constants(given[1:])
+    if given[:1] == [CONSTANTS_COMPARED]:
+        return _compared(given[1:])
     chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
@@ -133,6 +143,26 @@ def _constants(names: list[str]) -> int:
     return int(failed)
 
 
+def _compared(names: list[str]) -> int:
+    """Put published methods beside ours; 0, or 1 if a number was wrong or none there."""
+    unknown = [name for name in names if name not in DIGIT_NETWORKS]
+    if unknown:
+        print(f"networks are {', '.join(DIGIT_NETWORKS)}; got {', '.join(unknown)}")
+        return 2
+    wrong = False
+    print(compared_heading(), flush=True)
+    for name in names or DIGIT_NETWORKS:
+        for seed in SEEDS:
+            try:
+                found = compared(name, seed)
+            except Unavailable as reason:
+                print(f"not run; {reason}")
+                return 1
+            print(compared_text(found), flush=True)
+            wrong |= bool(found.wrong)
+    return int(wrong)
+
+
 def _layers(counts: list[str]) -> int:
     """Time trained layers against ARPACK; 0, or 1 if one was wrong or not run."""
     chosen = [int(count) for count in counts if count.isdigit()] or list(COUNTS)
@@ -168,8 +198,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="name",
         help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
         f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and "
-        f"networks; or {TRAINED_LAYERS}, and counts; or {CONSTANTS_OF_NETWORKS}, and "
-        "networks",
+        f"networks; or {TRAINED_LAYERS}, and counts; or {CONSTANTS_OF_NETWORKS} or "
+        f"{CONSTANTS_COMPARED}, and networks",
     )
     parser.add_argument(
         "--out",
