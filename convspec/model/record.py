@@ -123,12 +123,15 @@ class Recorder:
         events: In order.
         sources: Tensors that the model is given, where all that depends on them is to
             be told from constants.
+        keeps: Whether copies of all values are kept.
         given: The values that they held before the model ran.
+        kept: Copies of values by their numbers.
     """
 
     names: Mapping[nn.Module, str]
     events: list[Event] = field(default_factory=list)
     sources: Sequence[Tensor] = ()
+    keeps: bool = False
 
     def __post_init__(self) -> None:
         self._values: Any = WeakTensorKeyDictionary()
@@ -140,6 +143,8 @@ class Recorder:
         # storages that depend on the sources
         self.given = tuple(self.value(tensor) for tensor in self.sources)
         self._reached = {value.storage for value in self.given}
+        self.kept: dict[int, Tensor] = {}
+        self._keep(self.sources)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -197,6 +202,14 @@ class Recorder:
         if not made and any(self.value(x).storage in self._reached for x in given):
             outputs = {value.storage for value in self.events[-1].outputs}
             self._reached |= outputs | self.events[-1].writes
+        self._keep([*given, *_tensors(output)])
+
+    def _keep(self, tensors: Sequence[Tensor]) -> None:
+        """Copies of what tensors hold now, once of each value that sources reach."""
+        for tensor in tensors if self.keeps else ():
+            value = self.value(tensor)
+            if value.storage in self._reached and value.number not in self.kept:
+                self.kept[value.number] = tensor.detach().clone()
 
     def _constants(self, given: Any) -> dict[int, Constant]:
         """The tensors among the arguments that no source reaches."""

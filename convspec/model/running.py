@@ -23,6 +23,8 @@ def run_recorded(
     model: nn.Module,
     inputs: Sequence[Any] | Mapping[str, Any],
     sources: Sequence[Tensor] = (),
+    *,
+    keeps: bool = False,
 ) -> tuple[Recorder, list[Value]]:
     """Run a model once in evaluation mode; what it did, and the tensors that it returns.
 
@@ -32,12 +34,13 @@ def run_recorded(
         model: The model.
         inputs: Its arguments, or by name in a mapping.
         sources: Those of its inputs whose dependents are to be told from constants.
+        keeps: Whether the record keeps copies of all values.
 
     Raises:
         UnreadableModel: If the model does not run on the inputs.
     """
     names = {module: name for name, module in named_modules(model)}
-    recorder = Recorder(names, sources=sources)
+    recorder = Recorder(names, sources=sources, keeps=keeps)
     named = dict(inputs) if isinstance(inputs, Mapping) else {}
     given = () if isinstance(inputs, Mapping) else tuple(inputs)
     try:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from convspec.errors import ConvSpecError
-from convspec.network.certificate import Certificate, digest_of
+from convspec.network.certificate import Certificate
 from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.prepared import prepared
@@ -22,6 +22,7 @@ from convspec.network.ellipsoid.search import Search
 from convspec.network.fuse import fused
 from convspec.network.graph import Graph
 from convspec.network.norms import Norms
+from convspec.network.reading import Network
 from convspec.network.result import NetworkBound, Step
 from convspec.network.scalar import constants, joined
 from convspec.rounding.directed import up
@@ -61,7 +62,7 @@ class Attempts:
     """All ways to bound one network from above.
 
     Attributes:
-        graph: The network.
+        network: It.
         shape: Of its input, without the batch.
         scale: Unit of each channel of the input; empty for its own.
         seconds: About how long to try.
@@ -69,7 +70,7 @@ class Attempts:
         stopped: Whether the user has stopped the search.
     """
 
-    graph: Graph
+    network: Network
     shape: tuple[int, ...]
     scale: tuple[float, ...]
     seconds: float
@@ -77,6 +78,11 @@ class Attempts:
     stopped: bool = False
     norms: Norms = field(default_factory=Norms)
     _found: list[_Found] = field(default_factory=list)
+
+    @property
+    def graph(self) -> Graph:
+        """Maps that have constants."""
+        return self.network.graph
 
     def run(self, method: str) -> None:
         """Try what the method asks for, until it is done or stopped."""
@@ -110,6 +116,7 @@ class Attempts:
             warnings=self.graph.warnings,
             scale=self.scale,
             certificate=best.certificate,
+            domain=self.network.domain,
             _pairs=pairs,
         )
 
@@ -162,7 +169,7 @@ class Attempts:
             graph = prepared(self.graph, torus)
             layout = Layout.torus(graph) if torus else Layout.dense(graph)
             search = Search(graph, layout, self.norms, scale=self.scale)
-            told = _Told(self, name, layout, digest_of(self.graph))
+            told = _Told(self, name, layout, self.network.digest)
             search.run(seconds, told)
         except FAILURES as error:
             passed = time.perf_counter() - begun
@@ -198,5 +205,6 @@ class _Told:
             self.attempts.scale,
             dict(fixed.found),
             dict(fixed.taken),
+            self.attempts.network.domain,
         )
         self.attempts._add(_Found(step, certificate, proven.pairs))

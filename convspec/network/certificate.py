@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from convspec.errors import UnreadableModel
+from convspec.network.domain import Domain, domain_of
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.graph import Graph
 from convspec.network.norms import Norms
@@ -52,6 +53,7 @@ class Certificate:
         scale: What the input was measured in, by channel; empty for its own unit.
         multipliers: Lambda and its exponent, by the place of the node.
         shares: t, by the node that joins and the turn.
+        domain: Of the inputs; None for all.
     """
 
     upper: float
@@ -61,6 +63,7 @@ class Certificate:
     scale: tuple[float, ...]
     multipliers: Mapping[int, tuple[Tensor, int]]
     shares: Mapping[tuple[int, int], float]
+    domain: Domain | None = None
 
     def as_multipliers(self, norms: Norms) -> Multipliers:
         """The multipliers, fixed."""
@@ -82,7 +85,7 @@ class Certificate:
             for place in sorted(self.multipliers)
             for number in self.multipliers[place][0]
         ]
-        head = {
+        head: dict[str, Any] = {
             "format": FORMAT,
             "version": __version__,
             "upper": float(self.upper).hex(),
@@ -96,6 +99,9 @@ class Certificate:
             ],
             "shares": [[*key, float(t).hex()] for key, t in sorted(self.shares.items())],
         }
+        ends = [] if self.domain is None else [self.domain.low, self.domain.high]
+        head["domain"] = [list(end.shape) for end in ends]
+        numbers += [float(number) for end in ends for number in end.reshape(-1)]
         body = np.array(numbers, dtype="<f8").tobytes()
         text = json.dumps(head, sort_keys=True).encode()
         signed = text + b"\n" + body
@@ -156,7 +162,21 @@ class Certificate:
             tuple(map(float.fromhex, head["scale"])),
             multipliers,
             shares,
+            _domain(head["domain"], numbers[first:], shape),
         )
+
+
+def _domain(
+    shapes: list[list[int]], numbers: Tensor, shape: tuple[int, ...]
+) -> Domain | None:
+    """What is behind the multipliers."""
+    if not shapes:
+        return None
+    sizes = [math.prod(each) for each in shapes]
+    if len(numbers) != sum(sizes):
+        raise ValueError("ends of the domain must be all there")
+    low, high = numbers[: sizes[0]], numbers[sizes[0] :]
+    return domain_of((low.reshape(shapes[0]), high.reshape(shapes[1])), shape)
 
 
 def digest_of(graph: Graph) -> str:

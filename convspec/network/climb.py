@@ -62,13 +62,30 @@ def candidates(
 ) -> Iterator[tuple[str, Tensor]]:
     """Points to start from, in words and as images: the user's, constants, noise."""
     for number, start in enumerate(() if starts is None else starts):
-        yield f"starts[{number}]", f.image(start)
+        yield f"starts[{number}]", f.inside(f.image(start))
+    if f.ends is not None:
+        yield from _within(f, *f.ends, generator)
+        return
     zeros = torch.zeros(f.shape, dtype=torch.float64, device="cpu")
     for value in (0.0, 1.0, -1.0):
         yield f"the constant {value:g}", f.image(zeros + value)
     for scale in NOISES:
         noise = _normal(f, generator)
         yield f"noise of scale {scale:g}", f.image(scale * noise)
+
+
+def _within(
+    f: ImageMap, low: Tensor, high: Tensor, generator: torch.Generator
+) -> Iterator[tuple[str, Tensor]]:
+    """Points of a domain: its middle, its ends, and between them."""
+    middle = low + (high - low) / 2
+    yield "the middle of the domain", middle
+    yield "its lower ends", low
+    yield "its upper ends", high
+    for share in (0.1, 0.5, 1.0, 1.0):
+        noise = torch.rand(f.shape, generator=generator, dtype=torch.float64)
+        noise = f.image(noise) - 0.5
+        yield f"noise in {share:g} of the domain", middle + share * noise * (high - low)
 
 
 def looked_at(
@@ -92,8 +109,9 @@ def climbed(
     far: Apart | None = None
     size = length(start.x) / math.sqrt(start.x.numel()) or 1.0
     for number, (apart, rate) in enumerate(ROUNDS):
-        x = at.x - (apart * size * math.sqrt(at.x.numel()) / 2) * at.v
-        pair = _ascent(f, x, 2 * at.x - x, rate * size, _part(steps, number), budget)
+        step = (apart * size * math.sqrt(at.x.numel()) / 2) * at.v
+        x, y = f.inside(at.x - step), f.inside(at.x + step)
+        pair = _ascent(f, x, y, rate * size, _part(steps, number), budget)
         if pair is None:
             break
         x, y, ratio = pair
@@ -160,6 +178,9 @@ def _ascent(
         adam.zero_grad()
         (apart.log() - moved.log()).backward()
         adam.step()
+        with torch.no_grad():
+            for each in (x, y):
+                each.copy_(f.inside(each))
     return best
 
 

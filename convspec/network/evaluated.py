@@ -21,9 +21,10 @@ from torch.utils._pytree import tree_flatten
 from convspec.arguments import is_integer, shown
 from convspec.errors import GeometryError, UnreadableModel, UnsupportedLayer
 from convspec.isolation import full_precision
+from convspec.network.domain import Domain
 from convspec.operators.layers import is_lazy, layer_type
 
-__all__ = ["ImageMap", "Jacobian", "alone", "home", "length", "plain_sizes"]
+__all__ = ["ImageMap", "Jacobian", "alone", "copied", "home", "length", "plain_sizes"]
 
 # share of |x| that a finite difference moves, where nothing else is possible
 STEP = 1e-3
@@ -36,6 +37,7 @@ class ImageMap:
         shape: Of an image, without the batch axis.
         dtype: Of images; float32 or float64.
         device: Where it runs.
+        ends: Of the domain, images; None for all images.
     """
 
     def __init__(
@@ -44,9 +46,14 @@ class ImageMap:
         shape: tuple[int, ...],
         dtype: torch.dtype,
         device: torch.device,
+        domain: Domain | None = None,
     ) -> None:
         self.shape, self.dtype, self.device = shape, dtype, device
-        self._model = _copied(model, dtype, device)
+        self.ends: tuple[Tensor, Tensor] | None = None
+        if domain is not None:
+            box = domain.range(shape)
+            self.ends = self.image(box.low[0]), self.image(box.high[0])
+        self._model = copied(model, dtype, device)
 
     def __call__(self, x: Tensor) -> Tensor:
         """All outputs at the image x, flattened and concatenated; (m,).
@@ -70,6 +77,10 @@ class ImageMap:
     def image(self, x: Tensor) -> Tensor:
         """The image in the dtype and on the device of the copy."""
         return x.detach().to(dtype=self.dtype, device=self.device)
+
+    def inside(self, x: Tensor) -> Tensor:
+        """The image nearest to x in the domain, in this dtype's rounding of its ends."""
+        return x if self.ends is None else torch.clamp(x, *self.ends)
 
     def _joined(self, output: Any) -> Tensor:
         flat = [each for each in tree_flatten(output)[0] if isinstance(each, Tensor)]
@@ -181,7 +192,7 @@ def length(x: Tensor) -> float:
 
 
 @torch.no_grad()  # or the copied weights of scripted modules are results
-def _copied(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
+def copied(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """A copy in evaluation mode, its numbers converted, without backward hooks."""
     made = [x for m in model.modules() for x in vars(m).values() if isinstance(x, Tensor)]
     # computed tensors refuse to be copied, and are computed anew or constant

@@ -8,7 +8,7 @@ operation is ever left out, so that a bound on the graph is one on the model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +17,16 @@ from convspec.errors import UnsupportedLayer
 from convspec.model.convolutions import KNOWN, read_convolution
 from convspec.model.fusing import with_padding_of
 from convspec.model.movement import moved_back
-from convspec.model.record import FACTORIES, Event, Value
+from convspec.model.record import FACTORIES, Event, Recorder, Value
 from convspec.model.running import run_recorded
-from convspec.network.kinds import Kind, Move, Refused
+from convspec.network.kinds import Curved, Kind, Move, Product, Refused
 from convspec.network.leaving import Leaving
 from convspec.network.nodes import is_read, read
 from convspec.network.nodes.composed import composed
 from convspec.network.nodes.given import Given
 from convspec.network.nodes.linear import filter_of
 
-__all__ = ["Graph", "Node", "graph_of", "needed"]
+__all__ = ["Graph", "Node", "graph_of", "needed", "recorded_graph"]
 
 WRITTEN = (
     "tensors must not be written to through views of them; {} reads one that was; write "
@@ -44,6 +44,8 @@ class Node:
         shape: Of its output, with the batch axis.
         module: Name of the module that it is part of.
         line: Where the model's code calls it, ``file.py:12``.
+        number: Of the tensor in the record of the run.
+        constants: The largest modulus of constants that it reads.
     """
 
     kind: Kind | None
@@ -51,6 +53,8 @@ class Node:
     shape: tuple[int, ...]
     module: str = ""
     line: str = ""
+    number: int = -1
+    constants: float = 0.0
 
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.module, self.line))) or "the model's input"
@@ -94,9 +98,30 @@ def graph_of(model: nn.Module, x: Tensor) -> Graph:
         UnsupportedLayer: If an operation has no bound, or none that is known.
         UnreadableModel: If the model does not run.
     """
+    graph, _ = recorded_graph(model, x)
+    for node in graph.nodes:
+        if isinstance(node.kind, Product | Curved):
+            raise UnsupportedLayer(node.kind.words)
+    return graph
+
+
+def recorded_graph(
+    model: nn.Module, x: Tensor, *, keeps: bool = False
+) -> tuple[Graph, Recorder]:
+    """The graph with maps that have a constant on a domain alone, and the run.
+
+    Args:
+        model: The model; run in evaluation mode.
+        x: (1, ...), floating point.
+        keeps: Whether the record keeps all values.
+
+    Raises:
+        UnsupportedLayer: If an operation has no bound, or none that is known.
+        UnreadableModel: If the model does not run.
+    """
     leaving = Leaving()
     with leaving:
-        recorder, results = run_recorded(model, (x,), sources=(x,))
+        recorder, results = run_recorded(model, (x,), sources=(x,), keeps=keeps)
     builder = _Builder(recorder.events, recorder.given[0])
     graph = builder.built(results)
     for tensor, method in leaving.seen:
@@ -105,7 +130,7 @@ def graph_of(model: nn.Module, x: Tensor) -> Graph:
                 "a model must compute by torch's operations; it takes numbers out of "
                 f"its data by {method}, so that what becomes of them is not known"
             )
-    return _told(graph)
+    return _told(graph), recorder
 
 
 class _Builder:
@@ -113,7 +138,7 @@ class _Builder:
 
     def __init__(self, events: Sequence[Event], source: Value) -> None:
         self.events = events
-        self.nodes = [Node(None, (), source.shape)]
+        self.nodes = [Node(None, (), source.shape, number=source.number)]
         self.place = {source.number: 0}
         # of each storage: where it was last written to, and what holds that now
         self.written: dict[int, tuple[int, frozenset[int]]] = {}
@@ -144,7 +169,8 @@ class _Builder:
             if place in places[:turn]:  # returned twice, it counts twice
                 places[turn] = len(self.nodes)
                 again = Move(None, "the same again")
-                self.nodes.append(Node(again, (place,), self.nodes[place].shape))
+                shape, number = self.nodes[place].shape, self.nodes[place].number
+                self.nodes.append(Node(again, (place,), shape, number=number))
         return needed(Graph(tuple(self.nodes), tuple(places)))
 
     def _add(self, at: int, event: Event) -> None:
@@ -193,7 +219,8 @@ class _Builder:
                 module = last.path[-1] if last.path else ""
                 kind = Move(moved.places - 1, "moves")
                 place = (self.place[source.number],)
-                self.nodes.append(Node(kind, place, value.shape, module, last.line))
+                node = Node(kind, place, value.shape, module, last.line, value.number)
+                self.nodes.append(node)
                 return
 
     def _put_whole(self, at: int, event: Event, given: Given, stale: bool) -> bool:
@@ -227,7 +254,15 @@ class _Builder:
             self.place[output.number] = len(self.nodes)
             self.made[output.number] = at
             self.reached.add(output.storage)
-            node = Node(kind, places, output.shape, given.module, event.line)
+            node = Node(
+                kind,
+                places,
+                output.shape,
+                given.module,
+                event.line,
+                output.number,
+                _largest(event),
+            )
             self.nodes.append(node)
 
     def _maker(self, value: Value) -> Given | None:
@@ -260,6 +295,13 @@ class _Builder:
         return ""
 
 
+def _largest(event: Event) -> float:
+    """The largest modulus of constants of real numbers."""
+    tensors = [each.tensor.detach() for each in event.constants.values()]
+    real = [x for x in tensors if x.is_floating_point() and x.numel()]
+    return max((float(x.abs().max()) for x in real), default=0.0)
+
+
 def needed(graph: Graph) -> Graph:
     """The graph without nodes that no output needs."""
     wanted = set(graph.outputs) | {0}
@@ -268,12 +310,8 @@ def needed(graph: Graph) -> Graph:
             wanted.update(graph.nodes[place].inputs)
     new = {old: place for place, old in enumerate(sorted(wanted))}
     nodes = [
-        Node(
-            graph.nodes[old].kind,
-            tuple(new[each] for each in graph.nodes[old].inputs),
-            graph.nodes[old].shape,
-            graph.nodes[old].module,
-            graph.nodes[old].line,
+        replace(
+            graph.nodes[old], inputs=tuple(new[each] for each in graph.nodes[old].inputs)
         )
         for old in new
     ]

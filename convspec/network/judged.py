@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from convspec.errors import UnreadableModel
+from convspec.network.domain import Domain
 from convspec.network.evaluated import ImageMap, length
 from convspec.rounding.directed import UNIT, down_nonnegative, gamma, up
 
@@ -66,9 +67,11 @@ class Trial:
 class Judge:
     """A model in float64, and in float32 to see what the evaluation rounds."""
 
-    def __init__(self, model: nn.Module, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, model: nn.Module, shape: tuple[int, ...], domain: Domain | None = None
+    ) -> None:
         cpu = torch.device("cpu")
-        self._exact = ImageMap(model, shape, torch.float64, cpu)
+        self._exact = ImageMap(model, shape, torch.float64, cpu, domain)
         self._coarse = ImageMap(model, shape, torch.float32, cpu)
 
     @torch.no_grad()
@@ -124,7 +127,7 @@ class Judge:
         return _lower(*ends, SAFETY * noise)
 
     def _at(self, x: Tensor) -> _At:
-        x = self._exact.image(x)
+        x = self._exact.inside(self._exact.image(x))
         value = self._exact(x)
         size = length(value)
         try:
@@ -137,9 +140,9 @@ class Judge:
     def _noise(self, x: _At, y: _At) -> float:
         """What evaluations near x round, from high differences towards y."""
         varies = x.value != y.value
-        varies |= (self._line(x, y, DISTANCES[-1]).diff(dim=0) != 0).any(dim=0)
+        varies |= (self._line(x, y, self._distances[-1]).diff(dim=0) != 0).any(dim=0)
         jump = torch.full_like(x.value[varies], math.inf)
-        for part in DISTANCES:
+        for part in self._distances:
             table = self._line(x, y, part)[:, varies]
             steps = table.diff(dim=0).abs()
             jump = torch.minimum(jump, steps.where(steps > 0, math.inf).amin(dim=0))
@@ -147,10 +150,16 @@ class Judge:
             if int(torch.count_nonzero(steps)) > steps.numel() / 2:
                 break
         noise = max(_deviation(table, order) for order in range(2, VALUES))
-        if part == DISTANCES[0]:
+        if part == self._distances[0]:
             return noise
         # values are multiples of something that is no more than a jump
         return max(noise, length(jump.where(jump < math.inf, 0.0)))
+
+    @property
+    def _distances(self) -> tuple[float, ...]:
+        """Those that stay between two images, where there is a domain."""
+        whole = self._exact.ends is None
+        return DISTANCES if whole else tuple(d for d in DISTANCES if VALUES * d <= 1)
 
     def _line(self, x: _At, y: _At, part: float) -> Tensor:
         """Outputs at equal distances from x towards y, as rows."""

@@ -17,10 +17,12 @@ from convspec.operators.operator import ConvOperator
 __all__ = [
     "Axes",
     "Bounded",
+    "Curved",
     "Entrywise",
     "Filter",
     "Kind",
     "Move",
+    "Product",
     "Refused",
     "Rows",
     "Scale",
@@ -139,6 +141,36 @@ class Bounded:
 
 
 @dataclass(frozen=True)
+class Product:
+    """``a b``, or ``a / b``, of two tensors broadcast to one shape; of one its square.
+
+    It has a constant where both are bounded.
+
+    Attributes:
+        quotient: Whether it divides.
+        words: A sentence that refuses it where they are not.
+    """
+
+    quotient: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Curved:
+    """A function of entries whose slopes are bounded on bounded intervals alone.
+
+    Attributes:
+        name: Of the function, in :data:`convspec.network.curves.CURVES`.
+        order: Of a power.
+        words: A sentence that refuses it without an interval.
+    """
+
+    name: str
+    order: float
+    words: str
+
+
+@dataclass(frozen=True)
 class Refused:
     """A map that has no constant, or none that is known.
 
@@ -149,4 +181,16 @@ class Refused:
     why: str
 
 
-Kind = Filter | Scale | Axes | Rows | Sum | Move | Entrywise | Bounded | Refused
+Kind = (
+    Filter
+    | Scale
+    | Axes
+    | Rows
+    | Sum
+    | Move
+    | Entrywise
+    | Bounded
+    | Product
+    | Curved
+    | Refused
+)

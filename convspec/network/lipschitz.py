@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 from convspec.arguments import integer, shown
 from convspec.errors import ConvSpecError
 from convspec.isolation import isolated
-from convspec.model.inputs import example_inputs
 from convspec.model.source import OpenedModel
 from convspec.network.asked import opened, seconds_of, units
 from convspec.network.attempts import LOWER_SHARE, Attempts
-from convspec.network.graph import graph_of
+from convspec.network.domain import domain_of
 from convspec.network.lower import Pair, attained, images_of
+from convspec.network.reading import network_of
 from convspec.network.result import NetworkBound
 
 __all__ = ["METHODS", "lipschitz"]
@@ -36,6 +37,7 @@ def lipschitz(
     *,
     method: str = "auto",
     seconds: float | None = None,
+    domain: tuple[Any, Any] | None = None,
     scale: Sequence[float] | float | None = None,
     starts: Tensor | None = None,
     lower: bool = True,
@@ -64,6 +66,11 @@ def lipschitz(
         method: ``"scalar"`` for products alone, ``"ellipsoid"`` and ``"dense"`` for one
             of the others beside them; ``"auto"`` for all that apply.
         seconds: About how long to try, 60 unless told; whatever is found by then holds.
+        domain: (low, high) between which inputs lie, each a number, one for each channel
+            or a tensor of the input's shape: the constant is that of pairs of such
+            inputs. Products of data (squeeze-and-excitation, gates) and functions like
+            ``exp`` have one only there, and activations may have fewer slopes. None for
+            all inputs.
         scale: Unit of each channel of the input, such as the ``std`` of a normalisation:
             differences are then measured before the division by it.
         starts: (b, *input_shape), inputs from which the search for the pair may start.
@@ -76,7 +83,7 @@ def lipschitz(
 
     Raises:
         UnsupportedLayer: If an operation has no constant; it is named with its module
-            and its line.
+            and its line, and what has one on a domain alone says so.
         UnreadableModel: If the model does not run on the shape, or none is known.
         TypeError: If the model is none.
         ValueError: If an argument is none of what it may be.
@@ -99,8 +106,8 @@ def lipschitz(
     weights = units(scale, shape)
     images_of(starts, shape)  # refused before the work rather than behind it
     integer("seed", seed, 0)
-    graph = graph_of(module, example_inputs(module, shape)[0])
-    work = Attempts(graph, shape, weights, limit, progress)
+    network = network_of(module, shape, domain_of(domain, shape))
+    work = Attempts(network, shape, weights, limit, progress)
     work.run(method)
     pair: Pair | None = None
     note = ""
@@ -108,7 +115,14 @@ def lipschitz(
         with work.interruptible("a pair"):
             share = max(1.0, LOWER_SHARE * limit)
             try:
-                pair = attained(module, shape, starts=starts, seconds=share, seed=seed)
+                pair = attained(
+                    module,
+                    shape,
+                    starts=starts,
+                    domain=network.domain,
+                    seconds=share,
+                    seed=seed,
+                )
             except ConvSpecError as error:  # the upper end holds nevertheless
                 note = f"no pair of inputs: {error}"
     found = work.outcome()

@@ -25,6 +25,7 @@ from convspec.arguments import integer, shown
 from convspec.errors import GeometryError, NotFiniteError, UnreadableModel
 from convspec.isolation import isolated
 from convspec.network.climb import Apart, Found, candidates, climbed, looked_at, sharpened
+from convspec.network.domain import Domain
 from convspec.network.evaluated import ImageMap, alone, home, length, plain_sizes
 from convspec.network.judged import Judge
 from convspec.run.budget import Budget
@@ -68,6 +69,7 @@ def attained(
     shape: tuple[int, ...],
     *,
     starts: Tensor | None = None,
+    domain: Domain | None = None,
     seconds: float | None = None,
     steps: int = 200,
     seed: int = 0,
@@ -89,6 +91,7 @@ def attained(
         model: The network. It must be differentiable and compute in its input's dtype.
         shape: Of an image, without the batch axis, which is 1.
         starts: Images to start from, (k, *shape) or one of ``shape``.
+        domain: Where both inputs are to lie; None for everywhere.
         seconds: Wall time to stop at, about; what is found by then depends on the
             machine. No limit unless told.
         steps: Of each ascent.
@@ -119,10 +122,10 @@ def attained(
     budget, search = Budget(math.inf, 0, limit), Budget(math.inf, 0, SEARCH * limit)
     with alone(model):
         dtype, device = home(model)
-        f = ImageMap(model, sizes, dtype, device)
+        f = ImageMap(model, sizes, dtype, device, domain)
         points, far = _searched(f, images, count, generator, search)
         sharp = [sharpened(f, found, search) for found in points[-SHARPENED:]]
-        pair = _judged(Judge(model, sizes), sharp, far, budget)
+        pair = _judged(Judge(model, sizes, domain), sharp, far, budget)
         cut = ", cut short by seconds" if search.short_of or budget.short_of else ""
         return replace(pair, words=pair.words + cut)
 

@@ -21,6 +21,7 @@ from convspec.written import write_text
 
 if TYPE_CHECKING:
     from convspec.network.certificate import Certificate
+    from convspec.network.domain import Domain
 
 __all__ = ["NetworkBound", "Step"]
 
@@ -59,6 +60,7 @@ class NetworkBound:
             factor first: name and factor.
         warnings: What is to be known of single layers, and of the search.
         scale: Unit of each channel in which inputs are measured; empty for their own.
+        domain: Of the inputs; None for all.
         certificate: What proves ``upper``; None if that is a product of norms.
     """
 
@@ -69,6 +71,7 @@ class NetworkBound:
     layers: tuple[tuple[str, float], ...] = ()
     warnings: tuple[str, ...] = ()
     scale: tuple[float, ...] = ()
+    domain: Domain | None = None
     certificate: Certificate | None = None
     _pairs: Tensor | None = field(default=None, repr=False)
 
@@ -86,10 +89,11 @@ class NetworkBound:
     @property
     def _norms(self) -> str:
         """Between which norms."""
-        if not self.scale:
-            return "l2 to l2"
-        units = ", ".join(f"{unit:g}" for unit in dict.fromkeys(self.scale))
-        return f"l2 to l2, the input in units of {units}"
+        words = "l2 to l2"
+        if self.scale:
+            units = ", ".join(f"{unit:g}" for unit in dict.fromkeys(self.scale))
+            words += f", the input in units of {units}"
+        return words if self.domain is None else f"{words}, {self.domain}"
 
     def pairs(self) -> Tensor:
         """``L_ij >= |y_i - y_j|`` per unit of input, for all outputs; (K, K) float64.
@@ -134,6 +138,7 @@ class NetworkBound:
             "method": self.best.name,
             "steps": steps,
             "scale": list(self.scale),
+            "domain": None if self.domain is None else str(self.domain),
             "warnings": list(self.warnings),
         }
 

@@ -11,18 +11,18 @@ from torch import nn
 
 from convspec.errors import NotApplicable, UnreadableModel
 from convspec.isolation import isolated
-from convspec.model.inputs import example_inputs
 from convspec.model.source import OpenedModel
 from convspec.network.asked import opened, units
-from convspec.network.certificate import Certificate, digest_of
+from convspec.network.certificate import Certificate
 from convspec.network.ellipsoid.layout import Layout, keeps_channels
 from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import Proven, prove
 from convspec.network.ellipsoid.propagation import Propagation
 from convspec.network.ellipsoid.root import Infeasible
-from convspec.network.graph import Graph, graph_of
+from convspec.network.graph import Graph
 from convspec.network.kinds import Bounded
 from convspec.network.norms import Norms
+from convspec.network.reading import network_of
 from convspec.network.result import NetworkBound, Step
 
 __all__ = ["verify"]
@@ -57,8 +57,9 @@ def verify(path: str | os.PathLike[str], model: nn.Module | OpenedModel) -> Netw
     name = Path(path)
     module, shape = opened(model, held.input_shape, "verify")
     begun = time.perf_counter()
-    own = graph_of(module, example_inputs(module, shape)[0])
-    if digest_of(own) != held.digest:
+    network = network_of(module, shape, held.domain)
+    own = network.graph
+    if network.digest != held.digest:
         raise UnreadableModel(
             "a certificate holds for one network; the model's layers or weights are not "
             f"those of {name}"
@@ -86,6 +87,7 @@ def verify(path: str | os.PathLike[str], model: nn.Module | OpenedModel) -> Netw
         warnings=own.warnings,
         scale=held.scale,
         certificate=held,
+        domain=held.domain,
         _pairs=proven.pairs,
     )
 

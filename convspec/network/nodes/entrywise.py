@@ -12,8 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from convspec.network.kinds import Entrywise, Kind
+from convspec.network.kinds import Curved, Entrywise, Kind
 from convspec.network.nodes.given import Given
+from convspec.network.nodes.linear import BOUNDED_ONLY
 from convspec.rounding.directed import up
 
 __all__ = ["READERS"]
@@ -161,8 +162,19 @@ def _jumps(given: Given) -> str:
     return "it jumps, so that no constant is finite"
 
 
-def _steep(given: Given) -> str:
-    return "its slope has no bound for all inputs"
+def _steep(given: Given) -> Kind | str:
+    """A function whose slope is bounded on bounded intervals."""
+    words = given.no_bound(f"its slope has no bound{BOUNDED_ONLY}")
+    if given.name != "pow":
+        return Curved(given.name, 0.0, words)
+    order = given.named.get("exponent")
+    if not isinstance(order, int | float) or len(given.data) != 1:
+        return "its base or its exponent depends on the input"
+    whole = float(order).is_integer()
+    if order in (0, 1):
+        return "it is no power; leave it out"
+    name = ("pow" if order > 0 else "inverse") if whole else "root"
+    return Curved(name, float(order), words)
 
 
 def _number(value: float) -> Tensor:

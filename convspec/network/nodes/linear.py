@@ -8,14 +8,27 @@ import torch
 from torch import Tensor
 
 from convspec.model.convolutions import KNOWN, Convolution, read_convolution
-from convspec.network.kinds import Axes, Filter, Kind, Rows, Scale, Sum
+from convspec.network.kinds import (
+    Axes,
+    Curved,
+    Filter,
+    Kind,
+    Product,
+    Rows,
+    Scale,
+    Sum,
+)
 from convspec.network.nodes.given import Given, plain
 from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import UNIT, gamma
 
-__all__ = ["READERS", "filter_of"]
+__all__ = ["BOUNDED_ONLY", "READERS", "filter_of"]
 
 Reader = Callable[[Given], Kind | str | list[Kind]]
+# what has no constant for all inputs
+BOUNDED_ONLY = (
+    ", which has a constant for bounded inputs alone; pass domain=(low, high) if they are"
+)
 # entries of a matrix of blocks
 MOST_PRODUCTS = 2**24
 
@@ -134,14 +147,16 @@ def _cumulated(given: Given) -> Kind:
 def _times(given: Given) -> Kind | str:
     """A factor that is a constant, or its reciprocal."""
     if len(given.data) > 1:
-        if given.name == "div":
-            return "it divides data by data"
-        return "it multiplies data with data"
+        quotient = given.name == "div"
+        if quotient and given.named.get("rounding_mode"):
+            return "it rounds"
+        does = "divides data by data" if quotient else "multiplies data with data"
+        return Product(quotient, given.no_bound(f"it {does}{BOUNDED_ONLY}"))
     other = given.constant("other" if given.is_data("self") else "self")
     assert other is not None
     if given.name == "div":
         if not given.is_data("self"):
-            return "it divides by data"
+            return _divided(given)
         if given.named.get("rounding_mode"):
             return "it rounds"
         other, relative = 1 / other, UNIT
@@ -150,6 +165,16 @@ def _times(given: Given) -> Kind | str:
     if not bool(torch.isfinite(other).all()):
         return "a factor is not finite"
     return Scale(other, relative)
+
+
+def _divided(given: Given) -> Kind | str:
+    """``1 / x``; other numbers than 1 are factors of their own."""
+    one = given.constant("self")
+    if one is None or not bool((one == 1).all()) or given.named.get("rounding_mode"):
+        return "it divides by data; write it as a factor times 1 / x"
+    if tuple(given.event.outputs[0].shape) != given.data[0].shape:
+        return "it divides by data that it broadcasts"
+    return Curved("reciprocal", 0.0, given.no_bound(f"it divides by data{BOUNDED_ONLY}"))
 
 
 def _negative(given: Given) -> Kind:
