@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -14,7 +15,10 @@ from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.composed.part_of import common_dtype, require_one_device
 from convspec.operators.linear_map import LinearMap
 
-__all__ = ["Product", "product"]
+__all__ = ["Product", "product", "sparse_product"]
+
+# products of entries that are added up at a time
+CHUNK_PRODUCTS = 2**24
 
 
 @isolated_class
@@ -112,17 +116,26 @@ def product(a: LinearMap, b: LinearMap) -> Product:
 def sparse_product(
     a: sparse.csr_array, b: sparse.csr_array, max_bytes: int
 ) -> sparse.csr_array:
-    """``A B``, if all products of its sums would fit.
+    """``A B``, some rows at a time, as long as what they hold fits.
 
     Raises:
-        TooLargeError: If they would not.
+        TooLargeError: If it does not.
     """
-    rows = (b.indptr[1:] - b.indptr[:-1]).astype(float)
-    reads = min(float(rows[a.indices].sum()), float(a.shape[0]) * b.shape[1])
-    require_bytes(
-        f"the sparse product {a.shape[0]} x {b.shape[1]}",
-        reads * (max(a.dtype.itemsize, b.dtype.itemsize) + 8),
-        max_bytes,
-        "use to_scipy() or apply(), which need no matrix",
-    )
-    return sparse.csr_array(a @ b)
+    a, b = sparse.csr_array(a), sparse.csr_array(b)
+    each = max(a.dtype.itemsize, b.dtype.itemsize) + 8
+    reads = np.append(0, np.cumsum(np.diff(b.indptr)[a.indices]))
+    ends = reads[a.indptr]  # products of the rows before each
+    parts: list[sparse.csr_array] = []
+    row, entries = 0, 0
+    while row < a.shape[0]:
+        last = int(np.searchsorted(ends, ends[row] + CHUNK_PRODUCTS, side="right")) - 1
+        last = min(max(last, row + 1), a.shape[0])
+        parts.append(a[row:last] @ b)
+        entries, row = entries + parts[-1].nnz, last
+        require_bytes(
+            f"the sparse product {a.shape[0]} x {b.shape[1]}",
+            2 * entries * each,
+            max_bytes,
+            "use to_scipy() or apply(), which need no matrix",
+        )
+    return sparse.csr_array(sparse.vstack(parts, format="csr"))
