@@ -145,12 +145,13 @@ def joined_on_torus(a: LinearMap, b: LinearMap) -> tuple[ConvOperator, float] | 
         return None
     if not (_is_circulant(a) and _is_circulant(b)) or a.input_shape != b.output_shape:
         return None
+    ones, twos = _taps(a), _taps(b)
     lags = [
         (
-            min(0, min(one.lags) + min(two.lags)),
-            max(0, max(one.lags) + max(two.lags)),
+            min(0, min(lag[j] for lag, _ in ones) + min(lag[j] for lag, _ in twos)),
+            max(0, max(lag[j] for lag, _ in ones) + max(lag[j] for lag, _ in twos)),
         )
-        for one, two in zip(a.geometry.axes, b.geometry.axes, strict=True)
+        for j in range(len(a.geometry.axes))
     ]
     sizes = a.input_shape[1:]
     if any(max(-low, high) > n for (low, high), n in zip(lags, sizes, strict=True)):
@@ -158,18 +159,16 @@ def joined_on_torus(a: LinearMap, b: LinearMap) -> tuple[ConvOperator, float] | 
     shape = [high - low + 1 for low, high in lags]
     weight = a.weight.new_zeros(a.output_shape[0], b.input_shape[0], *shape)
     flat = weight.flatten(2)  # a view
-    first, second = a.weight.flatten(2), b.weight.flatten(2)
-    for (t, one), (u, two) in pairs(_taps(a), _taps(b)):
+    for (one, left), (two, right) in pairs(ones, twos):
         place = [p + q - low for p, q, (low, _) in zip(one, two, lags, strict=True)]
-        tap = int(np.ravel_multi_index(place, shape))
-        flat[:, :, tap] += first[:, :, t] @ second[:, :, u]
+        flat[:, :, int(np.ravel_multi_index(place, shape))] += left @ right
     op = ConvOperator(
         weight,
         sizes,
         padding=tuple((-low, high) for low, high in lags),
         padding_mode="circular",
     )
-    terms = a.input_shape[0] * min(first.shape[-1], second.shape[-1])
+    terms = a.input_shape[0] * min(len(ones), len(twos))
     size = up(modulus_norm(a) * modulus_norm(b))
     error = up(gamma(COMPLEX * (terms + 2)) * size, 2)
     return op, up(error + UNDERFLOW)
@@ -177,9 +176,7 @@ def joined_on_torus(a: LinearMap, b: LinearMap) -> tuple[ConvOperator, float] | 
 
 def _is_circulant(op: ConvOperator) -> bool:
     """Whether it commutes with all shifts of the torus, in one group of channels."""
-    return (
-        not op.transposed and op.groups == 1 and all(map(_is_circular, op.geometry.axes))
-    )
+    return op.groups == 1 and all(map(_is_circular, op.geometry.axes))
 
 
 def _is_circular(axis: Axis) -> bool:
@@ -187,7 +184,16 @@ def _is_circular(axis: Axis) -> bool:
     return axis.stride == 1 and axis.output == axis.size and alone
 
 
-def _taps(op: ConvOperator) -> list[tuple[int, tuple[int, ...]]]:
-    """Each tap with the pixel that it reads, seen from its output."""
-    lags = [axis.lags.tolist() for axis in op.geometry.axes]
-    return list(enumerate(pairs(*lags)))
+def _taps(op: ConvOperator) -> list[tuple[tuple[int, ...], Tensor]]:
+    """The pixel that each tap reads, seen from its output, and the tap (outputs, inputs).
+
+    A transpose reads where the convolution writes.
+    """
+    weight = op.weight.flatten(2)
+    found = []
+    for tap, lag in enumerate(pairs(*(axis.lags.tolist() for axis in op.geometry.axes))):
+        if op.transposed:
+            found.append((tuple(-each for each in lag), weight[:, :, tap].mT))
+        else:
+            found.append((lag, weight[:, :, tap]))
+    return found

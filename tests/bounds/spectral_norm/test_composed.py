@@ -199,7 +199,17 @@ def _extended(op: Any) -> Any:
 def test_joined_on_a_torus_is_the_product() -> None:
     a, b = channels(1, 3, 2, **CIRCULAR), channels(2, 2, 3, **CIRCULAR)
     one = cs.ConvOperator(gaussian(3, 3, 3, 1, 1), 6)  # a pixel alone is on any torus
-    for first, second in ((a, b), (a, one), (one, b)):
+    c = channels(4, 3, 2, padding=((2, 0), (0, 2)), **CIRCULAR)
+    for first, second in (
+        (a, b),
+        (a, one),
+        (one, b),
+        (a, a.T),
+        (b.T, a.T),
+        (b.H, b),
+        (c, b),
+        (c.T, c),
+    ):
         op, error = joined_on_torus(first, second)
         wanted = (first @ second).to_dense()
         off = np.linalg.norm((op.to_dense() - wanted).numpy(), 2)
