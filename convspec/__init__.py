@@ -18,6 +18,9 @@ from convspec.errors import (
     UnsupportedLayer,
 )
 from convspec.operators.classic import from_toeplitz, im2col, to_matrix
+from convspec.operators.composed.identity import identity
+from convspec.operators.composed.stacked import stack
+from convspec.operators.linear_map import LinearMap
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
@@ -49,6 +52,7 @@ __all__ = [
     "FrequencyResponse",
     "GeometryError",
     "LayerReport",
+    "LinearMap",
     "ModelReport",
     "NetworkBound",
     "NotApplicable",
@@ -68,6 +72,7 @@ __all__ = [
     "explain",
     "frequency_response",
     "from_toeplitz",
+    "identity",
     "im2col",
     "lipschitz",
     "open_model",
@@ -76,8 +81,10 @@ __all__ = [
     "spectral_envelope",
     "spectral_norm",
     "spectrum",
+    "stack",
     "symbol_density",
     "to_matrix",
+    "to_operator",
     "verify",
     "worst_case_conditioning",
     "worst_case_norm",
@@ -90,6 +97,7 @@ if TYPE_CHECKING:
     from convspec.network.lipschitz import lipschitz
     from convspec.network.radius import certified_accuracy, certified_radius
     from convspec.network.result import NetworkBound
+    from convspec.network.to_operator import to_operator
     from convspec.network.verify import verify
     from convspec.report import LayerReport, ModelReport
     from convspec.report.analyze import analyze
@@ -101,6 +109,7 @@ LATER = {
     "certified_accuracy": "convspec.network.radius",
     "certified_radius": "convspec.network.radius",
     "lipschitz": "convspec.network.lipschitz",
+    "to_operator": "convspec.network.to_operator",
     "verify": "convspec.network.verify",
     "ModelReport": "convspec.report",
     "OpenedModel": "convspec.model.source",

@@ -79,6 +79,12 @@ def isolated_class(cls: Class) -> Class:
 OPERATORS = (
     "__init__",
     "__matmul__",
+    "__add__",
+    "__sub__",
+    "__neg__",
+    "__mul__",
+    "__rmul__",
+    "__truediv__",
     "__call__",
     "__repr__",
     "__str__",

@@ -80,6 +80,9 @@ def network(found: nn.Module, method: str) -> tuple[Any, ...]:
     return tuple(step.upper for step in bound.steps[:3])
 
 
+COMPOSED = STRIDED.H @ STRIDED / 3 - cs.identity(STRIDED)
+
+
 CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "norm": lambda: bound(cs.spectral_norm(ZEROS)),
     "norm-strided": lambda: bound(cs.spectral_norm(STRIDED, 1e-4)),
@@ -114,6 +117,13 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "symbol-density": lambda: density(cs.symbol_density(ZEROS, 8)),
     "response": lambda: (cs.frequency_response(ZEROS, 6).values,),
     "applied": lambda: applied(ZEROS),
+    "composed": lambda: applied(
+        2 * cs.stack([ZEROS, -ZEROS]).H @ cs.stack([ZEROS, ZEROS])
+    ),
+    "composed-norm": lambda: bound(cs.spectral_norm(COMPOSED)),
+    "composed-spectrum": lambda: spectrum(cs.spectrum(COMPOSED, vectors=True)),
+    "composed-krylov": lambda: spectrum(cs.spectrum(COMPOSED, 2, method="krylov")),
+    "to-operator": lambda: applied(cs.to_operator(model(), (2, 14, 14))),
     "toeplitz": lambda: (cs.from_toeplitz(gaussian(8, 1, 1, 3, 3), 4, padding=1),),
     "lipschitz": lambda: network(model(), "auto"),
     "lipschitz-dense": lambda: network(PERCEPTRON, "dense"),

@@ -40,6 +40,22 @@ def test_only_operators(verb: str, wrong: Any) -> None:
         VERBS[verb](wrong)
 
 
+# what takes products and sums of operators, too
+COMPOSED = {"spectrum", "explain", "plot.operator", "bounds.spectral_norm"}
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - COMPOSED))
+def test_composed_maps_are_refused(verb: str) -> None:
+    words = "takes a ConvOperator; got a composed map, <Product 6 x 6.*; of it there are"
+    with pytest.raises(TypeError, match=words):
+        VERBS[verb](operator() @ operator())
+
+
+@pytest.mark.parametrize("verb", sorted(COMPOSED))
+def test_composed_maps_are_taken(verb: str) -> None:
+    assert VERBS[verb](operator() @ operator()) is not None
+
+
 SEEDED: dict[str, Callable[[Any], Any]] = {
     "spectrum": lambda seed: cs.spectrum(operator(), 1, method="krylov", seed=seed),
     "smallest": lambda seed: cs.spectrum(operator(), 1, "smallest", "krylov", seed=seed),

@@ -16,6 +16,7 @@ from convspec.krylov.random_start import lanczos_excess, power_excess
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.convolve import product_bytes
 from convspec.operators.kernel import ScaledKernel
+from convspec.operators.linear_map import LinearMap
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
 from convspec.operators.rows import gram_of_rows, product_of_rows
@@ -247,7 +248,7 @@ def _gram_bytes(side: ConvOperator, starts: int) -> int:
     return held * side.weight.element_size() + product
 
 
-def rayleigh(side: ConvOperator, row: Tensor, noise: float) -> float:
+def rayleigh(side: LinearMap, row: Tensor, noise: float) -> float:
     """At most ``||A v|| / ||v||``."""
     image = product_of_rows(side, row[None])
     length = float(torch.linalg.vector_norm(row))

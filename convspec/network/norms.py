@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from convspec.bounds import spectral_norm, worst_case_norm
+from convspec.bounds.spectral_norm.composition import matrix_norm_above
 from convspec.errors import NotApplicable
 from convspec.network.kinds import Axes, Rows
 from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import up
-from convspec.rounding.norms import norm_above
-from convspec.rounding.svd import norm_enclosure
 
 __all__ = ["Norms"]
 
@@ -56,21 +54,9 @@ class Norms:
         """At least the norm of matrices on axes: the product of theirs."""
         norm = 1.0
         for matrix in kind.matrices.values():
-            norm = up(norm * _norm(matrix, kind.relative))
+            norm = up(norm * matrix_norm_above(matrix, kind.relative))
         return norm
 
     def of_rows(self, kind: Rows) -> float:
         """At least the norm of a matrix over all entries."""
-        return _norm(kind.matrix, kind.relative)
-
-
-def _norm(matrix: Tensor, relative: float) -> float:
-    """At least ``|M|``, whose entries are off by a share of themselves."""
-    if not matrix.any():
-        return 0.0
-    _, upper = norm_enclosure(matrix[None])
-    norm = float(upper[0])
-    if not relative:
-        return norm
-    moved = float(norm_above(matrix.abs()[None])[0])
-    return up(norm + up(relative * moved))
+        return matrix_norm_above(kind.matrix, kind.relative)

@@ -22,7 +22,7 @@ from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
 from convspec.operators.matrix import Pattern, pattern_bytes
 from convspec.operators.operator import ConvOperator
 
-__all__ = ["Cells", "Gathering", "matrix_cells"]
+__all__ = ["Cells", "Division", "Gathering", "check_gathering", "matrix_cells"]
 
 Gathering = Literal["signed", "max", "rms"]
 REDUCTIONS = ("signed", "max", "rms")
@@ -129,17 +129,7 @@ def matrix_cells(
                [ 1., -2.,  1.],
                [ 0.,  1., -2.]])
     """
-    if op.dtype.is_complex:
-        raise ValueError(
-            "cells gather real entries; got a complex operator; "
-            "take the real or imaginary part of its weight"
-        )
-    if most < 1:
-        raise ValueError(f"there must be at least 1 cell; got {most}")
-    if reduction not in REDUCTIONS:
-        raise ValueError(
-            f"reduction must be one of {', '.join(REDUCTIONS)}; got {shown(reduction)}"
-        )
+    check_gathering(op.dtype.is_complex, most, reduction)
     geometry = op.geometry
     needed = pattern_bytes([axis.source for axis in geometry.axes])
     require_bytes(
@@ -156,6 +146,25 @@ def matrix_cells(
     if op.transposed:  # the geometry is that of the adjoint
         values, extent = values.T, extent[::-1]
     return Cells(values, op.shape, extent, reduction)
+
+
+def check_gathering(is_complex: bool, most: int, reduction: object) -> None:
+    """Refuse what cannot be gathered.
+
+    Raises:
+        ValueError: For a complex operator, no cells, or an unknown reduction.
+    """
+    if is_complex:
+        raise ValueError(
+            "cells gather real entries; got a complex operator; "
+            "take the real or imaginary part of its weight"
+        )
+    if most < 1:
+        raise ValueError(f"there must be at least 1 cell; got {most}")
+    if reduction not in REDUCTIONS:
+        raise ValueError(
+            f"reduction must be one of {', '.join(REDUCTIONS)}; got {shown(reduction)}"
+        )
 
 
 def _gathered(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
-from convspec.operators.convolve import convolve, convolve_transpose
+from convspec.operators.convolve import convolve, convolve_transpose, product_bytes
 from convspec.operators.geometry import ConvGeometry
+from convspec.operators.linear_map import LinearMap
 
 __all__ = ["MatrixFree"]
 
@@ -20,7 +19,7 @@ Map = TypeVar("Map", bound="MatrixFree")
 
 
 @isolated_class
-class MatrixFree:
+class MatrixFree(LinearMap):
     """A weight and a geometry as a linear map on images.
 
     Attributes:
@@ -60,11 +59,6 @@ class MatrixFree:
         """(C_out, *size)."""
         found = self.geometry
         return found.input_shape if self.transposed else found.output_shape
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(m, n): the lengths of a flattened output and input."""
-        return math.prod(self.output_shape), math.prod(self.input_shape)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -139,71 +133,18 @@ class MatrixFree:
             self.weight.conj().resolve_conj(), self.geometry, not self.transposed
         )
 
-    def apply(self, x: Tensor) -> Tensor:
-        """A x on images, matrix-free and without the bias; differentiable.
-
-        Args:
-            x: (..., *input_shape); with the weight's dtype or one to promote to.
-
-        Returns:
-            (..., *output_shape).
-
-        Raises:
-            GeometryError: If x does not end in ``input_shape``.
-        """
-        return self._product("x", x)
-
-    def _product(self, name: str, x: Tensor) -> Tensor:
-        """A x on images; ``name`` is what messages call x."""
-        x, weight = self.operands(name, x)
-        lead = x.shape[: x.ndim - len(self.input_shape)]
-        images = x.reshape(math.prod(lead), *self.input_shape)
+    def _images(self, x: Tensor) -> Tensor:
+        weight = self.weight.to(x.dtype)
         kernel = convolve_transpose if self.transposed else convolve
-        return kernel(images, weight, self.geometry).reshape(*lead, *self.output_shape)
+        return kernel(x, weight, self.geometry)
 
-    def adjoint(self, y: Tensor) -> Tensor:
-        """A^T y on images (A^H y for complex weights), the exact adjoint; differentiable.
-
-        ``<A x, y> = <x, A^T y>`` to rounding, strides with a remainder included.
-
-        Args:
-            y: (..., *output_shape).
-
-        Returns:
-            (..., *input_shape).
-
-        Raises:
-            GeometryError: If y does not end in ``output_shape``.
-        """
-        return self.H._product("y", y)
-
-    def __matmul__(self, v: Tensor) -> Tensor:
-        """A v for a flattened vector (n,) or a block of columns (n, j)."""
-        if not isinstance(v, Tensor):
-            raise TypeError(
-                f"op @ v takes a torch.Tensor; got {type(v).__name__}; "
-                "for NumPy arrays use op.to_scipy() @ v"
-            )
-        if v.ndim not in (1, 2) or v.shape[0] != self.shape[1]:
-            raise GeometryError(
-                f"op @ v takes a vector ({self.shape[1]},) or a block "
-                f"({self.shape[1]}, j); got shape {tuple(v.shape)}; "
-                "for images use op.apply(x)"
-            )
-        rows = v.T if v.ndim == 2 else v  # (j, n)
-        lead = rows.shape[:-1]
-        result = self.apply(rows.reshape(*lead, *self.input_shape))
-        return result.reshape(*lead, self.shape[0]).T if v.ndim == 2 else result.flatten()
+    @property
+    def _held(self) -> int:
+        """Numbers held while one image passes, what torch unfolds included."""
+        unfolded = product_bytes(self.geometry, self.weight) // self.weight.element_size()
+        return 2 * sum(self.shape) + unfolded
 
     def operands(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
         """Input images, checked, and the weight, both in their common dtype."""
-        shape = self.input_shape
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor; got {type(x).__name__}")
-        if tuple(x.shape[max(0, x.ndim - len(shape)) :]) != shape:
-            raise GeometryError(
-                f"{name} must have shape (..., {', '.join(map(str, shape))}); "
-                f"got {tuple(x.shape)}"
-            )
-        dtype = torch.promote_types(x.dtype, self.dtype)
-        return x.to(dtype), self.weight.to(dtype)
+        x = self._checked(name, x)
+        return x, self.weight.to(x.dtype)

@@ -21,6 +21,7 @@ from convspec.operators import matrix
 from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.layers import read_layer
+from convspec.operators.linear_map import LinearMap
 from convspec.operators.matrix_free import MatrixFree
 from convspec.operators.scipy_bridge import linear_operator
 from convspec.operators.symbol import Symbol
@@ -259,13 +260,19 @@ class ConvOperator(MatrixFree):
 
 
 def require_operator(op: object, caller: str) -> None:
-    """Refuses layers, which are operators on one input size only.
+    """Refuses composed maps, and layers, which are operators on one input size only.
 
     Raises:
         TypeError: If op is no :class:`ConvOperator`.
     """
-    if not isinstance(op, ConvOperator):
+    if isinstance(op, ConvOperator):
+        return
+    if isinstance(op, LinearMap):
         raise TypeError(
-            f"{caller} takes a ConvOperator; got {type(op).__name__}; make one of a "
-            "layer with ConvOperator.from_layer(layer, input_size)"
+            f"{caller} takes a ConvOperator; got a composed map, {op!r}; of it there are "
+            "spectrum, spectral_norm, plot.operator and its matrices; or take its parts"
         )
+    raise TypeError(
+        f"{caller} takes a ConvOperator; got {type(op).__name__}; make one of a "
+        "layer with ConvOperator.from_layer(layer, input_size)"
+    )

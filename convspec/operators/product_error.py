@@ -14,7 +14,7 @@ from convspec.operators.matrix import frobenius_norm
 from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import gamma, up
 
-__all__ = ["convolution_error", "sum_error"]
+__all__ = ["convolution_error", "modulus_norm", "sum_error"]
 
 # twice for the bound's own rounding and twice for what precedes and follows the sums;
 # torch forms complex products from three real ones, which err up to six times as much
@@ -36,6 +36,18 @@ def convolution_error(op: ConvOperator) -> float:
     >>> 0 < convolution_error(ConvOperator(weight, 9)) < 1e-13
     True
     """
+    modulus, terms = _modulus(op)
+    unit = torch.finfo(op.weight.dtype).eps / 2
+    return up(1.01 * gamma(terms, unit) * modulus, 4) if modulus else 0.0
+
+
+def modulus_norm(op: ConvOperator) -> float:
+    """At least ``|| |A| ||``, by Schur's test: a row of it times a column."""
+    return up(1.01 * _modulus(op)[0], 2)
+
+
+def _modulus(op: ConvOperator) -> tuple[float, int]:
+    """``sqrt(|| |A| ||_1 || |A| ||_inf)`` as computed; terms of a sum, with the rest."""
     size = op.weight.detach().abs()
     for j, axis in enumerate(op.geometry.axes):
         live = np.flatnonzero(axis.live)
@@ -47,13 +59,9 @@ def convolution_error(op: ConvOperator) -> float:
     often = math.prod(axis.most_reads for axis in op.geometry.axes)
     row = float(size.sum(dim=1).max())
     column = often * float(size.reshape(op.groups, -1, size.shape[1]).sum(dim=1).max())
-    if not row:
-        return 0.0  # zeros are added up exactly
     channels = max(size.shape[0] // op.groups, size.shape[1])
     factor = COMPLEX if op.weight.is_complex() else REAL
-    unit = torch.finfo(op.weight.dtype).eps / 2
-    error = gamma(factor * channels * taps * often + 64, unit)
-    return up(1.01 * error * math.sqrt(row * column), 4)
+    return math.sqrt(row * column), factor * channels * taps * often + 64
 
 
 def sum_error(weight: Tensor, overlaps: Sequence[IntArray], eps: float) -> float:

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from convspec.isolation import isolated
-from convspec.operators.heatmap import Cells, Gathering, matrix_cells
-from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.composed.cells import map_cells
+from convspec.operators.heatmap import Cells, Gathering
+from convspec.operators.linear_map import LinearMap, require_map
 from convspec.plot.canvas import LARGE, axes_or_new
 from convspec.plot.palette import DIVERGING, SEQUENTIAL
 
@@ -29,7 +30,7 @@ MOST_ROWS = 80
 
 @isolated
 def operator(
-    op: ConvOperator,
+    op: LinearMap,
     *,
     ax: Axes | None = None,
     pixels: int = 400,
@@ -40,14 +41,14 @@ def operator(
 ) -> Axes:
     """Heatmap of A: each cell shows its entry of largest magnitude, with its sign.
 
-    Neither the dense nor the sparse matrix is built, see
+    Of a convolution neither the dense nor the sparse matrix is built, see
     :func:`convspec.operators.heatmap.matrix_cells`: 200,000 rows and columns take well
-    under a second. Cells do not straddle channels, unless there are more of these than
-    pixels. Colours are symmetric around zero; where they are printed in grey, magnitude
-    is what is left of them.
+    under a second. Of a composed map the sparse one is. Cells do not straddle channels,
+    unless there are more of these than pixels. Colours are symmetric around zero; where
+    they are printed in grey, magnitude is what is left of them.
 
     Args:
-        op: The operator, real.
+        op: The operator, or a map composed of some; real.
         ax: Axes to draw on.
         pixels: Most cells per side.
         reduction: ``"signed"``; or without sign ``"max"`` for the largest magnitude and
@@ -58,12 +59,12 @@ def operator(
         **kwargs: For ``Axes.imshow``.
 
     Raises:
-        TooLargeError: If the positions between two channels alone are over the byte
-            limit.
+        TooLargeError: If the positions between two channels alone, or the sparse matrix
+            of a composed map, are over the byte limit.
         ValueError: For a complex operator, no pixels, or an unknown reduction.
     """
-    require_operator(op, "plot.operator")
-    cells = matrix_cells(op, pixels, reduction=reduction)
+    require_map(op, "plot.operator")
+    cells = map_cells(op, pixels, reduction=reduction)
     ax = axes_or_new(ax)
     m, n = op.shape
     top = float(np.abs(cells.values).max()) or 1.0
@@ -104,7 +105,7 @@ def _gathered(cells: Cells) -> bool:
     return cells.values.shape != cells.shape
 
 
-def _block_lines(ax: Axes, op: ConvOperator) -> None:
+def _block_lines(ax: Axes, op: LinearMap) -> None:
     """Between channels, and between the rows of images in them."""
     look: dict[str, Any] = {"colors": "0.65", "zorder": 2}
     m, n = op.shape

@@ -10,8 +10,10 @@ from convspec.arrays import FloatArray
 from convspec.errors import NotConverged, TooLargeError
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, byte_limit, readable_bytes
+from convspec.operators.linear_map import LinearMap, require_map
 from convspec.operators.normal import normalised, scaled_back
-from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.operator import ConvOperator
+from convspec.spectrum.composed import composed_plan, composed_spectrum, composed_triples
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
 from convspec.spectrum.fourier.vectors import fourier_vectors
@@ -33,7 +35,7 @@ METHODS = ("auto", "dense", "fourier", "krylov")
 
 @isolated
 def explain(
-    op: ConvOperator,
+    op: LinearMap,
     k: int | None = None,
     which: str = "largest",
     method: str = "auto",
@@ -57,13 +59,15 @@ def explain(
     """
     _check(op, k, which, method, vectors, dtype)
     byte_limit(max_bytes)
+    if not isinstance(op, ConvOperator):
+        return composed_plan(op, k, which, method, vectors, max_bytes)
     work, _ = normalised(op, dtype)
     return make_plan(op, Structure(work, max_bytes), k, which, method, vectors, max_bytes)
 
 
 @isolated
 def spectrum(
-    op: ConvOperator,
+    op: LinearMap,
     k: int | None = None,
     which: str = "largest",
     method: str = "auto",
@@ -90,10 +94,12 @@ def spectrum(
     of those whose sparse factors fit, each with the residual that bounds its error: a
     singular value is that near, but none larger, or smaller, is excluded. ``"auto"``
     takes Fourier where it is exact, else dense, or Krylov where few values of a large
-    operator are wanted.
+    operator are wanted. Products, sums and stacks of operators are formed part by part,
+    with what that rounds in the error, and decomposed whole; ``"krylov"`` gives the
+    largest values of those too large for it.
 
     Args:
-        op: The operator.
+        op: The operator, or a map composed of some.
         k: How many values; None for all.
         which: ``"largest"`` or ``"smallest"``, for a given k.
         method: ``"auto"``, ``"dense"``, ``"fourier"``, ``"krylov"``; see :func:`explain`.
@@ -137,6 +143,16 @@ def spectrum(
     _check_accuracy(accuracy, rtol)
     byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the start as well")
+    if not isinstance(op, ConvOperator):
+        op = op.to(device=device)
+        plan = composed_plan(op, k, which, method, vectors, max_bytes)
+        if plan.method == "krylov":
+            assert k is not None
+            triples = composed_triples(op, k, rtol, max_products, seed, max_bytes)
+            return _of_krylov(*triples, op.shape, which, vectors, rtol)
+        return composed_spectrum(
+            op, k, which, method, vectors, dtype=dtype, max_bytes=max_bytes
+        )
     work, exponent = normalised(op.to(device=device), dtype)
     structure = Structure(work, max_bytes)
     plan = make_plan(op, structure, k, which, method, vectors, max_bytes)
@@ -163,8 +179,8 @@ def spectrum(
     eps = float(torch.finfo(dtype).eps)
     error: float | FloatArray
     if vectors:
-        triples = fourier_vectors if fourier else dense_vectors
-        values, error, left, right = triples(work, count, which)
+        decompose = fourier_vectors if fourier else dense_vectors
+        values, error, left, right = decompose(work, count, which)
     else:
         first = 0 if which == "largest" else length - count
         if fourier:
@@ -247,14 +263,14 @@ def _check_accuracy(accuracy: str, rtol: float) -> None:
 
 
 def _check(
-    op: ConvOperator,
+    op: LinearMap,
     k: int | None,
     which: str,
     method: str,
     vectors: bool,
     dtype: torch.dtype,
 ) -> None:
-    require_operator(op, "spectrum")
+    require_map(op, "spectrum")
     single("vectors", vectors, "truth value")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")

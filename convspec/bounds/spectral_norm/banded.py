@@ -36,36 +36,24 @@ from convspec.rounding.products import product_error
 from convspec.rounding.prove import least_proven_of
 from convspec.rounding.scaling import UNDERFLOW
 
-__all__ = ["BandedGram"]
+__all__ = ["BandedGram", "NegativeBand"]
 
 # a distance above the computed eigenvalue at which the test is tried first, relative:
 # a factorisation costs much, and eigsh is right to the square of its tolerance
 STEP = 2.0**-36
 
 
-class BandedGram:
-    """The Gram matrix of one convolution in a band, and a bound on its error.
+class NegativeBand:
+    """The lower half ``-G`` of a Gram matrix in a band, G known up to an error.
 
     Args:
-        layout: Where it goes.
-        taps: (taps, rows, columns), entries of size near 1, float64 or complex128.
-        radius: What the convolution of these taps is off by, in the 2-norm.
-        size: At least ``sum_t sqrt(reads_t) ||K_t||_F``.
+        band: (side, width + 1); its column k holds the k-th diagonal below the main one.
+        error: At least the 2-norm of what G is off by.
     """
 
-    def __init__(
-        self, layout: BandLayout, taps: Tensor, radius: float, size: float
-    ) -> None:
-        self._layout = layout
-        self._is_complex = taps.is_complex()
-        self._band = negative_band(layout, taps)
-        # a product of two taps, how often it counts along each axis, and their sums
-        terms = layout.inner + 2 * len(layout.axes) + layout.sums + 4
-        # | |A|^H |A| | is at most size^2, with the sums of taps that coincide
-        rounding = up(product_error(2 * terms, self._is_complex) * up(size * size), 2)
-        # ||B + D||^2 <= ||B||^2 + 2 ||B|| ||D|| + ||D||^2, and ||B|| <= size
-        spread = up(radius * up(2 * size + radius), 3)
-        self._error = up(up(rounding + spread) + UNDERFLOW)
+    def __init__(self, band: npt.NDArray[Any], error: float) -> None:
+        self._band, self._error = band, error
+        self._is_complex = np.iscomplexobj(band)
 
     def above(self, target: float) -> float:
         """At least the norm: ``target`` if that can be proven, else as little as can be.
@@ -98,7 +86,7 @@ class BandedGram:
 
     def _slack(self, level: float) -> float:
         """What ``lambda_max(G)`` may exceed a proven level by."""
-        width = self._layout.width
+        width = self._band.shape[1] - 1
         diagonal = self._band[:, 0].real  # of -G, whose entries are at most 0 but for
         entries = np.maximum(level + diagonal, 0.0)  # rounding
         trace = float(entries.sum()) * (1 + gamma(len(entries) + 8))
@@ -109,7 +97,7 @@ class BandedGram:
 
     def _largest(self) -> float:
         """The largest eigenvalue of G, computed: an estimate."""
-        side, width = self._layout.side, self._layout.width
+        side, width = len(self._band), self._band.shape[1] - 1
         if side <= 32:
             return float(np.linalg.eigvalsh(self._dense())[-1])
         blas, iterative = scipy.linalg.blas, scipy.sparse.linalg
@@ -136,9 +124,32 @@ class BandedGram:
 
     def _dense(self) -> npt.NDArray[Any]:
         """The Gram matrix as a dense matrix, for small ones."""
-        side = self._layout.side
+        side = len(self._band)
         dense = np.zeros((side, side), dtype=self._band.dtype)
-        for step in range(self._layout.width + 1):
+        for step in range(self._band.shape[1]):
             places = np.arange(side - step)
             dense[places + step, places] = -self._band[: side - step, step]
         return dense
+
+
+class BandedGram(NegativeBand):
+    """The Gram matrix of one convolution in a band, and a bound on its error.
+
+    Args:
+        layout: Where it goes.
+        taps: (taps, rows, columns), entries of size near 1, float64 or complex128.
+        radius: What the convolution of these taps is off by, in the 2-norm.
+        size: At least ``sum_t sqrt(reads_t) ||K_t||_F``.
+    """
+
+    def __init__(
+        self, layout: BandLayout, taps: Tensor, radius: float, size: float
+    ) -> None:
+        # a product of two taps, how often it counts along each axis, and their sums
+        terms = layout.inner + 2 * len(layout.axes) + layout.sums + 4
+        # | |A|^H |A| | is at most size^2, with the sums of taps that coincide
+        rounding = up(product_error(2 * terms, taps.is_complex()) * up(size * size), 2)
+        # ||B + D||^2 <= ||B||^2 + 2 ||B|| ||D|| + ||D||^2, and ||B|| <= size
+        spread = up(radius * up(2 * size + radius), 3)
+        error = up(up(rounding + spread) + UNDERFLOW)
+        super().__init__(negative_band(layout, taps), error)

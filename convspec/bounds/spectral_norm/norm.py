@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 
 from convspec.arguments import shown
+from convspec.bounds.spectral_norm.composed import composed_norm
+from convspec.bounds.spectral_norm.composition import PartNorms
 from convspec.bounds.spectral_norm.lower import group_lower, leading
 from convspec.bounds.spectral_norm.search import Search
 from convspec.bounds.spectral_norm.steps import Proof, climb
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.operators.kernel import ScaledKernel, scaled_up
+from convspec.operators.linear_map import LinearMap, require_map
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.reduce import Reduction
 from convspec.operators.undilated import undilated
@@ -21,6 +24,9 @@ from convspec.run.budget import Budget
 __all__ = ["norm_within", "spectral_norm"]
 
 MAX_FLOPS = 1e12
+# of a map's convolutions: the gap at which their norms are left, and what each may take
+# of the operations that are left
+PART_RTOL, PART_SHARE = 1e-3, 0.1
 REFERENCE = (
     "lower end by Lanczos; upper end by Cholesky tests (Rump 2006) of the operator or of "
     "tori that it is a compression of (Thompson 1972), or from Krylov vectors and a count"
@@ -30,7 +36,7 @@ REFERENCE = (
 
 @isolated
 def spectral_norm(
-    op: ConvOperator,
+    op: LinearMap,
     rtol: float = 1e-6,
     *,
     max_flops: float = MAX_FLOPS,
@@ -70,12 +76,17 @@ def spectral_norm(
     undilated convolutions that are no part of others are bounded, each with its share of
     the budget.
 
+    Of a product, a sum or a stack of operators the upper end is a Cholesky test of its
+    matrix, dense or in a band, with what forming that rounds; or, where it is too large,
+    what the norms of the parts say: products of them, and sums. Convolutions of one torus
+    behind each other are joined by their symbols first.
+
     Each is skipped where it would exceed what is left of the budget. Where the target is
     not reached both ends hold all the same: see ``bound.gap``. ``bound.assumptions`` says
     what the upper end came from.
 
     Args:
-        op: The operator.
+        op: The operator, or a map composed of some.
         rtol: Relative gap to stop at; it decides how hard to work.
         max_flops: Operations to spend on the upper end, about; 1e12 are a minute or two
             on one core. Krylov products for the lower end may take as many, beside.
@@ -93,7 +104,18 @@ def spectral_norm(
         (True, True)
     """
     _check(rtol, max_flops, max_bytes)
-    return norm_within(op, rtol, Budget(max_flops, max_bytes))
+    budget = Budget(max_flops, max_bytes)
+    require_map(op, "a bound")
+    if isinstance(op, ConvOperator):
+        return norm_within(op, rtol, budget)
+
+    def of_convolution(part: ConvOperator) -> float:
+        share = Budget(PART_SHARE * max(0.0, budget.left), max_bytes)
+        upper = norm_within(part, PART_RTOL, share).upper
+        budget.take(share)
+        return upper
+
+    return composed_norm(op, rtol, budget, PartNorms(of_convolution))
 
 
 def norm_within(

@@ -6,7 +6,6 @@ makes of the unit vectors of one axis.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -24,7 +23,7 @@ __all__ = ["READERS"]
 ROUNDINGS = 16
 
 
-def _average(given: Given) -> Kind | str:
+def _average(given: Given) -> Kind:
     """``avg_pool``, also of partial windows."""
     spatial = given.name[-2]
     dim = int(spatial)
@@ -43,12 +42,10 @@ def _average(given: Given) -> Kind | str:
             partial(_averaged, window=window),
             shape[axis],
         )
-    if override is not None:
-        scale = math.prod(kernel) / override
+    if override is not None:  # sums over windows, whole or not, by one number
+        matrices = {axis: (m != 0).to(m.dtype) for axis, m in matrices.items()}
         last = len(shape) - 1
-        if named["ceil_mode"] or not counted:
-            return "divisor_override goes with whole windows only"
-        matrices[last] = matrices[last] * scale
+        matrices[last] = matrices[last] / override
     return Axes(matrices, gamma(ROUNDINGS))
 
 

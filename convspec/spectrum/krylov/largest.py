@@ -14,6 +14,7 @@ from convspec.krylov.lanczos import thick_restart_lanczos
 from convspec.limits import require_bytes
 from convspec.operators.convolve import product_bytes
 from convspec.operators.groups import of_groups, repeated_groups
+from convspec.operators.linear_map import LinearMap
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import convolution_error
 from convspec.operators.rows import gram_of_rows, one_by_one
@@ -21,7 +22,13 @@ from convspec.spectrum.krylov.groups import among_groups, each_once
 from convspec.spectrum.krylov.result import KrylovResult
 from convspec.spectrum.krylov.start import group_norms, symbol_start
 
-__all__ = ["basis_within", "krylov_bytes", "largest_triples"]
+__all__ = [
+    "basis_within",
+    "krylov_bytes",
+    "largest_of_map",
+    "largest_triples",
+    "map_basis_within",
+]
 
 # residuals that float32 products reach, in roundings of the root of the length, and the
 # least; below, float64 goes on from there
@@ -77,6 +84,33 @@ def largest_triples(
     return _largest(op, count, rtol, max_products, seed, most)
 
 
+def largest_of_map(
+    op: LinearMap,
+    error: float,
+    count: int,
+    rtol: float,
+    max_products: int,
+    seed: int = 0,
+    most: int = USUAL,
+) -> KrylovResult:
+    """:func:`largest_triples` of a composed map, from noise.
+
+    Args:
+        op: In float64 or complex128, in normal form.
+        error: At least what a product with a vector of length 1 is off by.
+        count: Triples wanted, at most min(m, n).
+        rtol: Tolerance of the residuals relative to sigma_1.
+        max_products: Most images multiplied by A or its adjoint.
+        seed: Of the starting block.
+        most: Basis vectors held; see :func:`map_basis_within`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shape = min(BLOCK, count, *op.shape), min(op.shape)
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+    start = noise.to(op.dtype)
+    return _largest(op, count, rtol, max_products, seed, most, start, error)
+
+
 def _leading_groups(
     op: ConvOperator, count: int, rtol: float, max_products: int, seed: int, most: int
 ) -> KrylovResult:
@@ -94,25 +128,31 @@ def _leading_groups(
 
 
 def _largest(
-    op: ConvOperator,
+    op: LinearMap,
     count: int,
     rtol: float,
     max_products: int,
     seed: int,
     most: int,
     start: Tensor | None = None,
+    error: float | None = None,
 ) -> KrylovResult:
-    """The triples of all groups together."""
+    """The triples of all groups together; of a map the error of products is told."""
     wide = op.shape[1] > op.shape[0]
     side = op.H if wide else op  # the basis lives on the smaller side
+    if error is None:
+        assert isinstance(side, ConvOperator)
+        error = convolution_error(side)
+    polished = partial(_polished, op, side, wide, error)
     generator = torch.Generator().manual_seed(seed)
     block = min(BLOCK, count, side.shape[1])
     length = side.shape[1]
     if length <= max(WHOLE, 4 * count + 4 * block):
         whole = torch.eye(length, dtype=side.dtype, device=side.device)
-        return _polished(op, side, wide, whole, count, True, rtol, 2 * length)
+        return polished(whole, count, True, rtol, 2 * length)
     search = partial(_search, side, count, max_products, generator, most)
     if start is None:
+        assert isinstance(side, ConvOperator)
         start = symbol_start(side, block, count, generator)
     start = start.to(side.device)
     single = torch.complex64 if op.dtype.is_complex else torch.float32
@@ -120,15 +160,15 @@ def _largest(
     within = max(rtol, SINGLE, SINGLE_ROUNDINGS * eps * math.sqrt(length))
     rows, converged, products = search(single, within, start, 0)
     if rtol >= within or not converged:
-        found = _polished(op, side, wide, rows, count, converged, rtol, products)
+        found = polished(rows, count, converged, rtol, products)
         if found.converged or not converged:
             return found
     rows, converged, products = search(op.dtype, rtol, rows, products)
-    return _polished(op, side, wide, rows, count, converged, rtol, products)
+    return polished(rows, count, converged, rtol, products)
 
 
 def _search(
-    side: ConvOperator,
+    side: LinearMap,
     count: int,
     max_products: int,
     generator: torch.Generator,
@@ -198,6 +238,22 @@ def basis_within(op: ConvOperator, count: int, max_bytes: int) -> int:
     )
 
 
+def map_basis_within(op: LinearMap, count: int, max_bytes: int) -> int:
+    """:func:`basis_within` for a composed map, whose numbers are held beside.
+
+    Raises:
+        TooLargeError: If not even the fewest vectors fit.
+    """
+    number = 16 if op.dtype.is_complex else 8
+    side = min(op.shape)
+    fewest = _capacity(count, count, side, 0) + 4 * count
+    needed = number * (fewest * side + 4 * count * sum(op.shape) + BLOCK * op._held)
+    what = f"the fewest Krylov vectors for {count} of {side:,} singular values"
+    require_bytes(what, needed, max_bytes, "take a smaller map")
+    more = (max_bytes - needed) // (number * side)
+    return min(USUAL, _capacity(count, count, side, 0) + more)
+
+
 def krylov_bytes(op: ConvOperator, count: int, most: int = USUAL) -> int:
     """Bytes of the basis and the vectors, in double precision at the end.
 
@@ -222,9 +278,10 @@ def _allowed(rtol: float, theta: Tensor) -> Tensor:
 
 
 def _polished(
-    op: ConvOperator,
-    side: ConvOperator,
+    op: LinearMap,
+    side: LinearMap,
     wide: bool,
+    error: float,
     rows: Tensor,
     count: int,
     converged: bool,
@@ -241,7 +298,7 @@ def _polished(
     right = y[:, :count].mH @ v
     back = one_by_one(side.H, u)
     residual = torch.linalg.vector_norm(back - s[:, None] * right, dim=1)
-    errors = residual + convolution_error(side)
+    errors = residual + error
     if wide:
         left_rows, right_rows = right, u
     else:

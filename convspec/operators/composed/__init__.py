@@ -1,0 +1,1 @@
+"""Linear maps beside convolutions, and what they make together."""
