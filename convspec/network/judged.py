@@ -28,6 +28,7 @@ from convspec.errors import UnreadableModel
 from convspec.network.domain import Domain
 from convspec.network.evaluated import ImageMap, length
 from convspec.rounding.directed import UNIT, down_nonnegative, gamma, up
+from convspec.run.budget import Budget
 
 __all__ = ["Judge", "Trial"]
 
@@ -92,8 +93,11 @@ class Judge:
                 yield _trial(far, *pair)
 
     @torch.no_grad()
-    def best(self, trials: Sequence[Trial]) -> tuple[Trial, float]:
+    def best(self, trials: Sequence[Trial], budget: Budget) -> tuple[Trial, float]:
         """The pair with the largest lower end, and that by both estimates.
+
+        The second estimate takes a hundred runs for a pair; once seconds are spent the
+        best of the pairs that had it is taken.
 
         Raises:
             UnreadableModel: If no ratio is finite, or outputs are not a function of the
@@ -107,6 +111,8 @@ class Judge:
             )
         found: tuple[Trial, float] | None = None
         while usable and (found is None or found[1] < (1 - SAME) * _most(usable)):
+            if found is not None and found[1] > 0 and not budget.allows():
+                break
             next_ = _preferred(usable)
             usable.remove(next_)
             lower = self._lower(next_)

@@ -36,8 +36,9 @@ __all__ = ["Pair", "attained", "images_of", "re_evaluated"]
 CLIMBS = 5
 FRESH = 3
 SHARPENED = 3
-# share of the seconds for the search, before its finds are judged in float64
-SEARCH = 0.8
+# share of the seconds for the search, before its finds are judged in float64, and of that
+# for looking at points to start from
+SEARCH, LOOKING = 0.8, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,10 +163,11 @@ def _searched(
 ) -> tuple[list[Found], list[Apart]]:
     """Points by slope, and pairs."""
     seen: list[Found] = []
+    looking = Budget(math.inf, 0, LOOKING * budget.seconds)
     for words, x in candidates(f, starts, generator):
         found = looked_at(f, words, x, generator)
         seen += [] if found is None else [found]
-        if seen and not budget.allows():
+        if seen and not looking.allows():
             break
     if not seen:
         raise UnreadableModel(
@@ -200,7 +202,7 @@ def _judged(judge: Judge, points: list[Found], far: list[Apart], budget: Budget)
         if trials and not budget.allows():
             break
         trials += judge.along(found.words, found.x, found.v)
-    best, lower = judge.best(trials)
+    best, lower = judge.best(trials, budget)
     slope = max(map(_slope, points))
     return Pair(best.x, best.y, best.ratio, lower, slope, best.words)
 
