@@ -31,8 +31,9 @@ __all__ = ["LOWER_SHARE", "Attempts"]
 
 # entries of all tensors up to which plain vectors are tried
 DENSE_ENTRIES = 3000
-# of the seconds, for the pair of inputs
-LOWER_SHARE = 0.2
+# of the seconds, for the pair of inputs, and for rescaled norms
+LOWER_SHARE, RESCALED_SHARE = 0.2, 0.05
+RESCALED = "rescaled"
 # room for the rounding of another machine in what a certificate claims
 ROOM = 1e-5
 # of one way to bound a network, which others do without; numbers of extreme networks
@@ -94,11 +95,15 @@ class Attempts:
             self._scalar("fused", fused(self.graph), "linear layers in a row are one")
         if method == "scalar" or self.stopped:
             return
-        left = (1 - LOWER_SHARE) * self.seconds
-        for name, share in self._plan(method):
+        left = (1 - LOWER_SHARE - RESCALED_SHARE) * self.seconds
+        plan = self._plan(method)
+        for name in plan:
             if not self.stopped:
                 with self.interruptible(name):
-                    self._ellipsoid(name, share * left)
+                    self._ellipsoid(name, left / len(plan))
+        if plan and not self.stopped and self._is_quick():
+            with self.interruptible(RESCALED):
+                self._ellipsoid(RESCALED, RESCALED_SHARE * self.seconds, plan[0])
 
     def outcome(self) -> NetworkBound:
         """The least of all; of pairs of outputs, the least of each."""
@@ -151,26 +156,42 @@ class Attempts:
         upper = up(joined([found[place] for place in graph.outputs]) * unit)
         self._add(_Found(Step(name, upper, time.perf_counter() - begun, words)))
 
-    def _plan(self, method: str) -> list[tuple[str, float]]:
-        """Ellipsoids to try, and the share of the time for each."""
+    def _is_quick(self) -> bool:
+        """Whether first multipliers took a small share of the time.
+
+        What forgets what tensors have in common gives less than what does not: it is
+        tried to show by how much, where that costs little.
+        """
+        took = [each.step.seconds for each in self._found if each.certificate is not None]
+        return bool(took) and took[0] < RESCALED_SHARE * self.seconds / 2
+
+    def _plan(self, method: str) -> list[str]:
+        """Ellipsoids to try."""
         image = len(self.shape) > 1
         short = sum(math.prod(node.shape) for node in self.graph.nodes) <= DENSE_ENTRIES
         dense = method == "dense" or (method == "auto" and (short or not image))
         torus = method in ("auto", "ellipsoid") and image
-        share = 1 / (torus + dense) if torus + dense else 0.0
-        names = ["ellipsoid"] * torus + ["dense ellipsoid"] * dense
-        return [(name, share) for name in names]
+        return ["ellipsoid"] * torus + ["dense ellipsoid"] * dense
 
-    def _ellipsoid(self, name: str, seconds: float) -> None:
-        """On a torus, or on plain vectors."""
+    def _ellipsoid(self, name: str, seconds: float, where: str = "") -> None:
+        """On a torus, or on plain vectors.
+
+        Args:
+            name: Of the step.
+            seconds: About.
+            where: Of the step whose place it shares, if that is another.
+        """
         begun = time.perf_counter()
         try:
-            torus = name == "ellipsoid"
+            torus = (where or name) == "ellipsoid"
+            forgets = name == RESCALED
             graph = prepared(self.graph, torus)
             layout = Layout.torus(graph) if torus else Layout.dense(graph)
-            search = Search(graph, layout, self.norms, scale=self.scale)
-            told = _Told(self, name, layout, self.network.digest)
+            search = Search(graph, layout, self.norms, self.scale, forgets)
+            told = _Told(self, name, layout, forgets)
             search.run(seconds, told)
+            if told.last is not None:
+                self._add(told.last)
         except FAILURES as error:
             passed = time.perf_counter() - begun
             why = str(error) or "its multipliers do not serve"
@@ -185,8 +206,9 @@ class _Told:
     attempts: Attempts
     name: str
     layout: Layout
-    digest: str
+    forgets: bool = False
     count: int = 0
+    last: _Found | None = None
 
     def __call__(self, passed: float, proven: Proven, fixed: Multipliers) -> None:
         first = not self.count
@@ -194,17 +216,21 @@ class _Told:
         base = self.layout.lattices[0].sizes
         where = "x".join(map(str, base)) if base else "vectors"
         words = f"{'first multipliers' if first else 'multipliers searched'}, {where}"
-        step = Step(
-            f"first {self.name}" * first or self.name, proven.upper, passed, words
-        )
+        named = f"first {self.name}" if first and not self.forgets else self.name
+        step = Step(named, proven.upper, passed, words)
         certificate = Certificate(
             up(proven.upper * (1 + ROOM)),
-            self.digest,
+            self.attempts.network.digest,
             self.attempts.shape,
             base,
             self.attempts.scale,
             dict(fixed.found),
             dict(fixed.taken),
             self.attempts.network.domain,
+            self.forgets,
         )
-        self.attempts._add(_Found(step, certificate, proven.pairs))
+        found = _Found(step, certificate, proven.pairs)
+        if self.forgets:  # one step of both
+            self.last = found
+        else:
+            self.attempts._add(found)

@@ -54,6 +54,7 @@ class Certificate:
         multipliers: Lambda and its exponent, by the place of the node.
         shares: t, by the node that joins and the turn.
         domain: Of the inputs; None for all.
+        forgets: Whether activations forget what tensors have in common.
     """
 
     upper: float
@@ -64,6 +65,7 @@ class Certificate:
     multipliers: Mapping[int, tuple[Tensor, int]]
     shares: Mapping[tuple[int, int], float]
     domain: Domain | None = None
+    forgets: bool = False
 
     def as_multipliers(self, norms: Norms) -> Multipliers:
         """The multipliers, fixed."""
@@ -92,6 +94,7 @@ class Certificate:
             "network": self.digest,
             "input_shape": list(self.input_shape),
             "torus": list(self.base),
+            "forgets": self.forgets,
             "scale": [float(each).hex() for each in self.scale],
             "multipliers": [
                 [place, len(self.multipliers[place][0]), self.multipliers[place][1]]
@@ -163,6 +166,7 @@ class Certificate:
             multipliers,
             shares,
             _domain(head["domain"], numbers[first:], shape),
+            bool(head["forgets"]),
         )
 
 

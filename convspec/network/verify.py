@@ -104,7 +104,7 @@ def _proven(own: Graph, held: Certificate) -> Proven:
     if held.base and held.base != layout.lattices[0].sizes:
         raise NotApplicable("its torus is another", "certificate")
     _require_fitting(graph, layout, held)
-    propagation = Propagation(graph, layout, remembers=False, scale=held.scale)
+    propagation = Propagation(graph, layout, False, held.scale, held.forgets)
     return prove(propagation, held.as_multipliers(Norms()))
 
 

@@ -17,8 +17,13 @@ from torch import Tensor, nn
 
 import convspec as cs
 from convspec.network import attempts, lipschitz
+from convspec.network.attempts import Attempts
 from convspec.network.certificate import Certificate
+from convspec.network.reading import network_of
+from tests.gaussian import gaussian
 from tests.network.networks import IMAGE, convolutional, filled, perceptron
+from tests.network.test_sound import steepest
+from tests.random_nets import random_net
 
 QUICK: dict[str, Any] = {"seconds": 0.5, "lower": False}
 
@@ -156,11 +161,49 @@ def test_steps_of_each_method(method: str, image: list[str], vector: list[str]) 
     )
     options = {"method": method, "seconds": 2, "lower": False}
     found = cs.lipschitz(small, (1, 6, 6), **options)
-    assert names(found) == image
-    assert names(cs.lipschitz(perceptron(), (3,), **options)) == vector
+    assert [name for name in names(found) if name != "rescaled"] == image
+    others = cs.lipschitz(perceptron(), (3,), **options)
+    assert [name for name in names(others) if name != "rescaled"] == vector
     assert found.steps[1].upper <= found.steps[0].upper * 1.01
     assert (found.certificate is None) == (found.best.name in SCALAR)
     assert all(step.seconds >= 0 and step.words for step in found.steps)
+
+
+def test_rescaled_norms_of_layers_that_undo_each_other() -> None:
+    """Units of channels in which both layers have norm sqrt(10): 10 in place of 100."""
+    first, second = (nn.Linear(2, 2, bias=False) for _ in range(2))
+    first.weight.data = torch.tensor([[1.0, 0.0], [0.0, 10.0]])
+    second.weight.data = torch.tensor([[10.0, 0.0], [0.0, 1.0]])
+    model = nn.Sequential(first, nn.Tanh(), second)
+    bound = cs.lipschitz(model, (2,), seconds=20, lower=False)
+    step = bound.steps[names(bound).index("rescaled")]
+    assert bound.steps[0].upper >= 100
+    assert 10 <= step.upper <= 10.1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rescaled_norms_are_above_what_a_network_does(seed: int) -> None:
+    model, shape = random_net(300 + seed)
+    bound = cs.lipschitz(model, shape, seconds=8, lower=False)
+    found = [step.upper for step in bound.steps if step.name == "rescaled"]
+    for upper in found:
+        assert upper >= steepest(model, shape, seed) * (1 - 1e-12)
+
+
+def test_a_certificate_of_rescaled_norms(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)).double()
+    for number, parameter in enumerate(model.parameters()):
+        parameter.data = gaussian(number, *parameter.shape)
+    bound = cs.lipschitz(model, (3,), seconds=10, lower=False)
+    (at,) = [k for k, step in enumerate(bound.steps) if step.name == "rescaled"]
+    assert bound.steps[at].upper >= bound.upper
+    work = Attempts(network_of(model, (3,), None), (3,), (), 4.0)
+    work._ellipsoid("rescaled", 2.0, "dense ellipsoid")
+    found = work.outcome()
+    path = tmp_path / "rescaled"
+    found.save(path)
+    checked = cs.verify(path, model)
+    assert found.upper <= checked.upper <= found.upper * (1 + 2e-5)
 
 
 def test_methods_that_do_not_apply_say_why() -> None:
@@ -378,7 +421,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 def test_wrong_arguments(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told before any work."""
     options, error, words = WRONG[case]
-    monkeypatch.setattr(lipschitz, "graph_of", None)
+    monkeypatch.setattr(lipschitz, "network_of", None)
     with pytest.raises(error, match=words):
         cs.lipschitz(perceptron(), (3,), **options)
 

@@ -241,7 +241,7 @@ def weighted(
     place: int,
     new: int,
     lattice: Lattice,
-    gain: float,
+    gain: Tensor,
     multiplier: Tensor,
     width: int,
 ) -> Group:
@@ -252,7 +252,7 @@ def weighted(
         place: Of x.
         new: Of g(x).
         lattice: Of g(x).
-        gain: The square of its constant, channel by channel, or between all.
+        gain: The square of its constant, between all, or one for each channel.
         multiplier: Lambda, at the scale of the group; (c,).
         width: Channels of g(x).
 

@@ -53,12 +53,15 @@ class Propagation:
         layout: Where each tensor lives.
         remembers: Whether the maps at the frequencies are kept for the next time.
         scale: Unit of each channel of the input; empty for its own.
+        forgets: Whether activations forget what tensors have in common. What is left is
+            a product of norms in units of channels that may be chosen.
     """
 
     graph: Graph
     layout: Layout
     remembers: bool = True
     scale: tuple[float, ...] = ()
+    forgets: bool = False
     _maps: dict[int, list[Map]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -188,6 +191,10 @@ class _Run:
         width, vector = group.forms[source].width, group.lattice.is_vector
         lower = _spread(kind.lower, node.shape, width, vector).amin(1)
         upper = _spread(kind.upper, node.shape, width, vector).amax(1)
+        if self.of.forgets:
+            steep = torch.maximum(lower.abs(), upper.abs())
+            self._replaced(place, source, steep**2 * (1 + 8 * UNIT), True)
+            return
         given = slopes(lower, upper)
 
         def attempt(multiplier: Tensor) -> Group:
@@ -292,18 +299,29 @@ class _Run:
         if len(set(node.inputs)) != 1:
             raise NotApplicable(f"{node} joins several tensors", NAME)
         source = self._tensor(node.inputs[0])
-        group = ready(self.groups[self._home(source)].kept([source]).scaled(), source)
-        lattice = self.layout.lattices[place]
+        vector = self.layout.lattices[source].is_vector
         if isinstance(kind, Axes):
             constant = self.multipliers.norms.of_axes(kind)
         else:
             assert isinstance(kind, Bounded)
             constant = kind.constant
-        before = self.graph.nodes[source].shape
-        apart = keeps_channels(node, before, group.lattice.is_vector)
+        apart = keeps_channels(node, self.graph.nodes[source].shape, vector)
+        gain = torch.tensor(up(constant * constant), dtype=torch.float64, device="cpu")
+        self._replaced(place, source, gain, apart)
+
+    def _replaced(self, place: int, source: int, gain: Tensor, apart: bool) -> None:
+        """A tensor of which no more is known than how far it moves with another.
+
+        Args:
+            place: Of it.
+            source: Of the other.
+            gain: The square of the constant; one number, or one for each channel.
+            apart: Whether each channel is made of the same one of the source.
+        """
+        node, lattice = self.graph.nodes[place], self.layout.lattices[place]
+        group = ready(self.groups[self._home(source)].kept([source]).scaled(), source)
         spread = spread_of(group, source)
         width = math.prod(node.shape) if lattice.is_vector else node.shape[1]
-        gain = up(constant * constant)
 
         def attempt(multiplier: Tensor) -> Group:
             if not apart:  # what it mixes is measured in one unit

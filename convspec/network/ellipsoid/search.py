@@ -41,6 +41,7 @@ class Search:
         layout: Exact.
         norms: Of linear maps.
         scale: Unit of each channel of the input; empty for its own.
+        forgets: Whether activations forget what tensors have in common.
         log: Logarithms of the bounds of the search, in order.
     """
 
@@ -48,6 +49,7 @@ class Search:
     layout: Layout
     norms: Norms
     scale: tuple[float, ...] = ()
+    forgets: bool = False
     log: list[float] = field(default_factory=list)
 
     def run(
@@ -61,7 +63,7 @@ class Search:
         """
         begun = time.perf_counter()
         exact = Propagation(
-            self.graph, self.layout, remembers=self._fits(), scale=self.scale
+            self.graph, self.layout, self._fits(), self.scale, self.forgets
         )
         coarse = self._on(self._least()) or exact
         told(*self._first(exact, coarse, begun))
@@ -94,7 +96,7 @@ class Search:
         if base == self.layout.lattices[0].sizes:
             return None
         layout = Layout.torus(self.graph, base)
-        return Propagation(self.graph, layout, scale=self.scale)
+        return Propagation(self.graph, layout, True, self.scale, self.forgets)
 
     def _fits(self) -> bool:
         """Whether all maps at all frequencies may be kept."""

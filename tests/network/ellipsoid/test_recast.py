@@ -159,8 +159,7 @@ def test_known_norms_on_a_torus(name: str) -> None:
     model, shape, norm = TORUS[name]
     model = nn.Sequential(model, nn.ReLU())
     bound = cs.lipschitz(model, shape, method="ellipsoid", seconds=4, lower=False)
-    step = bound.steps[-1]
-    assert step.name == "ellipsoid"
+    step = next(step for step in bound.steps if step.name == "ellipsoid")
     assert norm <= step.upper <= norm * 1.01
 
 
@@ -171,8 +170,7 @@ def test_transposed_convolutions_of_one_channel_are_exact(kernel: int) -> None:
     layer.weight.data.copy_(gaussian(kernel, 1, 1, kernel))
     model = nn.Sequential(layer, nn.Identity())
     bound = cs.lipschitz(model, (1, 8), method="ellipsoid", seconds=2, lower=False)
-    step = bound.steps[-1]
-    assert step.name == "first ellipsoid"
+    step = next(step for step in bound.steps if step.name == "first ellipsoid")
     taps = layer.weight[0, 0].detach()
     truth = float(torch.linalg.matrix_norm(matrix_of(model, (1, 8)), 2))
     # sup_w of sum_p |F_p(w)|^2 over the two phases
