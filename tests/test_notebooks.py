@@ -77,7 +77,7 @@ def words(text: str) -> list[str]:
 def test_numbered_from_one_without_a_gap() -> None:
     numbers = [int(path.stem.split("_")[0]) for path in NOTEBOOKS]
     assert numbers == list(range(1, len(NOTEBOOKS) + 1))
-    assert len(NOTEBOOKS) == 6
+    assert len(NOTEBOOKS) == 7
 
 
 # As committed --------------------------------------------------------------------------

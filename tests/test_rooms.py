@@ -46,7 +46,11 @@ ROOMS = (
     "cli",
 )
 # methods of a result that draw it or write it down, imported when they are called
-DOORS = {("report/model.py", "plot"), ("report/model.py", "pages")}
+DOORS = {
+    ("report/model.py", "plot"),
+    ("report/model.py", "pages"),
+    ("network/result.py", "pages"),
+}
 
 
 MODULES = {

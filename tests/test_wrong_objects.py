@@ -134,6 +134,9 @@ def test_others(tmp_path: Any) -> None:
     report = cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 8))
     with pytest.raises(TypeError, match=r"title must be a string.* got \('a',\)"):
         report.to_html(tmp_path / "x.html", title=("a",))
+    bound = cs.lipschitz(torch.nn.Linear(2, 2), (2,), method="scalar", lower=False)
+    with pytest.raises(TypeError, match=r"title must be a string.* got \('a',\)"):
+        bound.to_html(title=("a",))
 
 
 def test_a_nested_weight() -> None:

@@ -9,6 +9,7 @@ from convspec.cli.figures import kind_of_figure, picture
 from convspec.cli.progress import best_so_far
 from convspec.cli.source import opened_source, require_writable
 from convspec.errors import ConvSpecError, NotApplicable
+from convspec.extras import import_extra
 from convspec.network.lipschitz import lipschitz
 from convspec.network.result import NetworkBound
 from convspec.network.verify import verify
@@ -21,7 +22,7 @@ ROW_INCHES, LEAST_INCHES = 0.3, 1.6
 
 def run_lipschitz(options: argparse.Namespace) -> int:
     """Bound a network, print how, and write what was asked for."""
-    files = [options.certificate, options.json, options.figure]
+    files = [options.certificate, options.json, options.html, options.figure]
     for path in filter(None, files):
         require_writable(path)
     kind = kind_of_figure(options.figure) if options.figure else ""
@@ -30,11 +31,15 @@ def run_lipschitz(options: argparse.Namespace) -> int:
             "a certificate holds the multipliers of an ellipsoid; with --method scalar "
             "there is none"
         )
+    if options.html:  # before the search rather than behind it
+        import_extra("jinja2", "html")
     bound = _bounded(options)
     if not options.quiet:
         print(bound)
     if options.json:
         bound.to_json(options.json)
+    if options.html:
+        bound.to_html(options.html, title=options.source)
     if options.figure:
         _draw(bound, options.figure, kind)
     if options.certificate:  # last, as a product of norms has none

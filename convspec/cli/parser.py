@@ -137,6 +137,7 @@ def _lipschitz(commands: Any) -> None:
     for name, what in (
         ("certificate", "what proves the bound, for convspec verify"),
         ("json", "ends and steps, as JSON"),
+        ("html", "one page that needs nothing else"),
         ("figure", "the steps, drawn: .png, .pdf"),
     ):
         one.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write {what}")

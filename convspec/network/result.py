@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convspec.network.certificate import Certificate
     from convspec.network.domain import Domain
 
-__all__ = ["NetworkBound", "Step"]
+__all__ = ["PAIR", "NetworkBound", "Step"]
 
 DIGITS = 6
 PAIR = "a pair"
@@ -192,6 +192,42 @@ class NetworkBound:
                 [PAIR.capitalize(), rf"$\ge$ {latex.rounded_down(self.lower, digits)}"]
             )
         return latex.tabular("lr", ["Method", "$L$"], rows)
+
+    @overload
+    def to_html(self, path: None = None, *, title: str | None = None) -> str: ...
+    @overload
+    def to_html(
+        self, path: str | os.PathLike[str], *, title: str | None = None
+    ) -> None: ...
+    def to_html(
+        self, path: str | os.PathLike[str] | None = None, *, title: str | None = None
+    ) -> str | None:
+        """Write one page that needs nothing else: both ends in words, and all steps.
+
+        It has the figure of the steps, constants of pairs of outputs where there are few,
+        and how to check the upper end. No other file or network is read.
+
+        Args:
+            path: The file; None for the text itself.
+            title: Heading of the page, such as the name of the model.
+
+        Raises:
+            MissingExtra: Without jinja2, which ``convspec[html]`` installs.
+            TypeError: If the title is no string.
+        """
+        from convspec.pages.constant import constant_page
+
+        text = constant_page(self, title)
+        if path is None:
+            return text
+        write_text(path, text)
+        return None
+
+    def _repr_html_(self) -> str:
+        """The table of steps, for notebooks."""
+        from convspec.pages.ladder import small_table
+
+        return small_table(self)
 
     def __repr__(self) -> str:
         low, high = rounded_down(self.lower, DIGITS), rounded_up(self.upper, DIGITS)

@@ -1,4 +1,4 @@
-"""The figures of the HTML report, as SVG images inside the page.
+"""The figures of HTML pages, as SVG images inside the page.
 
 Figures are drawn by :mod:`convspec.plot` on figures of their own, which pyplot does not
 know. To show another one of a layer, add it to :func:`of_layer`.
@@ -20,13 +20,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from convspec import plot
+from convspec.network.result import NetworkBound
 from convspec.operators.operator import ConvOperator
 from convspec.plot.palette import EXACT
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.print import printable
 
-__all__ = ["Picture", "of_layer", "of_report"]
+__all__ = ["Picture", "of_constant", "of_layer", "of_report"]
 
 SIZE = 4.8, 3.2  # inches
 PIXELS = 200
@@ -109,6 +110,20 @@ def of_layer(layer: LayerReport) -> Iterator[Picture]:
             "its part of the matrix; grey lines are between channels.",
             (4.8, 4.0),
         )
+
+
+def of_constant(bound: NetworkBound) -> Picture:
+    """The figure of a network's constant: what each step makes of it."""
+    caption = (
+        "Upper ends by method, pointing to where the constant is; the least is bold."
+    )
+    if bound.pair is not None and bound.lower > 0:
+        caption += (
+            " The band is from the ratio that two inputs attain to that end, and the "
+            "constant is in it."
+        )
+    height = 1.5 + 0.26 * len(bound.steps)
+    return _picture(lambda ax: plot.lipschitz(bound, ax=ax), caption, (7.2, height))
 
 
 def _spatial(op: ConvOperator) -> bool:

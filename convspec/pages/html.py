@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from convspec.arguments import shown
 from convspec.extras import import_extra
 from convspec.pages.figures import Picture, of_layer, of_report
+from convspec.pages.rendered import rendered
 from convspec.report.columns import Column, table
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
@@ -27,9 +25,6 @@ from convspec.report.statements import (
 )
 
 __all__ = ["page"]
-
-TEMPLATES = "templates"
-SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 
 
 @dataclass(frozen=True)
@@ -84,16 +79,7 @@ def page(report: ModelReport, title: str | None = None) -> str:
     Raises:
         MissingExtra: Without jinja2.
     """
-    jinja2 = import_extra("jinja2", "html")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    environment.filters["math"] = _math
+    import_extra("jinja2", "html")  # a page that cannot be made is not drawn either
     origin = report.provenance
     if not isinstance(title, str | None):
         raise TypeError(
@@ -104,8 +90,10 @@ def page(report: ModelReport, title: str | None = None) -> str:
     columns = table(report.layers)
     layers = [_layer(*item, columns) for item in enumerate(report, 1)]
     kinds = {found.guarantee for layer in layers for found in layer.statements}
-    style, script = _template("report.css"), _template("report.js")
-    text: str = environment.get_template("report.html").render(
+    return rendered(
+        "report.html",
+        styles=("report.css",),
+        script="report.js",
         title=title,
         report=report,
         origin=origin,
@@ -116,29 +104,7 @@ def page(report: ModelReport, title: str | None = None) -> str:
         methods=METHODS,
         guarantees=[item for item in GUARANTEES.items() if item[0] in kinds],
         legend=report.legend,
-        # inert in the page but for these two, whatever a name contains
-        style=jinja2.utils.markupsafe.Markup(style),
-        style_hash=_digest(style),
-        script=jinja2.utils.markupsafe.Markup(script),
-        script_hash=_digest(script),
     )
-    return text
-
-
-def _template(name: str) -> str:
-    folder = resources.files("convspec.pages") / TEMPLATES
-    return (folder / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    """The hash by which a Content-Security-Policy knows an inline script or style."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return "sha256-" + base64.b64encode(digest).decode()
-
-
-def _math(text: str) -> str:
-    """With sigma_1 and its like in one letter and a subscript."""
-    return text.replace("sigma_1", f"{SIGMA}\N{SUBSCRIPT ONE}").replace("sigma", SIGMA)
 
 
 def _tiles(report: ModelReport) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from convspec.plot.canvas import (
 )
 from convspec.plot.palette import ENCLOSED, EXACT
 from convspec.quantity.decimals import rounded_down, rounded_up
+from convspec.report.print import printable
 
 __all__ = ["lipschitz"]
 
@@ -93,7 +94,7 @@ def _row(ax: Axes, place: int, step: Step, best: bool) -> None:
         ax.axhspan(place - 0.5, place + 0.5, color="0.96", zorder=1.2)
         ax.text(
             0.01, place, _shortened(step.words), transform=across, color="0.5",
-            style="italic", fontsize=small, va="center",
+            style="italic", fontsize=small, va="center", parse_math=False,
         )  # fmt: skip
         return
     color = EXACT if best else LIGHT
@@ -147,7 +148,7 @@ def _legend(ax: Axes, bound: NetworkBound) -> None:
 
 def _shortened(words: str) -> str:
     """The reason, cut at a word where it is long."""
-    clause = words.removeprefix("does not apply: ").split(";")[0]
+    clause = printable(words.removeprefix("does not apply: ").split(";")[0])
     if len(clause) <= REASON_LETTERS:
         return clause
     return clause[:REASON_LETTERS].rsplit(" ", 1)[0] + " \u2026"

@@ -65,7 +65,12 @@ def test_it_prints_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
 def test_all_files_are_written_and_verified(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = {"certificate": "net.certificate", "json": "b.json", "figure": "b.png"}
+    names = {
+        "certificate": "net.certificate",
+        "json": "b.json",
+        "html": "b.html",
+        "figure": "b.png",
+    }
     options = [
         x for kind, name in names.items() for x in (f"--{kind}", str(tmp_path / name))
     ]
@@ -77,6 +82,7 @@ def test_all_files_are_written_and_verified(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names.values())
     found = json.loads((tmp_path / "b.json").read_text())
     assert imread(tmp_path / "b.png").std() > 0.05
+    assert f"<h1>{SOURCE}</h1>" in (tmp_path / "b.html").read_text(encoding="utf-8")
     assert main(["verify", str(tmp_path / "net.certificate"), SOURCE]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
@@ -97,6 +103,33 @@ def test_figures_of_other_kinds(tmp_path: Path, asked: list[Any]) -> None:
     path = tmp_path / "b.pdf"
     assert main([*LIPSCHITZ, "--figure", str(path)]) == 0
     assert path.read_bytes().startswith(b"%PDF")
+
+
+def test_names_are_text_in_the_page(
+    tmp_path: Path, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a source may be code elsewhere."""
+    path, hostile = tmp_path / "b.html", "<img src=x onerror=alert(1)>"
+    opened = cs.open_model(SOURCE, input_shape=IMAGE)
+    monkeypatch.setattr(network, "opened_source", lambda options: (opened, None))
+    assert main(["lipschitz", hostile, "--quiet", "--html", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert hostile not in text
+    assert "<h1>&lt;img src=x onerror=alert(1)&gt;</h1>" in text
+
+
+def test_a_page_needs_its_extra_before_the_search(
+    tmp_path: Path,
+    asked: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    path = tmp_path / "b.html"
+    words = r"jinja2 must .*convspec\[html\]"
+    assert assert_one_line([*LIPSCHITZ, "--html", str(path)], words, capsys) == ""
+    assert not asked
+    assert not path.exists()
 
 
 def test_options_reach_the_library(asked: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -219,6 +252,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     ),
     "missing folder": (
         [*LIPSCHITZ, "--certificate", "no/such/folder.certificate"],
+        "the folder must exist: no/such",
+    ),
+    "no folder for a page": (
+        [*LIPSCHITZ, "--html", "no/such/page.html"],
         "the folder must exist: no/such",
     ),
     "no figure": ([*LIPSCHITZ, "--figure", "b.txt"], "a figure must end in one of"),

@@ -103,6 +103,14 @@ def test_long_reasons_are_cut_at_a_word() -> None:
     assert len(text) < 50
 
 
+def test_names_in_reasons_are_no_mathematics_and_do_not_act() -> None:
+    words = "does not apply: module $\\frac$ \x1b[31m"
+    steps = (*STEPS[:1], Step("ellipsoid", math.inf, 0.1, words))
+    ax = plot.lipschitz(bound(1.0, steps))
+    ax.figure.canvas.draw()
+    assert ax.texts[1].get_text() == r"module $\frac$ \x1b[31m"
+
+
 @pytest.mark.parametrize("wrong", [3.0, None, [bound()], STEPS])
 def test_only_bounds_of_networks(wrong: object) -> None:
     with pytest.raises(TypeError, match="lipschitz draws a NetworkBound; got"):
