@@ -86,6 +86,7 @@ def plots(ax: Any) -> list[Callable[[], Any]]:
         lambda: cs.plot.envelope(cs.spectral_envelope(op), ax=ax),
         lambda: cs.plot.frequency_response(op, ax=ax),
         lambda: cs.plot.layers(report, ax=ax),
+        lambda: cs.plot.gains(network, ax=ax),
         lambda: cs.plot.lipschitz(network, ax=ax),
         lambda: cs.plot.operator(op, ax=ax),
         lambda: cs.plot.spectrum(spec, ax=ax),

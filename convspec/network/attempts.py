@@ -69,6 +69,7 @@ class Attempts:
         seconds: About how long to try.
         progress: Told of each bound as it is found.
         stopped: Whether the user has stopped the search.
+        constants: Of each node, by the product of norms.
     """
 
     network: Network
@@ -78,6 +79,7 @@ class Attempts:
     progress: Callable[[str, float], None] | None = None
     stopped: bool = False
     norms: Norms = field(default_factory=Norms)
+    constants: list[float] = field(default_factory=list)
     _found: list[_Found] = field(default_factory=list)
 
     @property
@@ -153,6 +155,8 @@ class Attempts:
         begun = time.perf_counter()
         unit = up(1 / min(self.scale)) if self.scale else 1.0
         found = constants(graph, self.norms)
+        if graph is self.graph:
+            self.constants = found
         upper = up(joined([found[place] for place in graph.outputs]) * unit)
         self._add(_Found(Step(name, upper, time.perf_counter() - begun, words)))
 

@@ -15,6 +15,7 @@ from convspec.isolation import isolated
 from convspec.model.source import OpenedModel
 from convspec.network.asked import opened, seconds_of, units
 from convspec.network.attempts import LOWER_SHARE, Attempts
+from convspec.network.depth import attained_along, depths
 from convspec.network.domain import domain_of
 from convspec.network.lower import Pair, attained, images_of
 from convspec.network.reading import network_of
@@ -129,7 +130,7 @@ def lipschitz(
     if note:
         found = replace(found, warnings=(*found.warnings, note))
     if pair is None:
-        return found
+        return replace(found, depth=depths(network.graph, work.constants, {}))
     end = _rescaled(pair, weights) if weights else pair.lower
     if end > found.upper * (1 + CONTRADICTION):
         raise ConvSpecError(
@@ -137,7 +138,16 @@ def lipschitz(
             f"{found.best.name!r} is less than a pair attains, {end!r}: a fault of "
             "convspec; please report it with the model"
         )
-    return replace(found, lower=min(end, found.upper), pair=(pair.x, pair.y))
+    try:
+        seen = attained_along(module, network.graph, pair.x, pair.y)
+    except (ConvSpecError, MemoryError):
+        seen = {}
+    return replace(
+        found,
+        lower=min(end, found.upper),
+        pair=(pair.x, pair.y),
+        depth=depths(network.graph, work.constants, seen),
+    )
 
 
 def _rescaled(pair: Pair, scale: tuple[float, ...]) -> float:

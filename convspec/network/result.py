@@ -21,6 +21,7 @@ from convspec.written import write_text
 
 if TYPE_CHECKING:
     from convspec.network.certificate import Certificate
+    from convspec.network.depth import Depth
     from convspec.network.domain import Domain
 
 __all__ = ["PAIR", "NetworkBound", "Step"]
@@ -56,8 +57,7 @@ class NetworkBound:
         upper: Certified: the least of all steps.
         steps: All methods, in the order in which they were tried.
         pair: Inputs (x, y) that the network drives apart by ``lower``; None without.
-        layers: Lipschitz constants of the network's parts by their place, the largest
-            factor first: name and factor.
+        depth: The tensors on the way, in order; empty of a certificate.
         warnings: What is to be known of single layers, and of the search.
         scale: Unit of each channel in which inputs are measured; empty for their own.
         domain: Of the inputs; None for all.
@@ -68,7 +68,7 @@ class NetworkBound:
     upper: float
     steps: tuple[Step, ...]
     pair: tuple[Tensor, Tensor] | None = None
-    layers: tuple[tuple[str, float], ...] = ()
+    depth: tuple[Depth, ...] = ()
     warnings: tuple[str, ...] = ()
     scale: tuple[float, ...] = ()
     domain: Domain | None = None
@@ -79,6 +79,11 @@ class NetworkBound:
     def best(self) -> Step:
         """The step that gives ``upper``."""
         return min(self.steps, key=lambda step: step.upper)
+
+    @property
+    def costliest(self) -> tuple[Depth, ...]:
+        """The tensors on the way, those first whose layers have the largest factors."""
+        return tuple(sorted(self.depth, key=lambda each: -each.factor))
 
     @property
     def bound(self) -> Bound:
@@ -140,6 +145,7 @@ class NetworkBound:
             "scale": list(self.scale),
             "domain": None if self.domain is None else str(self.domain),
             "warnings": list(self.warnings),
+            "depth": [_finite(asdict(each)) for each in self.depth],
         }
 
     @overload
@@ -246,6 +252,10 @@ class NetworkBound:
             lines.append(f"  {PAIR:{width}} {shown:>12} {'':8}    {words}")
         lines += [f"  note: {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: _plain(v) if isinstance(v, float) else v for k, v in values.items()}
 
 
 def _plain(value: float) -> float | str:

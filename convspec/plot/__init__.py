@@ -8,6 +8,7 @@ nothing is saved, no style is changed. For paper, one may opt into a style:
 
 from convspec.plot.bounds import bounds
 from convspec.plot.density import density
+from convspec.plot.gains import gains
 from convspec.plot.layers import layers
 from convspec.plot.lipschitz import lipschitz
 from convspec.plot.operator import operator
@@ -22,6 +23,7 @@ __all__ = [
     "density",
     "envelope",
     "frequency_response",
+    "gains",
     "layers",
     "lipschitz",
     "operator",
