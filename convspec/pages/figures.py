@@ -112,8 +112,8 @@ def of_layer(layer: LayerReport) -> Iterator[Picture]:
         )
 
 
-def of_constant(bound: NetworkBound) -> Picture:
-    """The figure of a network's constant: what each step makes of it."""
+def of_constant(bound: NetworkBound) -> Iterator[Picture]:
+    """Figures of a network's constant: what each step makes of it, and along depth."""
     caption = (
         "Upper ends by method, pointing to where the constant is; the least is bold."
     )
@@ -123,7 +123,14 @@ def of_constant(bound: NetworkBound) -> Picture:
             "constant is in it."
         )
     height = 1.5 + 0.26 * len(bound.steps)
-    return _picture(lambda ax: plot.lipschitz(bound, ax=ax), caption, (7.2, height))
+    yield _picture(lambda ax: plot.lipschitz(bound, ax=ax), caption, (7.2, height))
+    if len(bound.depth) > 1:
+        yield _picture(
+            lambda ax: plot.gains(bound, ax=ax),
+            "How far apart two inputs come, tensor by tensor: at most, by the norms of "
+            "all layers so far, and as the pair attains it.",
+            (7.2, 3.6),
+        )
 
 
 def _spatial(op: ConvOperator) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from convspec.network.ellipsoid.layout import with_cuts
+from convspec.errors import NotApplicable
+from convspec.network.ellipsoid.layout import Layout, with_cuts
 from convspec.network.ellipsoid.recast import recast
 from convspec.network.fuse import folded
 from convspec.network.graph import Graph
@@ -20,6 +21,16 @@ def prepared(graph: Graph, torus: bool) -> Graph:
         graph: Of the network.
         torus: Whether images are to live on a torus.
     """
+    if not torus:
+        return folded(recast(folded(graph), torus))
+    found = _on_torus(graph)
+    try:
+        Layout.torus(found)
+    except NotApplicable:  # of another size than images that wrap around, perhaps
+        return _on_torus(graph, unrolls=True)
+    return found
+
+
+def _on_torus(graph: Graph, unrolls: bool = False) -> Graph:
     # what comes before an image in a row leaves the row to be read by its matrix
-    found = folded(recast(folded(graph), torus))
-    return with_cuts(found) if torus else found
+    return with_cuts(folded(recast(folded(graph), unrolls=unrolls)))

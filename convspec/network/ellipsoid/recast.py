@@ -37,14 +37,16 @@ HEAD_ENTRIES = 4096
 LARGEST, LEAST = ("max", "maximum"), ("min", "minimum")
 
 
-def recast(graph: Graph, torus: bool = True) -> Graph:
+def recast(graph: Graph, torus: bool = True, unrolls: bool = False) -> Graph:
     """The same maps, or some that move differences at least as far, in such nodes.
 
     Args:
         graph: Of a network.
         torus: Whether images are to live on a torus; plain vectors need less.
+        unrolls: Whether circular padding is one that repeats pixels, too, since the torus
+            has another size.
     """
-    made = _Made(graph, RULES if torus else OF_VECTORS)
+    made = _Made(graph, RULES if torus else OF_VECTORS, unrolls)
     for place in range(len(graph.nodes)):
         made.take(place)
     outputs = tuple(made.new[each] for each in graph.outputs)
@@ -54,8 +56,8 @@ def recast(graph: Graph, torus: bool = True) -> Graph:
 class _Made:
     """New nodes, and which of them stands for which old one."""
 
-    def __init__(self, graph: Graph, rules: Sequence[Rule]) -> None:
-        self.graph, self.rules = graph, rules
+    def __init__(self, graph: Graph, rules: Sequence[Rule], unrolls: bool) -> None:
+        self.graph, self.rules, self.unrolls = graph, rules, unrolls
         self.nodes: list[Node] = []
         self.new: dict[int, int] = {}
 
@@ -160,12 +162,13 @@ def _padded(made: _Made, node: Node) -> int | None:
         return None
     op = node.kind.op
     axes = op.geometry.axes
-    repeats = [axis.mode in ("reflect", "replicate") for axis in axes]
+    modes = ("reflect", "replicate", *["circular"] * made.unrolls)
+    repeats = [axis.mode in modes and axis.span > axis.size for axis in axes]
     if op.transposed or not any(repeats):
         return None
     if not any(axis.reads_padding for axis in axes):
-        modes = [replace(axis, mode="zeros") for axis in axes]
-        inner = op.with_geometry(op.weight, replace(op.geometry, axes=tuple(modes)))
+        plain = tuple(replace(axis, mode="zeros") for axis in axes)
+        inner = op.with_geometry(op.weight, replace(op.geometry, axes=plain))
         return made.add(replace(node, kind=Filter(inner, node.kind.error)))
     # an axis that repeats pixels shows each so often; the others are left alone
     counts = [
@@ -177,7 +180,7 @@ def _padded(made: _Made, node: Node) -> int | None:
         axis.span if repeated else axis.size
         for axis, repeated in zip(axes, repeats, strict=True)
     ]
-    words = f"{next(a.mode for a in axes if a.mode in ('reflect', 'replicate'))} padding"
+    words = f"{next(axis.mode for axis in axes if axis.mode in modes)} padding"
     kind = Bounded(_root(math.prod(counts)), words, tuple(range(2, len(before))))
     padded = made.behind(node, kind, node.inputs, (*before[:2], *wide))
     inner = ConvOperator(

@@ -11,7 +11,7 @@ from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.search import Search
 from convspec.network.graph import Graph, graph_of
-from convspec.network.kinds import Entrywise
+from convspec.network.kinds import Bounded, Entrywise
 from convspec.network.norms import Norms
 
 
@@ -112,14 +112,10 @@ class Columns(nn.Module):
 
 REFUSED = {
     "factors of columns": (Columns(), (2, 3, 2), "moves or mixes pixels"),
-    "both paddings": (
-        nn.Sequential(
-            nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular"),
-            nn.ReLU(),
-            nn.Conv1d(1, 1, 3, padding=1),
-        ),
+    "an image in a row": (
+        nn.Sequential(nn.Flatten(), nn.Softmax(1), nn.Linear(6, 1)),
         (1, 6),
-        "padded in one way",
+        "reads the pixels of an image in a row",
     ),
 }
 
@@ -129,6 +125,38 @@ def test_what_no_torus_holds_is_refused_in_words(name: str) -> None:
     model, shape, words = REFUSED[name]
     with pytest.raises(cs.NotApplicable, match=words):
         sizes(model, shape)
+
+
+CIRCULAR = {
+    "and zeros": ("zeros", 1, 6, 1),
+    "of a smaller image": ("circular", 0, 8, 1),
+    "of no whole strides": ("circular", 1, 7, 2),
+}
+
+
+@pytest.mark.parametrize("name", CIRCULAR)
+def test_images_that_wrap_around_at_another_size_repeat_pixels(name: str) -> None:
+    mode, pad, size, stride = CIRCULAR[name]
+    model = nn.Sequential(
+        nn.Conv1d(1, 1, 3, stride, padding=1, padding_mode="circular"),
+        nn.ReLU(),
+        nn.Conv1d(1, 1, 3, padding=pad),
+        nn.ReLU(),
+        nn.Conv1d(1, 1, 3, padding=1, padding_mode=mode),
+    )
+    made = graph(model, (1, size))
+    words = [n.kind.words for n in made.nodes if isinstance(n.kind, Bounded)]
+    assert set(words) == {"circular padding"}
+    assert Layout.torus(made).lattices[0].sizes[0] >= size
+
+
+def test_images_that_wrap_around_alone_stay_whole() -> None:
+    model = nn.Sequential(
+        nn.Conv1d(1, 1, 3, 2, padding=1, padding_mode="circular"),
+        nn.ReLU(),
+        nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular"),
+    )
+    assert sizes(model, (1, 8)) == (8,)
 
 
 @pytest.mark.parametrize("pooled", [True, False], ids=["mean", "pixels"])
