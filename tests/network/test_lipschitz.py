@@ -378,7 +378,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 def test_wrong_arguments(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told before any work."""
     options, error, words = WRONG[case]
-    monkeypatch.setattr(lipschitz, "graph_of", None)
+    monkeypatch.setattr(lipschitz, "network_of", None)
     with pytest.raises(error, match=words):
         cs.lipschitz(perceptron(), (3,), **options)
 
