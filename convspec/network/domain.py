@@ -19,7 +19,7 @@ from convspec.arguments import shown
 from convspec.errors import UnsupportedLayer
 from convspec.network.curves import CURVES
 from convspec.network.graph import Graph, Node
-from convspec.network.kinds import Curved, Entrywise, Kind, Move, Product, Sum
+from convspec.network.kinds import Curved, Entrywise, Kind, Move, Product, Scale, Sum
 from convspec.network.ranges import SLACK, Range
 
 __all__ = ["Domain", "domain_of", "on_domain"]
@@ -143,7 +143,7 @@ class _Lowered:
             slopes = _bounded(CURVES[kind.name].slopes(given[0], kind.order), kind.words)
             self.new[place] = self._add(node, _entries(slopes, kind.name))
         elif isinstance(kind, Entrywise) and given[0].is_finite:
-            self.new[place] = self._add(node, _narrowed(kind, given[0]))
+            self.new[place] = self._add(node, _straight(_narrowed(kind, given[0])))
         else:
             self.new[place] = self._add(node, kind)
 
@@ -202,6 +202,11 @@ def _entries(slopes: Range, words: str) -> Entrywise:
         first = end.reshape(-1)[0]
         ends.append(first if bool((end == first).all()) else end.contiguous())
     return Entrywise(ends[0], ends[1], words)
+
+
+def _straight(kind: Entrywise) -> Kind:
+    """What has but one slope in each entry is linear."""
+    return Scale(kind.lower) if torch.equal(kind.lower, kind.upper) else kind
 
 
 def _narrowed(kind: Entrywise, given: Range) -> Entrywise:
