@@ -167,7 +167,7 @@ def _of(node: Node, given: Sequence[_Seen], middle: Tensor, event: Event | None)
     if isinstance(kind, Bounded):
         return _of_bounded(node, kind, given, middle, event)
     if isinstance(kind, Product):
-        return _of_product(kind, [each.range for each in given], node.shape)
+        return _of_product(node, kind, [each.range for each in given])
     if isinstance(kind, Curved):
         return CURVES[kind.name].range(given[0].range, kind.order)
     return _of_linear(node, given, middle)
@@ -286,11 +286,13 @@ def _length(parts: Sequence[Tensor]) -> float:
     return math.hypot(*[float(torch.linalg.vector_norm(x)) for x in parts])
 
 
-def _of_product(kind: Product, given: Sequence[Range], shape: tuple[int, ...]) -> Range:
+def _of_product(node: Node, kind: Product, given: Sequence[Range]) -> Range:
     """All products of ends; of one tensor with itself its square."""
     first, second = given[0], given[-1]
+    if not kind.quotient and node.inputs[0] == node.inputs[-1]:
+        return CURVES["square"].range(first, 0)
     if kind.quotient:
         second = CURVES["reciprocal"].range(second, 0)
     ends = [a * b for a in (first.low, first.high) for b in (second.low, second.high)]
-    stacked = torch.stack([end.expand(shape) for end in ends])
+    stacked = torch.stack([end.expand(node.shape) for end in ends])
     return Range(stacked.amin(0), stacked.amax(0)).enlarged()

@@ -163,6 +163,8 @@ def test_rising_functions_end_at_their_ends(case: str) -> None:
 def test_squares_and_inverses() -> None:
     square = at_output(lambda x: x**2, 1, (-2.0, 1.0))
     assert abs(float(square.low)) < 1e-9 < 4 <= float(square.high) < 4 + 1e-8
+    product = at_output(lambda x: x * x, 1, (-2.0, 1.0))
+    assert abs(float(product.low)) < 1e-9 < 4 <= float(product.high) < 4 + 1e-8
     inverse = at_output(lambda x: x**-3, 1, (-2.0, -1.0))
     assert -1 - 1e-9 < float(inverse.low) <= -1
     assert -1 / 8 <= float(inverse.high) < -1 / 8 + 1e-9
