@@ -10,6 +10,8 @@ from convspec.cli.progress import best_so_far
 from convspec.cli.source import opened_source, require_writable
 from convspec.errors import ConvSpecError, NotApplicable
 from convspec.extras import import_extra
+from convspec.network.asked import opened
+from convspec.network.domain import domain_of
 from convspec.network.lipschitz import lipschitz
 from convspec.network.result import NetworkBound
 from convspec.network.verify import verify
@@ -51,17 +53,27 @@ def run_lipschitz(options: argparse.Namespace) -> int:
 
 def run_verify(options: argparse.Namespace) -> int:
     """Check a certificate and print what it proves."""
-    opened, _ = opened_source(options)
-    print(verify(options.certificate, opened))
+    source, _ = opened_source(options)
+    print(verify(options.certificate, source))
     return 0
 
 
 def _bounded(options: argparse.Namespace) -> NetworkBound:
-    opened, _ = opened_source(options)
+    source, _ = opened_source(options)
+    if options.domain is not None:
+        _, shape = opened(source, None, "lipschitz")
+        try:
+            domain_of(options.domain, shape)
+        except ValueError as error:
+            raise ConvSpecError(str(error)) from error
     try:
         with best_so_far(not options.quiet) as progress:
             return lipschitz(
-                opened, method=options.method, seconds=options.seconds, progress=progress
+                source,
+                method=options.method,
+                seconds=options.seconds,
+                domain=options.domain,
+                progress=progress,
             )
     except KeyboardInterrupt:
         raise ConvSpecError("interrupted before there was a bound") from None

@@ -134,6 +134,13 @@ def _lipschitz(commands: Any) -> None:
         help="all that apply (auto, default), products of norms alone (scalar), or "
         "besides ellipsoids on a torus (ellipsoid) or of plain vectors (dense)",
     )
+    one.add_argument(
+        "--domain",
+        type=_ends,
+        metavar="LOW,HIGH",
+        help="inputs lie between these, 0,1; one for each channel as '0,0,0;1,1,2', and "
+        "below 0 with an equals sign, --domain=-1,1 (default: all inputs)",
+    )
     for name, what in (
         ("certificate", "what proves the bound, for convspec verify"),
         ("json", "ends and steps, as JSON"),
@@ -205,6 +212,14 @@ def _add_model(one: argparse.ArgumentParser) -> None:
 
 def _add_layer(one: argparse.ArgumentParser) -> None:
     one.add_argument("layer", metavar="LAYER", help="name of a row of analyze")
+
+
+def _ends(text: str) -> tuple[Any, Any]:
+    """``low,high``, or ``low;high`` with one number for each channel."""
+    low, high = text.split(";") if ";" in text else text.split(",")
+    ends = [[float(each) for each in end.split(",")] for end in (low, high)]
+    first, second = (end[0] if len(end) == 1 else end for end in ends)
+    return first, second
 
 
 def _shape(text: str) -> tuple[Any, ...]:

@@ -125,7 +125,8 @@ class Recorder:
             be told from constants.
         keeps: Whether copies of all values are kept.
         given: The values that they held before the model ran.
-        kept: Copies of values by their numbers.
+        kept: Copies of values by their numbers: each with the place of the operation
+            before which it was seen so, another where its memory was written to.
     """
 
     names: Mapping[nn.Module, str]
@@ -143,7 +144,8 @@ class Recorder:
         # storages that depend on the sources
         self.given = tuple(self.value(tensor) for tensor in self.sources)
         self._reached = {value.storage for value in self.given}
-        self.kept: dict[int, Tensor] = {}
+        self.kept: dict[int, list[tuple[int, Tensor]]] = {}
+        self._written: dict[int, int] = {}
         self._keep(self.sources)
 
     @contextmanager
@@ -169,6 +171,24 @@ class Recorder:
         """
         found: Value | None = self._values.get(tensor)
         return found or self._numbered(tensor, self._shared(tensor, beside))
+
+    def held(self, value: Value, at: int) -> Tensor | None:
+        """What a value held before an operation, or as what that made; None if not kept.
+
+        Args:
+            value: It.
+            at: The place of the operation.
+        """
+        seen = [each for each in self.kept.get(value.number, ()) if each[0] <= at]
+        # behind the last operation nothing is seen once more
+        late = at >= len(self.events)
+        if not seen or (late and self._written.get(value.storage, -1) >= seen[-1][0]):
+            return None
+        return seen[-1][1]
+
+    def before(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep what an operation is about to read."""
+        self._keep(_tensors((args, kwargs)))
 
     def note(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
@@ -202,14 +222,21 @@ class Recorder:
         if not made and any(self.value(x).storage in self._reached for x in given):
             outputs = {value.storage for value in self.events[-1].outputs}
             self._reached |= outputs | self.events[-1].writes
-        self._keep([*given, *_tensors(output)])
+        last = len(self.events) - 1
+        self._written.update(dict.fromkeys(self.events[-1].writes, last))
+        self._keep(_tensors(output), last)
 
-    def _keep(self, tensors: Sequence[Tensor]) -> None:
-        """Copies of what tensors hold now, once of each value that sources reach."""
+    def _keep(self, tensors: Sequence[Tensor], at: int | None = None) -> None:
+        """Copies of what tensors hold now, of values that sources reach."""
+        at = len(self.events) if at is None else at
         for tensor in tensors if self.keeps else ():
             value = self.value(tensor)
-            if value.storage in self._reached and value.number not in self.kept:
-                self.kept[value.number] = tensor.detach().clone()
+            seen = self.kept.get(value.number)
+            if value.storage not in self._reached:
+                continue
+            if not seen or self._written.get(value.storage, -1) >= seen[-1][0]:
+                copy = tensor.detach().clone()
+                self.kept.setdefault(value.number, []).append((at, copy))
 
     def _constants(self, given: Any) -> dict[int, Constant]:
         """The tensors among the arguments that no source reaches."""
@@ -281,6 +308,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        self._recorder.before(args, kwargs or {})
         output = func(*args, **(kwargs or {}))
         self._recorder.note(func, args, kwargs or {}, output)
         return output

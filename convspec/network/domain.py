@@ -19,11 +19,12 @@ from convspec.arguments import shown
 from convspec.errors import UnsupportedLayer
 from convspec.network.curves import CURVES
 from convspec.network.graph import Graph, Node
-from convspec.network.kinds import Curved, Entrywise, Kind, Move, Product, Sum
+from convspec.network.kinds import Curved, Entrywise, Kind, Move, Product, Scale, Sum
 from convspec.network.ranges import SLACK, Range
 
 __all__ = ["Domain", "domain_of", "on_domain"]
 
+TINY = 1e-300
 # activations of one slope on each side of 0, which is 1 above
 BENT = ("abs", "leaky_relu", "prelu", "_prelu_kernel", "relu")
 
@@ -78,7 +79,7 @@ def domain_of(given: object, shape: tuple[int, ...]) -> Domain | None:
     low, high = (
         _end(each, shape, name) for each, name in zip(pair, ("low", "high"), strict=True)
     )
-    if low.numel() != high.numel():
+    if low.shape != high.shape:
         low, high = _spread(low, shape), _spread(high, shape)
     if not bool((low <= high).all()):
         raise ValueError(
@@ -142,7 +143,7 @@ class _Lowered:
             slopes = _bounded(CURVES[kind.name].slopes(given[0], kind.order), kind.words)
             self.new[place] = self._add(node, _entries(slopes, kind.name))
         elif isinstance(kind, Entrywise) and given[0].is_finite:
-            self.new[place] = self._add(node, _narrowed(kind, given[0]))
+            self.new[place] = self._add(node, _straight(_narrowed(kind, given[0])))
         else:
             self.new[place] = self._add(node, kind)
 
@@ -204,10 +205,16 @@ def _entries(slopes: Range, words: str) -> Entrywise:
     return Entrywise(ends[0], ends[1], words)
 
 
+def _straight(kind: Entrywise) -> Kind:
+    """What has but one slope in each entry is linear."""
+    return Scale(kind.lower) if torch.equal(kind.lower, kind.upper) else kind
+
+
 def _narrowed(kind: Entrywise, given: Range) -> Entrywise:
     """An activation with the slopes that it has on a range."""
     if kind.words in BENT:
-        below = kind.lower + kind.upper - 1.0
+        # the end that is not 1, as it is
+        below = torch.where(kind.upper > 1.0, kind.upper, kind.lower)
         low = torch.where(given.low >= 0, 1.0, kind.lower)
         high = torch.where(given.high <= 0, below, kind.upper)
         low = torch.where(given.high <= 0, below, low)
@@ -224,7 +231,8 @@ def _narrowed(kind: Entrywise, given: Range) -> Entrywise:
         return _entries(
             Range(
                 (ends[0] * (1 - SLACK)).clamp(min=0),
-                torch.minimum(ends[1] * (1 + SLACK), kind.upper),
+                # cosh may overflow where the slope is not 0
+                torch.minimum(ends[1] * (1 + SLACK) + TINY, kind.upper),
             ),
             kind.words,
         )

@@ -44,7 +44,9 @@ class Node:
         shape: Of its output, with the batch axis.
         module: Name of the module that it is part of.
         line: Where the model's code calls it, ``file.py:12``.
-        number: Of the tensor in the record of the run.
+        value: The tensor in the record of the run.
+        at: The place there of the operation that made it, or that reads what was put
+            together in memory.
         constants: The largest modulus of constants that it reads.
     """
 
@@ -53,7 +55,8 @@ class Node:
     shape: tuple[int, ...]
     module: str = ""
     line: str = ""
-    number: int = -1
+    value: Value | None = None
+    at: int = -1
     constants: float = 0.0
 
     def __str__(self) -> str:
@@ -138,7 +141,7 @@ class _Builder:
 
     def __init__(self, events: Sequence[Event], source: Value) -> None:
         self.events = events
-        self.nodes = [Node(None, (), source.shape, number=source.number)]
+        self.nodes = [Node(None, (), source.shape, value=source, at=0)]
         self.place = {source.number: 0}
         # of each storage: where it was last written to, and what holds that now
         self.written: dict[int, tuple[int, frozenset[int]]] = {}
@@ -169,8 +172,9 @@ class _Builder:
             if place in places[:turn]:  # returned twice, it counts twice
                 places[turn] = len(self.nodes)
                 again = Move(None, "the same again")
-                shape, number = self.nodes[place].shape, self.nodes[place].number
-                self.nodes.append(Node(again, (place,), shape, number=number))
+                self.nodes.append(
+                    replace(self.nodes[place], kind=again, inputs=(place,), constants=0.0)
+                )
         return needed(Graph(tuple(self.nodes), tuple(places)))
 
     def _add(self, at: int, event: Event) -> None:
@@ -219,7 +223,7 @@ class _Builder:
                 module = last.path[-1] if last.path else ""
                 kind = Move(moved.places - 1, "moves")
                 place = (self.place[source.number],)
-                node = Node(kind, place, value.shape, module, last.line, value.number)
+                node = Node(kind, place, value.shape, module, last.line, value, at)
                 self.nodes.append(node)
                 return
 
@@ -260,7 +264,8 @@ class _Builder:
                 output.shape,
                 given.module,
                 event.line,
-                output.number,
+                output,
+                at,
                 _largest(event),
             )
             self.nodes.append(node)

@@ -62,6 +62,10 @@ def certified_radius(
     normalised images, in units of the normalised ones. Clipping x' to a box leaves radii
     as they are.
 
+    A bound on a domain, ``lipschitz(..., domain=...)``, is one for pairs of inputs in it:
+    with such a one the prediction stays for every x' of the domain closer than r, and
+    nothing is said of others.
+
     Args:
         logits: Outputs, (b, K) with K >= 2; (b,) or (b, 1) for two classes by sign.
         labels: Integers (b,), from 0 to K - 1; 0 for negative and 1 for positive signs.

@@ -5,8 +5,8 @@ no part of a network's graph; they come from one run at the middle of the domain
 values c hold everything: ``A x + b = (A c + b) + A (x - c)``.
 
 What the run and the arithmetic here round is at most some units of the sizes of what is
-added, for as many terms as a layer has; each range is enlarged by 2^17 units of them,
-which is more than that for up to ten thousand of terms.
+added, for as many terms as a layer has; each range is enlarged by 2^17 units of them, or
+by 8 for each term where that is more. What a model computes in other dtypes is not known.
 
 Source: Moore, Interval Analysis, Prentice-Hall, 1966.
 """
@@ -14,23 +14,38 @@ Source: Moore, Interval Analysis, Prentice-Hall, 1966.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from convspec.model.movement import called_on
-from convspec.model.record import Event
+from convspec.model.record import Event, Recorder
 from convspec.network.applied import applied
 from convspec.network.curves import CURVES
 from convspec.network.graph import Graph, Node
-from convspec.network.kinds import Bounded, Curved, Entrywise, Move, Product, Scale
+from convspec.network.kinds import (
+    Axes,
+    Bounded,
+    Curved,
+    Entrywise,
+    Filter,
+    Kind,
+    Move,
+    Product,
+    Rows,
+    Scale,
+)
+from convspec.network.nodes.given import Given
 
 __all__ = ["Range", "ranges"]
 
-# relative, for rounding: 2^17 units
+# relative, for rounding: 2^17 units; and how many terms that serves
 SLACK = 2.0**-36
+TERMS = 2**14
+# what torch's softplus leaves out where it becomes linear, in parts of SLACK / beta
+LEFT_OUT = 2.0**8
 # activations that do not decrease, and maps of several entries that do not
 RISING = (
     "celu",
@@ -61,7 +76,7 @@ RISING_TOGETHER = (
     "sort",
 )
 # activations that lie between this and max(x, 0)
-ABOVE = {"silu": -0.2785, "gelu": -0.17, "mish": -0.309, "hardswish": -0.375}
+ABOVE = {"silu": -0.2785, "gelu": -0.1701, "mish": -0.309, "hardswish": -0.375}
 
 
 @dataclass(frozen=True)
@@ -93,9 +108,9 @@ class Range:
             torch.minimum(self.high, torch.as_tensor(high, dtype=torch.float64)),
         )
 
-    def enlarged(self, sizes: Tensor | float = 0.0) -> Range:
-        """A little larger, for the rounding of numbers of these sizes."""
-        more = SLACK * (self.sizes + sizes) + 1e-300
+    def enlarged(self, sizes: Tensor | float = 0.0, terms: int = 1) -> Range:
+        """A little larger, for the rounding of sums of numbers of these sizes."""
+        more = SLACK * max(1.0, terms / TERMS) * (self.sizes + sizes) + 1e-300
         return Range(self.low - more, self.high + more)
 
 
@@ -107,32 +122,36 @@ class _Seen:
     middle: Tensor
 
 
-def ranges(
-    graph: Graph,
-    domain: Range,
-    values: Mapping[int, Tensor],
-    events: Mapping[int, Event],
-) -> list[Range]:
+def ranges(graph: Graph, domain: Range, run: Recorder) -> list[Range]:
     """The range of each node.
 
     Args:
         graph: The network.
         domain: Of the input, with its batch axis.
-        values: In float64 at the middle of the domain, by the number of the tensor.
-        events: What made each, likewise.
+        run: The record that the graph was made of, of a run in float64 at the middle of
+            the domain, with all values kept.
     """
-    nodes = graph.nodes
-    seen = [_Seen(domain, values[nodes[0].number].to(torch.float64))]
-    for node in nodes[1:]:
+    seen: list[_Seen] = []
+    for node in graph.nodes:
         given = [seen[each] for each in node.inputs]
-        middle = values.get(node.number)
-        if middle is None or not all(each.range.is_finite for each in given):
+        middle = None if node.value is None else run.held(node.value, node.at)
+        exact = middle is not None and middle.dtype == torch.float64
+        if not exact or not all(each.range.is_finite for each in given):
             seen.append(_unknown(node))
             continue
-        middle = middle.to(device="cpu", dtype=torch.float64).reshape(node.shape)
-        found = _of(node, given, middle, events.get(node.number))
+        assert middle is not None
+        middle = middle.cpu().reshape(node.shape)
+        found = (
+            domain if node.kind is None else _of(node, given, middle, _made(node, run))
+        )
         seen.append(_Seen(found, middle) if found.is_finite else _unknown(node))
     return [each.range for each in seen]
+
+
+def _made(node: Node, run: Recorder) -> Event | None:
+    """The operation that made a node's value by itself."""
+    event = run.events[node.at] if node.at < len(run.events) else None
+    return event if event is not None and node.value in event.outputs else None
 
 
 def _unknown(node: Node) -> _Seen:
@@ -144,11 +163,11 @@ def _unknown(node: Node) -> _Seen:
 def _of(node: Node, given: Sequence[_Seen], middle: Tensor, event: Event | None) -> Range:
     kind = node.kind
     if isinstance(kind, Entrywise):
-        return _of_entries(kind, given[0], middle, event)
+        return _of_entries(node, kind, given[0], middle, event)
     if isinstance(kind, Bounded):
         return _of_bounded(node, kind, given, middle, event)
     if isinstance(kind, Product):
-        return _of_product(kind, [each.range for each in given], node.shape)
+        return _of_product(node, kind, [each.range for each in given])
     if isinstance(kind, Curved):
         return CURVES[kind.name].range(given[0].range, kind.order)
     return _of_linear(node, given, middle)
@@ -168,20 +187,35 @@ def _of_linear(node: Node, given: Sequence[_Seen], middle: Tensor) -> Range:
     factor = 1.0
     if isinstance(node.kind, Scale) and node.kind.factor.numel():
         factor += float(node.kind.factor.abs().max())
-    return Range(centre - half, centre + half).enlarged(total + factor * node.constants)
+    total = total + factor * node.constants
+    return Range(centre - half, centre + half).enlarged(total, _terms(node.kind))
+
+
+def _terms(kind: Kind | None) -> int:
+    """How many terms the sums of a linear map have, at most."""
+    if isinstance(kind, Filter):
+        return kind.op.weight.numel()
+    if isinstance(kind, Rows):
+        return kind.matrix.shape[1]
+    if isinstance(kind, Axes):
+        return sum(matrix.shape[1] for matrix in kind.matrices.values())
+    return 1
 
 
 def _of_entries(
-    kind: Entrywise, given: _Seen, middle: Tensor, event: Event | None
+    node: Node, kind: Entrywise, given: _Seen, middle: Tensor, event: Event | None
 ) -> Range:
     """Ends of what rises at ends of its argument; else by slopes from the middle."""
     steep = torch.maximum(kind.lower.abs(), kind.upper.abs())
     far = torch.maximum(given.range.high - given.middle, given.middle - given.range.low)
     reach = steep * far
-    found = Range(middle - reach, middle + reach).enlarged(middle.abs())
+    # a part of its argument may cancel, as in x - tanh(x)
+    sizes = middle.abs() + (steep + 1) * (given.range.sizes + given.middle.abs() + 1)
+    found = Range(middle - reach, middle + reach).enlarged(sizes)
     rises = kind.words in RISING and bool((kind.lower >= 0).all())
     if event is not None and rises:
-        found = _at_ends(event, [given.range], event.outputs[0].number) or found
+        off = _inside(kind, event)
+        found = _at_ends(event, [given.range], node, off) or found
     if kind.words in ABOVE:
         found = found.within(ABOVE[kind.words], given.range.high.clamp(min=0))
     if kind.words in ("sin", "cos"):
@@ -191,11 +225,21 @@ def _of_entries(
     return found
 
 
-def _at_ends(event: Event, given: Sequence[Range], number: int) -> Range | None:
+def _inside(kind: Entrywise, event: Event) -> float:
+    """The size of numbers that cancel inside of a function."""
+    named = Given(event, frozenset()).named
+    if kind.words in ("elu", "celu"):  # alpha (exp(x) - 1)
+        return abs(float(named["alpha"])) * max(1.0, abs(float(named.get("scale", 1))))
+    return LEFT_OUT / float(named["beta"]) if kind.words == "softplus" else 0.0
+
+
+def _at_ends(
+    event: Event, given: Sequence[Range], node: Node, sizes: float = 0.0
+) -> Range | None:
     """An operation that does not decrease, at both ends of what it is given."""
-    places = [each.number for each in event.outputs]
-    if len(event.inputs) != len(given) or number not in places:
+    if len(event.inputs) != len(given) or node.value not in event.outputs:
         return None
+    turn = event.outputs.index(node.value)
     ends = []
     for values in ([each.low for each in given], [each.high for each in given]):
         # copies, as an operation may write into what it reads
@@ -204,8 +248,8 @@ def _at_ends(event: Event, given: Sequence[Range], number: int) -> Range | None:
         shapes = [each.shape == tuple(known[each.number].shape) for each in event.inputs]
         if not all(shapes):
             return None
-        ends.append(called_on(event, known)[places.index(number)])
-    return Range(ends[0], ends[1]).enlarged()
+        ends.append(called_on(event, known)[turn])
+    return Range(ends[0], ends[1]).enlarged(sizes)
 
 
 def _of_bounded(
@@ -220,22 +264,35 @@ def _of_bounded(
         torch.maximum(each.range.high - each.middle, each.middle - each.range.low)
         for each in given
     ]
-    squares = sum(float(torch.linalg.vector_norm(x)) ** 2 for x in far)
-    reach = kind.constant * math.sqrt(squares)
-    found = Range(middle - reach, middle + reach).enlarged(middle.abs())
+    reach = kind.constant * _length(far)
+    count = math.prod(node.shape)
+    sizes = kind.constant * _length(
+        [each.range.sizes + each.middle.abs() for each in given]
+    )
+    sizes += node.constants * math.sqrt(count)
+    found = Range(middle - reach, middle + reach).enlarged(middle.abs() + sizes, count)
     rises = kind.words in RISING_TOGETHER or "max_pool" in kind.words
     if rises and event is not None:
-        found = _at_ends(event, [each.range for each in given], node.number) or found
+        own = [each.range for each in given]
+        off = max(float(each.sizes.max()) for each in own)
+        found = _at_ends(event, own, node, off * (kind.words == "logsumexp")) or found
     if kind.words == "softmax":
         found = found.within(0.0, 1.0 + SLACK)
     return found
 
 
-def _of_product(kind: Product, given: Sequence[Range], shape: tuple[int, ...]) -> Range:
+def _length(parts: Sequence[Tensor]) -> float:
+    """Of all entries together."""
+    return math.hypot(*[float(torch.linalg.vector_norm(x)) for x in parts])
+
+
+def _of_product(node: Node, kind: Product, given: Sequence[Range]) -> Range:
     """All products of ends; of one tensor with itself its square."""
     first, second = given[0], given[-1]
+    if not kind.quotient and node.inputs[0] == node.inputs[-1]:
+        return CURVES["square"].range(first, 0)
     if kind.quotient:
         second = CURVES["reciprocal"].range(second, 0)
     ends = [a * b for a in (first.low, first.high) for b in (second.low, second.high)]
-    stacked = torch.stack([end.expand(shape) for end in ends])
+    stacked = torch.stack([end.expand(node.shape) for end in ends])
     return Range(stacked.amin(0), stacked.amax(0)).enlarged()

@@ -56,6 +56,5 @@ def network_of(
         wide = copied(module, torch.float64, torch.device("cpu"))
         middle = box.low + (box.high - box.low) / 2
         graph, recorder = recorded_graph(wide, middle, keeps=True)
-    events = {out.number: event for event in recorder.events for out in event.outputs}
-    known = ranges(graph, box, recorder.kept, events)
+    known = ranges(graph, box, recorder)
     return Network(on_domain(graph, known), digest_of(graph), domain)

@@ -51,6 +51,36 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 # -- lipschitz --------------------------------------------------------------------------
 
 
+DOMAINS: dict[str, tuple[str, Any]] = {
+    "numbers": ("0,1", (0.0, 1.0)),
+    "below 0": ("-1.5,2e-3", (-1.5, 2e-3)),
+    "channels": ("0,-1;1,2", ([0.0, -1.0], [1.0, 2.0])),
+    "one and channels": ("0;1,2", (0.0, [1.0, 2.0])),
+}
+
+
+@pytest.mark.parametrize("case", DOMAINS)
+def test_domains(case: str, asked: list[dict[str, Any]]) -> None:
+    text, ends = DOMAINS[case]
+    shape = "2,8,8" if ";" in text else "1,8,8"
+    assert main(["lipschitz", SOURCE, "--input-shape", shape, f"--domain={text}"]) == 0
+    assert asked[0]["domain"] == ends
+
+
+@pytest.mark.parametrize("text", ["0", "0,1,2", "a,b", "0;1;2", ""])
+def test_no_domains(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*QUICK, f"--domain={text}"])
+    assert left.value.code == 2
+    assert "argument --domain" in capsys.readouterr().err
+
+
+def test_a_product_of_data_on_a_domain(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["lipschitz", "tests.cli.models:squared", "--input-shape", "3"]
+    assert main([*command, "--domain=-2,1", "--seconds", "1"]) == 0
+    assert "inputs between -2 and 1" in capsys.readouterr().out
+
+
 def test_it_prints_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(QUICK) == 0
     printed = capsys.readouterr()
@@ -245,6 +275,14 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no constant": (
         ["lipschitz", "tests.cli.models:squared", "--input-shape", "3"],
         r"models\.py:\d+",
+    ),
+    "crossed domain": (
+        [*LIPSCHITZ, "--domain", "1,0"],
+        r"domain must have low <= high in each entry; got \(1.0, 0.0\)",
+    ),
+    "domain of too many channels": (
+        [*LIPSCHITZ, "--domain", "0,0;1"],
+        "domain's low must be a finite number, one for each of 1 channels",
     ),
     "scalar certificate": (
         [*LIPSCHITZ, "--method", "scalar", "--certificate", "c"],

@@ -217,6 +217,19 @@ def _broadcast(made: _Made, node: Node) -> int | None:
     return made.add(replace(node, inputs=tuple(inputs)))
 
 
+def _by_pixels(made: _Made, node: Node) -> int | None:
+    """A factor for each pixel, as a map of entries with one slope."""
+    kind = node.kind
+    if not isinstance(kind, Scale) or made.before(node).shape != node.shape:
+        return None
+    ends = [axis for axis in kind.factor.shape[2 - len(node.shape) :] if axis > 1]
+    if not (_is_image(node.shape) and ends):
+        return None
+    off = kind.factor.abs() * (2 * kind.relative)
+    slopes = Entrywise(kind.factor - off, kind.factor + off, "factor")
+    return made.add(replace(node, kind=slopes))
+
+
 def _unrolled(made: _Made, node: Node) -> int | None:
     """An activation of an image in a row, before it is put there."""
     if not isinstance(node.kind, Entrywise | Bounded) or len(node.inputs) != 1:
@@ -290,6 +303,7 @@ RULES: tuple[Rule, ...] = (
     _averaged,
     _copied,
     _padded,
+    _by_pixels,
     _broadcast,
     _unrolled,
     _back_again,

@@ -110,7 +110,7 @@ class _Written:
         """``v sigmoid(b v)``, whose slopes are those of SiLU for every b; and others."""
         inner = self._argument(factor, "sigmoid")
         if inner is not None and value in (inner, self._scaled(inner)[0]):
-            return SILU, "silu"
+            return SILU, "silu" if value == inner else "silu of another slope"
         if self._argument(factor, "hardsigmoid") == value:
             return (-0.5, 1.5), "hardswish"
         soft = self._argument(factor, "tanh")
@@ -130,7 +130,9 @@ class _Written:
         if (low, high) != (0, 6) or self._shifted(inner) != (value, 3.0):
             return None
         ends = sorted((scale * HARD[0], scale * HARD[1]))
-        return (-up(-ends[0], 2), up(ends[1], 2)), "hardswish"
+        # larger ones reach below its values
+        words = "hardswish" if 0 <= scale <= 1 / 6 else "multiple of hardswish"
+        return (-up(-ends[0], 2), up(ends[1], 2)), words
 
     def _limits(self, value: Value) -> tuple[Value, float, float] | None:
         """What a value is cut from, and between which ends."""

@@ -15,6 +15,7 @@ from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import prove
 from convspec.network.ellipsoid.propagation import Propagation
+from convspec.network.ellipsoid.search import Search
 from convspec.network.graph import Graph, Node, graph_of
 from convspec.network.kinds import Axes
 from convspec.network.norms import Norms
@@ -40,6 +41,14 @@ class Linear(nn.Module):
 
 def ones(*shape: int) -> Tensor:
     return torch.ones(*shape, dtype=torch.float64)
+
+
+def first_bound(graph: Graph, layout: Layout) -> float:
+    """With the first multipliers; factors of pixels take some."""
+    found: list[float] = []
+    search = Search(graph, layout, Norms())
+    search.run(1e-9, lambda passed, proven, fixed: found.append(proven.upper))
+    return found[0]
 
 
 def first(count: int) -> Tensor:
@@ -101,8 +110,7 @@ def test_shapes_that_look_like_channels(name: str, layout: Callable[..., Layout]
     exact = float(torch.linalg.matrix_norm(jacobian, 2))
     made = prepared(graph_of(model.eval(), x), True)
     try:
-        propagation = Propagation(made, layout(made))
-        found = prove(propagation, Multipliers(Norms(), fixed=True)).upper
+        found = first_bound(made, layout(made))
     except NotApplicable:
         return
     assert exact * (1 - 1e-12) <= found <= exact * 2

@@ -18,7 +18,7 @@ from convspec.network.kinds import Bounded, Entrywise, Filter
 from tests.gaussian import gaussian
 from tests.network.test_sound import assert_above, steepest, steepest_pattern
 from tests.node_maps import graph_at, graph_matrix, matrix_of
-from tests.reshaping_nets import reshaping_net
+from tests.reshaping_nets import Call, reshaping_net
 
 Function = nn.Module | Callable[[Tensor], Tensor]
 # more pixels than are left to be a vector, for what pools
@@ -124,6 +124,37 @@ def test_a_maximum_of_two_is_an_activation(of: Callable[..., Tensor]) -> None:
     first = torch.cat([torch.eye(3), torch.zeros(3, 3)], 1).flatten().tolist()
     second = torch.cat([torch.zeros(3, 3), torch.eye(3)], 1).flatten().tolist()
     assert both == {tuple(first), tuple(second)}
+
+
+@pytest.mark.parametrize("size", [(2, 4, 3), (1, 1, 3), (3,)])
+def test_factors_of_pixels_are_carried(size: tuple[int, ...]) -> None:
+    """As maps of entries with one slope, whatever its sign."""
+    factor = gaussian(3, *size)
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1),
+        Call(lambda x: x * factor),
+        nn.ReLU(),
+        nn.Conv2d(2, 1, 3, padding=1),
+    ).double()
+    for number, tensor in enumerate(net.state_dict().values()):
+        tensor.copy_(gaussian(number, *tensor.shape))
+    bound = cs.lipschitz(net, (1, 4, 3), seconds=0.5, lower=False)
+    assert any(step.name == "first ellipsoid" for step in bound.steps)
+    assert_above(bound, steepest(net, (1, 4, 3), 1))
+    graph = graph_at(net, (1, 4, 3))
+    assert_above(bound, steepest_pattern(graph, 1))
+    made = recast(graph)
+    patterns = {
+        place: node.kind.upper.expand(node.shape)
+        for place, node in enumerate(made.nodes)
+        if isinstance(node.kind, Entrywise)
+    }
+    ones = {
+        place: torch.ones(node.shape, dtype=torch.float64)
+        for place, node in enumerate(graph.nodes)
+        if isinstance(node.kind, Entrywise)
+    }
+    assert torch.allclose(graph_matrix(made, patterns), graph_matrix(graph, ones))
 
 
 def test_activations_come_before_the_row() -> None:
