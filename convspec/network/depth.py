@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from convspec.model.record import Value
 from convspec.network.evaluated import alone, copied, length
 from convspec.network.graph import Graph, recorded_graph
 from convspec.network.kinds import Move
@@ -40,14 +41,14 @@ class Depth:
 
 
 def depths(
-    graph: Graph, constants: Sequence[float], seen: Mapping[int, float]
+    graph: Graph, constants: Sequence[float], seen: Mapping[Value, float]
 ) -> tuple[Depth, ...]:
     """All tensors but copies of others, in the order in which they are computed.
 
     Args:
         graph: The network.
         constants: Of each node.
-        seen: What a pair attains, by the number of the tensor.
+        seen: What a pair attains, by the tensor in the record.
     """
     found = []
     for node, constant in zip(graph.nodes, constants, strict=True):
@@ -56,14 +57,15 @@ def depths(
         given = math.hypot(*(constants[each] for each in dict.fromkeys(node.inputs)))
         factor = constant / given if given else 0.0
         name = str(node)
-        found.append(Depth(name, factor, constant, seen.get(node.number)))
+        attained = None if node.value is None else seen.get(node.value)
+        found.append(Depth(name, factor, constant, attained))
     return tuple(found)
 
 
 def attained_along(
     module: nn.Module, graph: Graph, x: Tensor, y: Tensor
-) -> dict[int, float]:
-    """``|t(x) - t(y)| / |x - y|`` of all tensors on the way, by their numbers.
+) -> dict[Value, float]:
+    """``|t(x) - t(y)| / |x - y|`` of all tensors on the way.
 
     Nothing of a model that takes another way for one of the inputs.
 
@@ -75,15 +77,16 @@ def attained_along(
     """
     with alone(module):
         wide = copied(module, torch.float64, torch.device("cpu"))
-        values = [recorded_graph(wide, each[None], keeps=True)[1].kept for each in (x, y)]
+        records = [recorded_graph(wide, each[None], keeps=True)[1] for each in (x, y)]
     apart = length(x - y)
-    found: dict[int, float] = {}
+    found: dict[Value, float] = {}
     for node in graph.nodes:
-        if node.number < 0 or not apart:
+        if node.value is None or not apart:
             continue
-        pair = [some.get(node.number) for some in values]
-        if any(t is None or tuple(t.shape) != node.shape for t in pair):
+        one, two = (held.held(node.value, node.at) for held in records)
+        if one is None or two is None:
+            continue
+        if not tuple(one.shape) == tuple(two.shape) == node.shape:
             return {}
-        one, two = (t.double() for t in pair if t is not None)
-        found[node.number] = length(one - two) / apart
+        found[node.value] = length(one.double() - two.double()) / apart
     return found

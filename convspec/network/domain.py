@@ -160,7 +160,7 @@ class _Lowered:
         if kind.quotient:
             curve = CURVES["reciprocal"]
             slopes = _bounded(curve.slopes(second, 0), kind.words)
-            inner = replace(node, shape=self.nodes[b].shape, number=-1)
+            inner = replace(node, shape=self.nodes[b].shape, value=None)
             b = self._add(inner, _entries(slopes, "reciprocal"), (b,))
             second = curve.range(second, 0)
         for each in (first, second):
@@ -176,7 +176,7 @@ class _Lowered:
 
     def _times(self, node: Node, place: int, factor: Range) -> int:
         """A tensor with slopes between the ends of the other factor."""
-        node = replace(node, number=-1)  # a part of what the model computes
+        node = replace(node, value=None)  # a part of what the model computes
         shape = self.nodes[place].shape
         if shape != node.shape:
             count = math.prod(shape)
