@@ -116,6 +116,13 @@ def lipschitz() -> Figure:
     return figure
 
 
+def gains() -> Figure:
+    """How far apart two inputs come along the same network."""
+    figure = Figure(figsize=(PAGE, 2.8))
+    plot.gains(material.constant(), ax=figure.subplots())
+    return figure
+
+
 def training() -> Figure:
     """Norms of all layers, and the whole distribution of one, while it learns."""
     figure = Figure(figsize=(PAGE, 2.6))

@@ -20,6 +20,7 @@ from torch import nn
 
 import convspec as cs
 from convspec import plot
+from convspec.network.depth import Depth
 from convspec.network.result import NetworkBound, Step
 
 NETWORK = NetworkBound(
@@ -30,6 +31,7 @@ NETWORK = NetworkBound(
         Step("ellipsoid", math.inf, 0.1, "does not apply: a reason of some words; more"),
         Step("dense ellipsoid", 8.0, 1.0, "multipliers searched, vectors"),
     ),
+    depth=(Depth("first", 9.0, 9.0, 4.0), Depth("last", 10.0, 90.0, 2.5)),
 )
 STYLE = {"svg.fonttype": "none", "pdf.fonttype": 42}
 
@@ -60,6 +62,7 @@ def data(report: cs.ModelReport) -> dict[str, Any]:
         "envelope": cs.spectral_envelope(op),
         "frequency_response": cs.frequency_response(op, 8),
         "layers": report,
+        "gains": NETWORK,
         "lipschitz": NETWORK,
         "operator": op,
         "singular_vectors": cs.spectrum(op, vectors=True),
@@ -91,6 +94,7 @@ def test_these_are_all_the_functions() -> None:
         "density",
         "envelope",
         "frequency_response",
+        "gains",
         "layers",
         "lipschitz",
         "operator",
