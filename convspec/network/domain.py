@@ -19,8 +19,9 @@ from convspec.arguments import shown
 from convspec.errors import UnsupportedLayer
 from convspec.network.curves import CURVES
 from convspec.network.graph import Graph, Node
-from convspec.network.kinds import Curved, Entrywise, Kind, Move, Product, Scale, Sum
+from convspec.network.kinds import Curved, Entrywise, Kind, Product, Scale, Sum
 from convspec.network.ranges import SLACK, Range
+from convspec.network.rebuilt import Rebuilt
 
 __all__ = ["Domain", "domain_of", "on_domain"]
 
@@ -121,38 +122,33 @@ def on_domain(graph: Graph, known: Sequence[Range]) -> Graph:
     made = _Lowered(graph, known)
     for place in range(len(graph.nodes)):
         made.take(place)
-    return Graph(tuple(made.nodes), tuple(made.new[each] for each in graph.outputs))
+    return made.whole
 
 
-class _Lowered:
-    """New nodes, and which of them stands for which old one."""
+class _Lowered(Rebuilt):
+    """The nodes of a graph with constants on a domain."""
 
     def __init__(self, graph: Graph, known: Sequence[Range]) -> None:
-        self.graph, self.known = graph, known
-        self.nodes: list[Node] = []
-        self.new: dict[int, int] = {}
+        super().__init__(graph)
+        self.known = known
 
     def take(self, place: int) -> None:
-        node = self.graph.nodes[place]
+        """A new node for one, or several."""
+        node = self.read(place)
         kind = node.kind
-        node = replace(node, inputs=tuple(self.new[each] for each in node.inputs))
         given = [self.known[each] for each in self.graph.nodes[place].inputs]
         if isinstance(kind, Product):
             self.new[place] = self._product(node, kind, given)
         elif isinstance(kind, Curved):
             slopes = _bounded(CURVES[kind.name].slopes(given[0], kind.order), kind.words)
-            self.new[place] = self._add(node, _entries(slopes, kind.name))
+            self.new[place] = self._as(node, _entries(slopes, kind.name))
         elif isinstance(kind, Entrywise) and given[0].is_finite:
-            self.new[place] = self._add(node, _straight(_narrowed(kind, given[0])))
+            self.new[place] = self._as(node, _straight(_narrowed(kind, given[0])))
         else:
-            self.new[place] = self._add(node, kind)
+            self.new[place] = self.add(node)
 
-    def _add(
-        self, node: Node, kind: Kind | None, inputs: Sequence[int] | None = None
-    ) -> int:
-        inputs = node.inputs if inputs is None else tuple(inputs)
-        self.nodes.append(replace(node, kind=kind, inputs=inputs))
-        return len(self.nodes) - 1
+    def _as(self, node: Node, kind: Kind) -> int:
+        return self.add(replace(node, kind=kind))
 
     def _product(self, node: Node, kind: Product, given: Sequence[Range]) -> int:
         first, second = given[0], given[-1]
@@ -160,31 +156,26 @@ class _Lowered:
         if kind.quotient:
             curve = CURVES["reciprocal"]
             slopes = _bounded(curve.slopes(second, 0), kind.words)
-            inner = replace(node, shape=self.nodes[b].shape, value=None)
-            b = self._add(inner, _entries(slopes, "reciprocal"), (b,))
+            inner, shape = replace(node, value=None), self.nodes[b].shape
+            b = self.behind(inner, _entries(slopes, "reciprocal"), (b,), shape)
             second = curve.range(second, 0)
         for each in (first, second):
             _bounded(each, kind.words)
         if a == b:
             slopes = Range(2 * first.low, 2 * first.high)
-            return self._add(node, _entries(slopes, "square"), (a,))
+            return self.behind(node, _entries(slopes, "square"), (a,), node.shape)
         parts = [
             self._times(node, place, factor)
             for place, factor in ((b, first), (a, second))
         ]
-        return self._add(node, Sum((1.0, 1.0)), parts)
+        return self.behind(node, Sum((1.0, 1.0)), parts, node.shape)
 
     def _times(self, node: Node, place: int, factor: Range) -> int:
         """A tensor with slopes between the ends of the other factor."""
         node = replace(node, value=None)  # a part of what the model computes
-        shape = self.nodes[place].shape
-        if shape != node.shape:
-            count = math.prod(shape)
-            places = torch.arange(count, dtype=torch.int64, device="cpu").reshape(shape)
-            kind = Move(places.expand(node.shape).contiguous(), "broadcast")
-            place = self._add(node, kind, (place,))
+        copied = self.broadcast(node, place)
         ends = Range(factor.low.expand(node.shape), factor.high.expand(node.shape))
-        return self._add(node, _entries(ends, "factor"), (place,))
+        return self.behind(node, _entries(ends, "factor"), (copied,), node.shape)
 
 
 def _bounded(given: Range, words: str) -> Range:

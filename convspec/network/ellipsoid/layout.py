@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
@@ -31,7 +31,7 @@ from convspec.network.kinds import (
     Sum,
 )
 
-__all__ = ["Layout", "channel_takes", "keeps_channels", "with_cuts"]
+__all__ = ["Layout", "channel_takes", "keeps_channels"]
 
 NAME = "ellipsoid"
 # pixels of the input per pixel of a tensor, along each axis
@@ -60,7 +60,7 @@ class Layout:
         """Every image on a torus.
 
         Args:
-            graph: With :func:`with_cuts`.
+            graph: As it is prepared for a torus.
             base: Sizes of the input's torus, by default the least that hold the network.
 
         Raises:
@@ -284,100 +284,3 @@ def _least(graph: Graph, strides: Sequence[Stride | None]) -> tuple[int, ...]:
 
 def _refused(node: Node, why: str) -> NotApplicable:
     return NotApplicable(f"{node} {why}; the scalar bounds hold for it", NAME)
-
-
-def with_cuts(graph: Graph) -> Graph:
-    """The graph with what cuts off pixels outside of the image as maps of its own.
-
-    An activation whose output is padded later has slopes of 0 outside, so its slopes
-    include 0. Where no activation stands between, one that only cuts is put there.
-    """
-    needed = _needed_cuts(graph)
-    nodes: list[Node] = []
-    new: dict[int, int] = {}
-    cuts: dict[int, int] = {}
-    clean: list[bool] = []
-    for place, node in enumerate(graph.nodes):
-        inputs = [new[each] for each in node.inputs]
-        if _pads(node) and not clean[inputs[0]]:
-            source = inputs[0]
-            if source not in cuts:
-                cuts[source] = len(nodes)
-                nodes.append(_cut(nodes[source], source))
-                clean.append(True)
-            inputs = [cuts[source]]
-        if isinstance(node.kind, Entrywise) and place in needed:
-            zero = torch.zeros((), dtype=torch.float64, device="cpu")
-            node = replace(
-                node,
-                kind=replace(
-                    node.kind,
-                    lower=torch.minimum(node.kind.lower, zero),
-                    upper=torch.maximum(node.kind.upper, zero),
-                ),
-            )
-        clean.append(_is_clean(node, place in needed, [clean[each] for each in inputs]))
-        new[place] = len(nodes)
-        nodes.append(replace(node, inputs=tuple(inputs)))
-    return Graph(tuple(nodes), tuple(new[each] for each in graph.outputs))
-
-
-def _cut(node: Node, place: int) -> Node:
-    ends = (
-        torch.zeros((), dtype=torch.float64, device="cpu"),
-        torch.ones((), dtype=torch.float64, device="cpu"),
-    )
-    return replace(node, kind=Entrywise(*ends, "cut"), inputs=(place,))
-
-
-def _pads(node: Node) -> bool:
-    """Whether it reads zeros that stand around an image."""
-    if not isinstance(node.kind, Filter):
-        return False
-    if node.kind.op.transposed:  # what is outside reaches into the image
-        return not _has_own_windows(node.kind)
-    return any(
-        axis.mode == "zeros" and axis.reads_padding for axis in node.kind.op.geometry.axes
-    )
-
-
-def _has_own_windows(kind: Filter) -> bool:
-    """Whether each coarse pixel has fine ones of its own, all of them inside."""
-    axes = kind.op.geometry.axes
-    return all(
-        not axis.before
-        and axis.extent <= axis.stride
-        and (axis.size <= axis.stride * axis.output)
-        for axis in axes
-    )
-
-
-def _stays(node: Node) -> bool:
-    """Whether outside of its output it is made of what is outside of each input."""
-    if isinstance(node.kind, Filter):
-        axes = node.kind.op.geometry.axes
-        if not _has_own_windows(node.kind):
-            return False
-        whole = all(axis.size == axis.stride * axis.output for axis in axes)
-        return whole or not node.kind.op.transposed
-    return isinstance(node.kind, Scale | Sum | Move)
-
-
-def _needed_cuts(graph: Graph) -> set[int]:
-    """Nodes whose output must be 0 outside of the image."""
-    needed: set[int] = set()
-    for place in range(len(graph.nodes) - 1, -1, -1):
-        node = graph.nodes[place]
-        if _pads(node) or (place in needed and _stays(node)):
-            needed.update(node.inputs)
-    return needed
-
-
-def _is_clean(node: Node, wanted: bool, inputs: Sequence[bool]) -> bool:
-    if node.kind is None or isinstance(node.kind, Bounded):
-        return True
-    if isinstance(node.kind, Entrywise):
-        return wanted
-    if isinstance(node.kind, Axes | Rows):
-        return True
-    return _stays(node) and all(inputs)

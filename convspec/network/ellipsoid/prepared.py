@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from convspec.errors import NotApplicable
-from convspec.network.ellipsoid.layout import Layout, with_cuts
+from convspec.network.ellipsoid.cuts import with_cuts
+from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.recast import recast
 from convspec.network.fuse import folded
 from convspec.network.graph import Graph

@@ -49,7 +49,7 @@ class Propagation:
     """Carries ellipsoids through a network.
 
     Attributes:
-        graph: With :func:`convspec.network.ellipsoid.layout.with_cuts`.
+        graph: As :func:`convspec.network.ellipsoid.prepared.prepared` makes it.
         layout: Where each tensor lives.
         remembers: Whether the maps at the frequencies are kept for the next time.
         scale: Unit of each channel of the input; empty for its own.

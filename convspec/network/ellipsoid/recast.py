@@ -27,6 +27,7 @@ from convspec.network.kinds import (
     Scale,
     Sum,
 )
+from convspec.network.rebuilt import Rebuilt
 from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import up
 
@@ -49,40 +50,25 @@ def recast(graph: Graph, torus: bool = True, unrolls: bool = False) -> Graph:
     made = _Made(graph, RULES if torus else OF_VECTORS, unrolls)
     for place in range(len(graph.nodes)):
         made.take(place)
-    outputs = tuple(made.new[each] for each in graph.outputs)
-    return needed(Graph(tuple(made.nodes), outputs))
+    return needed(made.whole)
 
 
-class _Made:
-    """New nodes, and which of them stands for which old one."""
+class _Made(Rebuilt):
+    """The nodes of a graph as rules make them."""
 
     def __init__(self, graph: Graph, rules: Sequence[Rule], unrolls: bool) -> None:
-        self.graph, self.rules, self.unrolls = graph, rules, unrolls
-        self.nodes: list[Node] = []
-        self.new: dict[int, int] = {}
+        super().__init__(graph)
+        self.rules, self.unrolls = rules, unrolls
 
     def take(self, place: int) -> None:
         """New nodes for one."""
-        node = self.graph.nodes[place]
-        inputs = tuple(self.new[each] for each in node.inputs)
-        node = replace(node, inputs=inputs)
+        node = self.read(place)
         for rule in self.rules:
             found = rule(self, node)
             if found is not None:
                 self.new[place] = found
                 return
         self.new[place] = self.add(node)
-
-    def add(self, node: Node) -> int:
-        """A node at the end, and its place."""
-        self.nodes.append(node)
-        return len(self.nodes) - 1
-
-    def behind(
-        self, node: Node, kind: Kind, inputs: Sequence[int], shape: tuple[int, ...]
-    ) -> int:
-        """A node with the names of another."""
-        return self.add(replace(node, kind=kind, inputs=tuple(inputs), shape=shape))
 
     def before(self, node: Node) -> Node:
         """What a node of one input reads."""
@@ -205,16 +191,8 @@ def _broadcast(made: _Made, node: Node) -> int | None:
     shapes = [made.nodes[each].shape for each in node.inputs]
     if all(shape == node.shape for shape in shapes):
         return None
-    inputs = []
-    for each, shape in zip(node.inputs, shapes, strict=True):
-        if shape == node.shape:
-            inputs.append(each)
-            continue
-        count = math.prod(shape)
-        places = torch.arange(count, dtype=torch.int64, device="cpu").reshape(shape)
-        kind = Move(places.expand(node.shape).contiguous(), "broadcast")
-        inputs.append(made.behind(node, kind, (each,), node.shape))
-    return made.add(replace(node, inputs=tuple(inputs)))
+    inputs = tuple(made.broadcast(node, each) for each in node.inputs)
+    return made.add(replace(node, inputs=inputs))
 
 
 def _by_pixels(made: _Made, node: Node) -> int | None:
