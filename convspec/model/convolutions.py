@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from convspec.model.record import Event
+from convspec.model.event import Event
 from convspec.operators.conv_arguments import ConvArguments
 
 __all__ = ["Convolution", "convolves", "read_convolution"]

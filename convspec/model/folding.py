@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from convspec.model.convolutions import Convolution
-from convspec.model.record import Event, Value
+from convspec.model.event import Event, Value
 
 __all__ = ["normalised", "with_batch_norm"]
 

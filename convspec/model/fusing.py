@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from convspec.model.convolutions import Convolution
+from convspec.model.event import Event, Value
 from convspec.model.movement import moved_back, moved_on
-from convspec.model.record import Event, Value
 from convspec.model.window import Window, windows_of
 
 __all__ = [

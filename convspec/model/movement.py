@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from convspec.model.record import Event, Value
+from convspec.model.event import Event, Value
 
 __all__ = ["MOST_ENTRIES", "Moved", "called_on", "moved_back", "moved_on"]
 

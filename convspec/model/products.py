@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convspec.model.convolutions import Convolution
-from convspec.model.record import Event
+from convspec.model.event import Event
 from convspec.operators.conv_arguments import ConvArguments
 
 __all__ = ["multiplies", "read_product"]

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -23,95 +22,15 @@ from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["FACTORIES", "Constant", "Event", "Recorder", "Value"]
+from convspec.model.event import FACTORIES, Constant, Event, Value, version_of
+
+__all__ = ["Recorder"]
 
 # operations whose tensors are kept, and arguments that are: not images, which are large
 KEPT = ("conv", "batch_norm", "linear", "addmm", "::mm")
 ARGUMENTS = ("weight", "bias", "running_mean", "running_var", "mat2")
-# of what they read only its shape and type matters
-FACTORIES = ("empty", "full", "new_", "ones", "rand", "zeros")
 # whose code is not the model's
 OURS = ("torch", "convspec")
-
-
-@dataclass(frozen=True)
-class Value:
-    """A tensor while the model ran.
-
-    Attributes:
-        number: Its own; one that is written to gets another.
-        storage: Of the memory that it shares with its views.
-        shape: Its shape.
-    """
-
-    number: int
-    storage: int
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A tensor that does not depend on what a model is given.
-
-    Attributes:
-        tensor: Itself, not a copy.
-        version: How often it had been written to.
-    """
-
-    tensor: Tensor
-    version: int
-
-    @property
-    def is_unchanged(self) -> bool:
-        """Whether it still holds what the operation read."""
-        return self.version == _version(self.tensor)
-
-
-@dataclass(frozen=True)
-class Event:
-    """One operation.
-
-    Attributes:
-        func: The operator that torch dispatched.
-        args: Its arguments, tensors as :class:`Value`.
-        kwargs: Those given by name.
-        outputs: What it returned.
-        writes: Storages that it wrote to.
-        tensors: Its weights and statistics, those that the model holds, and biases; by
-            name of the argument, of :data:`KEPT` alone.
-        path: Names of the modules it ran in, the innermost last.
-        line: Where the model's code called it, ``file.py:12``; of :data:`KEPT` alone,
-            unless the recorder has sources.
-        constants: Tensors that no source reaches, by number of their value; of a
-            recorder with sources.
-    """
-
-    func: Any
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    outputs: tuple[Value, ...]
-    writes: frozenset[int]
-    tensors: Mapping[str, Tensor]
-    path: tuple[str, ...]
-    line: str
-    constants: Mapping[int, Constant] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Of the operator, without its overload: ``aten::convolution``."""
-        return str(self.func._schema.name)
-
-    @property
-    def named(self) -> dict[str, Any]:
-        """Its arguments by their names."""
-        names = [argument.name for argument in self.func._schema.arguments]
-        return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
-
-    @cached_property
-    def inputs(self) -> list[Value]:
-        """The tensors that it read."""
-        flat = tree_flatten((self.args, dict(self.kwargs)))[0]
-        return [each for each in flat if isinstance(each, Value)]
 
 
 @dataclass
@@ -242,7 +161,7 @@ class Recorder:
         """The tensors among the arguments that no source reaches."""
         values = [(self.value(tensor), tensor) for tensor in _tensors(given)]
         return {
-            value.number: Constant(tensor, _version(tensor))
+            value.number: Constant(tensor, version_of(tensor))
             for value, tensor in values
             if value.storage not in self._reached
         }
@@ -326,11 +245,6 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[T
             given = args[place] if place < len(args) else kwargs.get(argument.name)
             found += _tensors(given)
     return found
-
-
-def _version(tensor: Tensor) -> int:
-    """How often a tensor was written to; 0 of those that do not count."""
-    return 0 if tensor.is_inference() else tensor._version
 
 
 def _memory(tensor: Tensor) -> int | None:

@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_flatten
 
 from convspec.errors import UnreadableModel
 from convspec.isolation import plain_arithmetic
-from convspec.model.record import Recorder, Value
+from convspec.model.event import Value
+from convspec.model.record import Recorder
 from convspec.model.sites import plain_name
 
 __all__ = ["named_modules", "run_recorded"]

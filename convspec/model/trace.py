@@ -11,10 +11,11 @@ from torch import nn
 
 from convspec.errors import UnsupportedLayer
 from convspec.model.convolutions import Convolution, convolves, read_convolution
+from convspec.model.event import Event, Value
 from convspec.model.folding import with_batch_norm
 from convspec.model.fusing import with_cut, with_padding
 from convspec.model.products import multiplies, read_product
-from convspec.model.record import Event, Recorder, Value
+from convspec.model.record import Recorder
 from convspec.model.running import named_modules, run_recorded
 from convspec.model.sites import Call, Names, calls_of, plain_name
 from convspec.operators.layers import is_convolution, is_lazy, layer_type

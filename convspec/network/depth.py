@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from convspec.model.record import Value
+from convspec.model.event import Value
 from convspec.network.evaluated import alone, copied, length
 from convspec.network.graph import Graph, recorded_graph
 from convspec.network.kinds import Move

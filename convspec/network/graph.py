@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from convspec.errors import UnsupportedLayer
 from convspec.model.convolutions import KNOWN, read_convolution
+from convspec.model.event import FACTORIES, Event, Value
 from convspec.model.fusing import with_padding_of
 from convspec.model.movement import moved_back
-from convspec.model.record import FACTORIES, Event, Recorder, Value
+from convspec.model.record import Recorder
 from convspec.model.running import run_recorded
 from convspec.network.kinds import Curved, Kind, Move, Product, Refused
 from convspec.network.leaving import Leaving

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convspec.model.event import Event
 from convspec.model.movement import called_on
-from convspec.model.record import Event, Recorder
+from convspec.model.record import Recorder
 from convspec.network.applied import applied
 from convspec.network.curves import CURVES
 from convspec.network.graph import Graph, Node

@@ -23,7 +23,7 @@ from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.maps import Map
 from convspec.rounding.scaling import UNDERFLOW
 
-__all__ = ["Group", "raised"]
+__all__ = ["Group", "raised", "whole"]
 
 # exponents between which a scale is a number
 MOST_EXPONENT = 1000
@@ -160,7 +160,7 @@ class Group:
 
     def gathered(self) -> Group:
         """The same tensors, stacked as the core, without leaves."""
-        core = self._covariance(list(self.forms.values()))
+        core = self.covariance(list(self.forms.values()))
         widths = {place: form.width for place, form in self.forms.items()}
         return self.stacked(core, widths)
 
@@ -175,10 +175,10 @@ class Group:
             first = last
         return replace(self, core=core, leaves={}, forms=forms)
 
-    def _covariance(self, forms: Sequence[Form]) -> Tensor:
+    def covariance(self, forms: Sequence[Form]) -> Tensor:
         """``T S T^H + sum_l B_l v_l B_l^H`` of stacked forms; (F, w, w), Hermitian."""
         count = len(self.core)
-        stacked = torch.cat([_whole(form.matrix, count) for form in forms], 1)
+        stacked = torch.cat([whole(form.matrix, count) for form in forms], 1)
         found = stacked @ self.core @ stacked.mH
         names = dict.fromkeys(leaf for form in forms for leaf in form.leaves)
         leaves = []
@@ -225,46 +225,12 @@ class Group:
         error: Tensor = total * (1 + 1e-6)
         return error
 
-    def aliased(
-        self,
-        parts: Mapping[int, Sequence[tuple[int, Map]]],
-        stride: tuple[int, ...],
-    ) -> Group:
-        """Some tensors of linear maps, every s-th pixel of them, alone.
-
-        Args:
-            parts: For each new place what it is the sum of.
-            stride: s, per axis.
-        """
-        grown = self
-        for place, some in parts.items():
-            grown = grown.appended(place, some)
-        grown = replace(grown, forms={place: grown.forms[place] for place in parts})
-        where, turned = self.lattice.aliases(stride)
-        coarse = self.lattice.coarse(stride)
-        aliases = [grown._at(where[:, j], turned[:, j]) for j in range(where.shape[1])]
-        width = sum(form.width for form in grown.forms.values())
-        stacks = grown.core.shape[1] * len(aliases) < width
-        if stacks and len(parts) == 1 and all(map(_is_simple, aliases)):
-            return _side_by_side(aliases, coarse)
-        mean = torch.zeros((), dtype=self.core.dtype, device="cpu")
-        # the sum can be shorter than what was added, which is what rounds
-        sizes = torch.zeros((), dtype=torch.float64, device="cpu")
-        for each in aliases:
-            one = each._covariance(list(each.forms.values()))
-            mean, sizes = mean + one, sizes + lengths(one.detach())
-        mean = mean / len(aliases)
-        if self.proven:
-            mean = raised(mean, 4 * UNIT * sizes)
-        widths = {place: grown.forms[place].width for place in parts}
-        return replace(grown.stacked(mean, widths), lattice=coarse)
-
     def part(self, places: Tensor) -> Group:
         """The group at some frequencies."""
         straight = torch.zeros(len(places), dtype=torch.bool, device="cpu")
-        return self._at(places, straight)
+        return self.at(places, straight)
 
-    def _at(self, places: Tensor, turned: Tensor) -> Group:
+    def at(self, places: Tensor, turned: Tensor) -> Group:
         """The group at some frequencies, conjugate at some of them."""
         core = self.core[places]
         if core.is_complex():
@@ -302,48 +268,8 @@ class Group:
         return replace(found, core=raised(core, 8 * UNIT * lengths(core)))
 
 
-def _is_simple(group: Group) -> bool:
-    """Whether its one tensor has diagonal leaves alone."""
-    return all(form.is_channelwise for form in group.forms.values())
-
-
-def _side_by_side(aliases: Sequence[Group], coarse: Lattice) -> Group:
-    """``a^-1/2 sum_j t_j`` of one tensor in uncorrelated groups, their cores stacked."""
-    ((place, first),) = aliases[0].forms.items()
-    forms = [each.forms[place] for each in aliases]
-    count, root = len(aliases), math.sqrt(len(aliases))
-    cores = [each.core for each in aliases]
-    width = cores[0].shape[1]
-    core = cores[0].new_zeros(len(cores[0]), *[count * width] * 2)
-    for j, each in enumerate(cores):
-        core[:, j * width : (j + 1) * width, j * width : (j + 1) * width] = each
-    matrix = torch.cat([_whole(form.matrix, len(core)) for form in forms], 2) / root
-    variance = sum(
-        (
-            each.own_variance(form)
-            for each, form in zip(aliases[1:], forms[1:], strict=True)
-        ),
-        aliases[0].own_variance(forms[0]),
-    )
-    variance = variance / count * (1 + 4 * count * UNIT)
-    error: Tensor | None = None
-    errors = [form.error for form in forms if form.error is not None]
-    if errors:
-        error = torch.stack([each.expand(len(core)) for each in errors]).amax(0)
-        error = error + 8 * UNIT * lengths(matrix.detach())
-    leaves = {}
-    found: dict[str, Tensor] = {}
-    if first.leaves:
-        name = f"leaf {place}, of aliases"
-        found = {name: torch.ones(1, first.width, dtype=torch.float64, device="cpu")}
-        leaves = {name: variance}
-    form = Form(matrix, found, error)
-    return replace(
-        aliases[0], lattice=coarse, core=core, leaves=leaves, forms={place: form}
-    )
-
-
-def _whole(matrix: Tensor, count: int) -> Tensor:
+def whole(matrix: Tensor, count: int) -> Tensor:
+    """A matrix at each of so many frequencies."""
     return matrix.expand(count, -1, -1)
 
 

@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from convspec.errors import NotApplicable
-from convspec.network.ellipsoid.form import UNIT, Form, lengths
+from convspec.network.ellipsoid.aliasing import aliased
+from convspec.network.ellipsoid.form import UNIT
 from convspec.network.ellipsoid.group import Group
-from convspec.network.ellipsoid.lattice import VECTOR, Lattice
+from convspec.network.ellipsoid.heads import head
+from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.layout import NAME, Layout, keeps_channels
-from convspec.network.ellipsoid.maps import Map, linear_maps, pooled_rows, row_maps
+from convspec.network.ellipsoid.maps import Map, linear_maps
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.nonlinear import (
-    AT_ONCE,
     activated,
     ready,
     slopes,
@@ -36,7 +37,6 @@ from convspec.network.ellipsoid.spread import Spread
 from convspec.network.graph import Graph, Node
 from convspec.network.kinds import Axes, Bounded, Entrywise, Filter, Rows
 from convspec.rounding.directed import up
-from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["Propagation"]
 
@@ -254,7 +254,7 @@ class _Run:
                 continue
             if _stride(each) == stride and each.inputs[0] in group.forms:
                 fellows[other] = self._parts(other, each)
-        self.groups.append(group.aliased(fellows, stride))
+        self.groups.append(aliased(group, fellows, stride))
         self.done.update(fellows)
 
     def _parts(self, place: int, node: Node) -> list[tuple[int, Map]]:
@@ -267,30 +267,9 @@ class _Run:
     def _head(self, place: int, node: Node) -> None:
         """A vector of all pixels: ``mean_w G S G^H``; or of rows all channels share."""
         kind, source = node.kind, self._tensor(node.inputs[0])
+        assert isinstance(kind, Axes | Rows)
         group = self.groups[self._home(source)].kept([source]).scaled()
-        shares = group.lattice.shares
-        if isinstance(kind, Rows):
-            image = self.graph.nodes[source].shape
-            map_ = row_maps(kind, image, group.lattice)
-            grown = group.appended(place, [(source, map_)]).kept([place]).gathered()
-            core = (shares[:, None, None] * grown.core).sum(0).real[None]
-            # the real part of a sum can be shorter than what was added, which rounds
-            added = (shares * lengths(grown.core.detach())).sum()
-            error = (8 * len(shares) * UNIT * added + UNDERFLOW)[None]
-        else:
-            assert isinstance(kind, Axes)
-            rows, off = pooled_rows(kind, group.lattice)
-            core, error = _pooled(group, rows, shares, off)
-        width = core.shape[-1]
-        if self.proven:
-            core = core + error[:, None, None] * torch.eye(
-                width, dtype=torch.float64, device="cpu"
-            )
-        eye = torch.eye(width, dtype=torch.float64, device="cpu")[None]
-        none = torch.zeros(1, dtype=torch.float64, device="cpu") if self.proven else None
-        form = Form(eye, {}, none)
-        found = Group(VECTOR, core, {}, {place: form}, group.exponent, self.proven)
-        self.groups.append(found)
+        self.groups.append(head(group, place, kind, self.graph.nodes[source].shape))
         self.done.add(place)
 
     def _bounded(self, place: int, node: Node) -> None:
@@ -363,33 +342,3 @@ def _spread(end: Tensor, shape: tuple[int, ...], width: int, vector: bool) -> Te
     if end.ndim == len(shape) and end.numel() == end.shape[1]:
         return end.reshape(width, 1)
     return end.expand(shape)[0].reshape(width, -1)
-
-
-def _pooled(
-    group: Group, rows: Tensor, shares: Tensor, off: float
-) -> tuple[Tensor, Tensor]:
-    """``mean_w S(w) (x) e(w) e(w)^H`` of a group's one tensor, and its error.
-
-    Returns:
-        (1, c k, c k) for k rows, real, and (1,).
-    """
-    (place,) = group.forms
-    count, width = rows.shape[1], group.forms[place].width
-    side = width * count
-    total = torch.zeros(1, side, side, dtype=torch.float64, device="cpu")
-    error = torch.zeros(1, dtype=torch.float64, device="cpu")
-    size = max(1, AT_ONCE // max(1, side**2))
-    for first in range(0, len(shares), size):
-        some = torch.arange(first, min(first + size, len(shares)), device="cpu")
-        blocks = group.part(some).gathered().core
-        outer = rows[some][:, :, None] * rows[some].conj()[:, None, :]  # (f, k, k)
-        mean = torch.einsum(
-            "f,fij,fkl->ikjl", shares[some].to(blocks.dtype), blocks, outer
-        )
-        total = total + mean.real.reshape(1, side, side)
-        norm = lengths(blocks.detach())
-        length = torch.linalg.vector_norm(rows[some], dim=1)
-        rounded = (8 * len(shares) + 64) * UNIT * length**2
-        lost = (length + off) ** 2 - length**2 + rounded
-        error = error + (norm * lost * shares[some]).sum()
-    return total, error * (1 + 1e-6) + UNDERFLOW

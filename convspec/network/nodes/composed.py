@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convspec.model.record import Value
+from convspec.model.event import Value
 from convspec.network.kinds import Entrywise
 from convspec.network.nodes.entrywise import MISH, SILU
 from convspec.network.nodes.given import Given

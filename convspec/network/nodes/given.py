@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convspec.errors import UnsupportedLayer
-from convspec.model.record import Event, Value
+from convspec.model.event import Event, Value
 
 __all__ = ["Given"]
 

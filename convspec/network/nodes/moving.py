@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
+from convspec.model.event import Event, Value
 from convspec.model.movement import MOST_ENTRIES, called_on
-from convspec.model.record import Event, Value
 from convspec.network.kinds import Kind, Move
 from convspec.network.nodes.given import Given
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import sparse
 from torch import Tensor
 
 from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
-from convspec.operators.composed.part_of import common_dtype, require_one_device
+from convspec.operators.composed.of_parts import OfParts
+from convspec.operators.composed.part_of import require_one_device
 from convspec.operators.linear_map import LinearMap
 
 __all__ = ["Product", "product", "sparse_product"]
@@ -23,14 +23,8 @@ CHUNK_PRODUCTS = 2**24
 
 @isolated_class
 @dataclass(frozen=True, eq=False, repr=False)
-class Product(LinearMap):
-    """``A_1 A_2 ... A_p``: the last one acts first.
-
-    Attributes:
-        parts: Two or more maps, none of them a product.
-    """
-
-    parts: tuple[LinearMap, ...]
+class Product(OfParts):
+    """``A_1 A_2 ... A_p``: the last one acts first."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -43,16 +37,6 @@ class Product(LinearMap):
         return self.parts[0].output_shape
 
     @property
-    def dtype(self) -> torch.dtype:
-        """What those of the parts promote to."""
-        return common_dtype(self.parts)
-
-    @property
-    def device(self) -> torch.device:
-        """That of the parts."""
-        return self.parts[0].device
-
-    @property
     def T(self) -> Product:  # noqa: N802
         """``A_p^T ... A_1^T``."""
         return Product(tuple(part.T for part in self.parts[::-1]))
@@ -61,14 +45,6 @@ class Product(LinearMap):
     def H(self) -> Product:  # noqa: N802
         """``A_p^H ... A_1^H``."""
         return Product(tuple(part.H for part in self.parts[::-1]))
-
-    def to(
-        self,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-    ) -> Product:
-        """The product of the parts in another dtype or on another device."""
-        return Product(tuple(part.to(dtype, device) for part in self.parts))
 
     @property
     def _held(self) -> int:

@@ -12,7 +12,8 @@ from torch import Tensor
 from convspec.errors import GeometryError
 from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES
-from convspec.operators.composed.part_of import common_dtype, require_one_device
+from convspec.operators.composed.of_parts import OfParts
+from convspec.operators.composed.part_of import require_one_device
 from convspec.operators.linear_map import LinearMap, require_map
 
 __all__ = ["Beside", "Stacked", "stack"]
@@ -20,14 +21,8 @@ __all__ = ["Beside", "Stacked", "stack"]
 
 @isolated_class
 @dataclass(frozen=True, eq=False, repr=False)
-class Stacked(LinearMap):
-    """``[A_1; A_2; ...]``: one input, the channels of all outputs.
-
-    Attributes:
-        parts: One or more maps.
-    """
-
-    parts: tuple[LinearMap, ...]
+class Stacked(OfParts):
+    """``[A_1; A_2; ...]``: one input, the channels of all outputs."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -41,16 +36,6 @@ class Stacked(LinearMap):
         return (channels, *self.parts[0].output_shape[1:])
 
     @property
-    def dtype(self) -> torch.dtype:
-        """What those of the parts promote to."""
-        return common_dtype(self.parts)
-
-    @property
-    def device(self) -> torch.device:
-        """That of the parts."""
-        return self.parts[0].device
-
-    @property
     def T(self) -> Beside:  # noqa: N802
         """``[A_1^T, A_2^T, ...]``."""
         return Beside(tuple(part.T for part in self.parts))
@@ -59,14 +44,6 @@ class Stacked(LinearMap):
     def H(self) -> Beside:  # noqa: N802
         """``[A_1^H, A_2^H, ...]``."""
         return Beside(tuple(part.H for part in self.parts))
-
-    def to(
-        self,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-    ) -> Stacked:
-        """The parts in another dtype or on another device."""
-        return Stacked(tuple(part.to(dtype, device) for part in self.parts))
 
     @property
     def _held(self) -> int:
@@ -88,14 +65,8 @@ class Stacked(LinearMap):
 
 @isolated_class
 @dataclass(frozen=True, eq=False, repr=False)
-class Beside(LinearMap):
-    """``[A_1, A_2, ...]``: the sum of what each makes of its own channels.
-
-    Attributes:
-        parts: One or more maps.
-    """
-
-    parts: tuple[LinearMap, ...]
+class Beside(OfParts):
+    """``[A_1, A_2, ...]``: the sum of what each makes of its own channels."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -109,16 +80,6 @@ class Beside(LinearMap):
         return self.parts[0].output_shape
 
     @property
-    def dtype(self) -> torch.dtype:
-        """What those of the parts promote to."""
-        return common_dtype(self.parts)
-
-    @property
-    def device(self) -> torch.device:
-        """That of the parts."""
-        return self.parts[0].device
-
-    @property
     def T(self) -> Stacked:  # noqa: N802
         """``[A_1^T; A_2^T; ...]``."""
         return Stacked(tuple(part.T for part in self.parts))
@@ -127,14 +88,6 @@ class Beside(LinearMap):
     def H(self) -> Stacked:  # noqa: N802
         """``[A_1^H; A_2^H; ...]``."""
         return Stacked(tuple(part.H for part in self.parts))
-
-    def to(
-        self,
-        dtype: torch.dtype | None = None,
-        device: str | torch.device | None = None,
-    ) -> Beside:
-        """The parts in another dtype or on another device."""
-        return Beside(tuple(part.to(dtype, device) for part in self.parts))
 
     @property
     def _held(self) -> int:
