@@ -25,7 +25,7 @@ from convspec.network.kinds import (
     Sum,
 )
 from convspec.network.norms import Norms
-from convspec.rounding.directed import up
+from convspec.rounding.directed import square_root, up
 
 __all__ = ["constants", "joined"]
 
@@ -109,9 +109,7 @@ def _of_move(
         size = math.prod(shape)
         inside = places[(places >= first) & (places < first + size)]
         if len(inside):
-            copies = _most(inside - first, size)
-            root = math.isqrt(copies)
-            factor = float(root) if root**2 == copies else up(math.sqrt(copies))
+            factor = square_root(_most(inside - first, size))
             parts.append(constant if factor == 1 else up(constant * factor))
         first += size
     return joined(parts) if parts else 0.0
@@ -123,6 +121,4 @@ def _most(places: Tensor, size: int) -> int:
 
 def _repeats(small: tuple[int, ...], large: tuple[int, ...]) -> float:
     """The norm of copying a tensor to a larger shape."""
-    copies = math.prod(large) // math.prod(small)
-    root = math.isqrt(copies)
-    return float(root) if root**2 == copies else up(math.sqrt(copies))
+    return square_root(math.prod(large) // math.prod(small))

@@ -21,7 +21,7 @@ from convspec.operators.geometry import Axis
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reads import Reads, at_live_taps
 from convspec.operators.symbol import Symbol
-from convspec.rounding import up
+from convspec.rounding.directed import square_root
 
 __all__ = ["Reduction"]
 
@@ -117,9 +117,8 @@ class Reduction:
     @property
     def root(self) -> float:
         """The norm of the axes that factor out, rounded up."""
-        square = math.prod(int(axis.counts.max()) for axis in self.axes if axis.single)
-        root = math.isqrt(square)
-        return float(root) if root**2 == square else up(math.sqrt(square))
+        counts = (int(axis.counts.max()) for axis in self.axes if axis.single)
+        return square_root(math.prod(counts))
 
     def without_single_axes(self, op: ConvOperator) -> ConvOperator:
         """B as an operator: axes that factor out have one tap, pixel and output."""

@@ -45,6 +45,7 @@ def rendered(
     inside = {"style": "\n".join(map(_template, styles))}
     if script is not None:
         inside["script"] = _template(script)
+    content.setdefault("script_hash", "")
     for name, code in inside.items():
         content[name] = jinja2.utils.markupsafe.Markup(code)
         content[f"{name}_hash"] = _digest(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["UNIT", "down", "down_nonnegative", "gamma", "up"]
+__all__ = ["UNIT", "down", "down_nonnegative", "gamma", "square_root", "up"]
 
 # unit roundoff of float64
 UNIT = 2.0**-53
@@ -22,6 +22,16 @@ def up(value: float, steps: int = 1) -> float:
     for _ in range(steps):
         value = math.nextafter(value, math.inf)
     return value
+
+
+def square_root(count: int) -> float:
+    """``sqrt(n)`` of a whole number, exact if it is one, else rounded up.
+
+    >>> square_root(9), square_root(2) > 2**0.5
+    (3.0, True)
+    """
+    root = math.isqrt(count)
+    return float(root) if root**2 == count else up(math.sqrt(count))
 
 
 def down(value: float, steps: int = 1) -> float:

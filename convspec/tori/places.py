@@ -34,7 +34,7 @@ import numpy as np
 from convspec.errors import NotApplicable
 from convspec.operators.axis import most_common
 from convspec.operators.reads import Reads
-from convspec.rounding import up
+from convspec.rounding.directed import square_root
 
 __all__ = ["Place", "Setting", "settings", "unrepeated_settings"]
 
@@ -135,10 +135,7 @@ class Setting:
     @property
     def factor(self) -> float:
         """``sqrt(multiplicity)``, rounded up."""
-        exact = math.isqrt(self.multiplicity)
-        if exact**2 == self.multiplicity:
-            return float(exact)
-        return up(math.sqrt(self.multiplicity))
+        return square_root(self.multiplicity)
 
     @property
     def words(self) -> str:

@@ -27,7 +27,7 @@ from convspec.bounds.spectral_norm.layout import BandLayout
 from convspec.limits import DEFAULT_MAX_BYTES
 from convspec.rounding import gamma, up
 from convspec.rounding.definite import at_most
-from convspec.rounding.directed import UNIT
+from convspec.rounding.directed import UNIT, square_root
 from convspec.rounding.norms import above, below, frobenius_above
 from convspec.rounding.products import gram_matrix
 from convspec.rounding.prove import least_proven
@@ -155,8 +155,7 @@ class Parts:
     @property
     def factor(self) -> float:
         """``sqrt(square)``, rounded up."""
-        root = math.isqrt(self.square)
-        return float(root) if root**2 == self.square else up(math.sqrt(self.square))
+        return square_root(self.square)
 
     @property
     def is_complex(self) -> bool:

@@ -29,7 +29,7 @@ from convspec.network.kinds import (
 )
 from convspec.network.rebuilt import Rebuilt
 from convspec.operators.operator import ConvOperator
-from convspec.rounding.directed import up
+from convspec.rounding.directed import square_root
 
 __all__ = ["recast"]
 
@@ -133,13 +133,7 @@ def _bounded(places: Tensor, before: tuple[int, ...]) -> Bounded:
     live = flat[flat >= 0]
     most = int(torch.bincount(live).max()) if len(live) else 0
     axes = tuple(range(2, len(before))) if apart else None
-    return Bounded(_root(most), "copies of pixels", axes)
-
-
-def _root(count: int) -> float:
-    """``sqrt(count)``, rounded up."""
-    root = math.isqrt(count)
-    return float(root) if root**2 == count else up(math.sqrt(count))
+    return Bounded(square_root(most), "copies of pixels", axes)
 
 
 def _padded(made: _Made, node: Node) -> int | None:
@@ -167,7 +161,7 @@ def _padded(made: _Made, node: Node) -> int | None:
         for axis, repeated in zip(axes, repeats, strict=True)
     ]
     words = f"{next(axis.mode for axis in axes if axis.mode in modes)} padding"
-    kind = Bounded(_root(math.prod(counts)), words, tuple(range(2, len(before))))
+    kind = Bounded(square_root(math.prod(counts)), words, tuple(range(2, len(before))))
     padded = made.behind(node, kind, node.inputs, (*before[:2], *wide))
     inner = ConvOperator(
         op.weight,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from convspec.network.kinds import Bounded, Kind, Refused
 from convspec.network.nodes.given import Given
-from convspec.rounding.directed import up
+from convspec.rounding.directed import square_root, up
 
 __all__ = ["READERS"]
 
@@ -31,7 +31,7 @@ def _max_pool(given: Given) -> Kind:
     )
     rank = len(given.data[0].shape)
     axes = tuple(range(rank - dim, rank))
-    return Bounded(_root(count), given.name, axes)
+    return Bounded(square_root(count), given.name, axes)
 
 
 def _adaptive_max_pool(given: Given) -> Kind:
@@ -43,7 +43,7 @@ def _adaptive_max_pool(given: Given) -> Kind:
         for length, size in zip(shape[-len(sizes) :], sizes, strict=True)
     )
     axes = tuple(range(len(shape) - len(sizes), len(shape)))
-    return Bounded(_root(count), given.name, axes)
+    return Bounded(square_root(count), given.name, axes)
 
 
 def _most_windows(length: int, size: int) -> int:
@@ -62,7 +62,7 @@ def _largest(given: Given) -> Kind:
     """
     entries = math.prod(given.event.outputs[0].shape)
     copies = [entries // math.prod(each.shape) for each in given.data]
-    return Bounded(_root(max(1, *copies)), given.name)
+    return Bounded(square_root(max(1, *copies)), given.name)
 
 
 def _log_sum(given: Given) -> Kind:
@@ -89,7 +89,7 @@ def _log_softmax(given: Given) -> Kind:
     There ``J J^T = I - 1 e^T - e 1^T + 1 1^T`` has the eigenvalue n on the plane of 1, e.
     """
     dim = int(given.named["dim"])
-    return Bounded(_root(given.data[0].shape[dim]), "log_softmax", (dim,))
+    return Bounded(square_root(given.data[0].shape[dim]), "log_softmax", (dim,))
 
 
 def _normalised(given: Given) -> Kind | str:
@@ -129,12 +129,6 @@ def _first(reader: Callable[[Given], Kind | str]) -> Reader:
         return [kind, *[others] * (len(given.event.outputs) - 1)]
 
     return read
-
-
-def _root(count: int) -> float:
-    """``sqrt(count)``, rounded up."""
-    root = math.isqrt(count)
-    return float(root) if root**2 == count else up(math.sqrt(count))
 
 
 def _each(given: int | Sequence[int], dim: int) -> list[int]:

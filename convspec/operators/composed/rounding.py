@@ -35,7 +35,7 @@ from convspec.operators.product_error import (
     convolution_error,
     modulus_norm,
 )
-from convspec.rounding.directed import gamma, up
+from convspec.rounding.directed import gamma, square_root, up
 from convspec.rounding.norms import norm_above
 from convspec.rounding.scaling import UNDERFLOW
 
@@ -136,10 +136,7 @@ def _leaf(op: LinearMap) -> tuple[float, float]:
             terms += factor * max(matrix.shape)
         return _off(modulus, op.relative, len(op.matrices), terms)
     if isinstance(op, Copies):
-        root = math.isqrt(op.most)
-        exact = root**2 == op.most
-        modulus = float(root) if exact else up(math.sqrt(op.most))
-        return modulus, gamma(op.most) if op.most > 1 else 0.0
+        return square_root(op.most), gamma(op.most) if op.most > 1 else 0.0
     return 1.0, 0.0  # the identity
 
 
