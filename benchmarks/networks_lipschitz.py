@@ -16,7 +16,7 @@ from torch import nn
 
 import convspec as cs
 from benchmarks.mtcnn import pnet, rnet
-from benchmarks.networks import ResNet, craft, he
+from benchmarks.networks import ResNet, UNet, craft, he
 from benchmarks.problem import Unavailable
 from convspec.demo.weights import load_mobilenet
 
@@ -50,6 +50,9 @@ CONSTANTS = {
     ),
     "resnet18": Constant(
         "ResNet-18, He", lambda: he(ResNet((2, 2, 2, 2), 1)), (3, 224, 224), 600
+    ),
+    "unet": Constant(
+        "U-Net, widths 16 to 64, He", lambda: he(UNet((16, 32, 64), 2)), (1, 64, 64), 300
     ),
     "craft": Constant("VGG-16-BN of CRAFT, trained", craft, (3, 224, 224), 600),
 }

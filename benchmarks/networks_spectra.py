@@ -25,7 +25,7 @@ from torch import nn
 
 import convspec as cs
 from benchmarks.memory import peak_of_process
-from benchmarks.networks import ResNet, RRDBNet, UNet3d, craft, he
+from benchmarks.networks import ResNet, RRDBNet, UNet, craft, he
 from benchmarks.problem import Unavailable
 from convspec.demo.weights import load_mobilenet
 
@@ -75,7 +75,7 @@ NETWORKS = {
     ),
     "unet3d": Network(
         "3-D U-Net of widths 32 to 256, He",
-        lambda: he(UNet3d()),
+        lambda: he(UNet()),
         (1, 96, 96, 96),
         1e-2,
         120.0,

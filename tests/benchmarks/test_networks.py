@@ -8,7 +8,7 @@ from torch import nn
 
 from benchmarks import networks_spectra
 from benchmarks.__main__ import main
-from benchmarks.networks import Craft, ResNet, RRDBNet, UNet3d, he
+from benchmarks.networks import Craft, ResNet, RRDBNet, UNet, he
 from benchmarks.networks_spectra import Measured, Network, Row, measure, text
 
 
@@ -24,7 +24,7 @@ def convolutions(model: nn.Module) -> int:
         (lambda: ResNet((3, 4, 6, 3), 4), 53),
         (Craft, 27),
         (lambda: RRDBNet(blocks=1), 3 * 5 + 6),
-        (UNet3d, 8 + 3 + 6 + 1),
+        (UNet, 8 + 3 + 6 + 1),
     ],
     ids=["resnet18", "resnet50", "craft", "rrdbnet", "unet3d"],
 )
@@ -38,8 +38,10 @@ def test_networks_run() -> None:
         assert ResNet((1, 1), 1).eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 128, 4, 4)
         small = RRDBNet(blocks=1, width=4, growth=2)
         assert small(torch.zeros(1, 3, 5, 6)).shape == (1, 3, 20, 24)
-        volume = UNet3d((2, 3, 4))
+        volume = UNet((2, 3, 4))
         assert volume(torch.zeros(1, 1, 8, 8, 8)).shape == (1, 2, 8, 8, 8)
+        image = UNet((2, 3), dim=2)
+        assert image(torch.zeros(1, 1, 8, 6)).shape == (1, 2, 8, 6)
 
 
 def test_random_weights_do_not_depend_on_what_was_drawn_before() -> None:
