@@ -179,13 +179,15 @@ def shuffled(x: Tensor) -> Tensor:
     return F.channel_shuffle(x, 2).permute(0, 3, 1, 2)
 
 
+# how near a search comes that is left to its end
+CLOSE = 5e-3
 Known = tuple[Callable[[Tensor], Any], tuple[int, ...], float, float]
 KNOWN: dict[str, Known] = {
     # function, shape, constant, and how far above a bound may be
-    "|x| of two relus": (lambda x: x.relu() + (-x).relu(), (4,), 1.0, 0.02),
-    "|x| of two relus, image": (lambda x: x.relu() + (-x).relu(), (1, 4, 4), 1.0, 0.02),
+    "|x| of two relus": (lambda x: x.relu() + (-x).relu(), (4,), 1.0, CLOSE),
+    "|x| of two relus, image": (lambda x: x.relu() + (-x).relu(), (1, 4, 4), 1.0, CLOSE),
     "x + relu(x)": (lambda x: x + x.relu(), (2, 5), 2.0, 1e-3),
-    "x - relu(x)": (lambda x: x - x.relu(), (2, 5), 1.0, 0.02),
+    "x - relu(x)": (lambda x: x - x.relu(), (2, 5), 1.0, CLOSE),
     "tent": (tent(1), (1,), 2.0, 2.0),
     "tent twice": (tent(2), (1,), 4.0, 9.0),
     "tent five times": (tent(5), (1,), 32.0, math.inf),
@@ -209,7 +211,9 @@ KNOWN: dict[str, Known] = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_constants(name: str) -> None:
     function, shape, exact, above = KNOWN[name]
-    bound = lipschitz(Double(function), shape, seconds=1)
+    # the search has made all of its steps long before the last second
+    seconds = 30 if above == CLOSE else 1
+    bound = lipschitz(Double(function), shape, seconds=seconds)
     assert_above(bound, exact)
     assert bound.upper <= exact * (1 + above)
     assert bound.lower <= exact

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from convspec.network.ellipsoid.form import UNIT, Form, lengths, summed
-from convspec.network.ellipsoid.lattice import Lattice
+from convspec.network.ellipsoid.lattice import Lattice, pieces
 from convspec.network.ellipsoid.maps import Map
 from convspec.rounding.scaling import UNDERFLOW
 
@@ -177,6 +177,18 @@ class Group:
 
     def covariance(self, forms: Sequence[Form]) -> Tensor:
         """``T S T^H + sum_l B_l v_l B_l^H`` of stacked forms; (F, w, w), Hermitian."""
+        width = sum(form.width for form in forms)
+        some = list(pieces(len(self.core), max(width, self.core.shape[1]) ** 2))
+        if len(some) == 1 or torch.is_grad_enabled():
+            return self._covariance(forms)
+        straight = torch.zeros(len(self.core), dtype=torch.bool, device="cpu")
+        found = []
+        for places in some:
+            here = [form.at(places, straight[places]) for form in forms]
+            found.append(self.part(places)._covariance(here))
+        return torch.cat(found)
+
+    def _covariance(self, forms: Sequence[Form]) -> Tensor:
         count = len(self.core)
         stacked = torch.cat([whole(form.matrix, count) for form in forms], 1)
         found = stacked @ self.core @ stacked.mH

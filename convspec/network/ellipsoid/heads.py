@@ -7,9 +7,8 @@ from torch import Tensor
 
 from convspec.network.ellipsoid.form import UNIT, lengths
 from convspec.network.ellipsoid.group import Group, raised
-from convspec.network.ellipsoid.lattice import VECTOR
+from convspec.network.ellipsoid.lattice import VECTOR, pieces
 from convspec.network.ellipsoid.maps import pooled_rows, row_maps
-from convspec.network.ellipsoid.nonlinear import AT_ONCE
 from convspec.network.kinds import Axes, Rows
 from convspec.rounding.scaling import UNDERFLOW
 
@@ -56,9 +55,7 @@ def _pooled(
     side = width * count
     total = torch.zeros(1, side, side, dtype=torch.float64, device="cpu")
     error = torch.zeros(1, dtype=torch.float64, device="cpu")
-    size = max(1, AT_ONCE // max(1, side**2))
-    for first in range(0, len(shares), size):
-        some = torch.arange(first, min(first + size, len(shares)), device="cpu")
+    for some in pieces(len(shares), max(side, group.core.shape[1]) ** 2):
         blocks = group.part(some).gathered().core
         outer = rows[some][:, :, None] * rows[some].conj()[:, None, :]  # (f, k, k)
         mean = torch.einsum(

@@ -7,7 +7,7 @@ the s aliases ``(v + 2 pi a) / s`` of a frequency v of the coarse torus into one
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,11 @@ from torch import Tensor
 from convspec.arrays import IntArray
 from convspec.frequency.conjugate import conjugate_half
 
-__all__ = ["VECTOR", "Lattice"]
+__all__ = ["VECTOR", "Lattice", "pieces"]
+
+# entries of a stack of matrices that is worked on at once: memory of larger ones is given
+# back to the system and asked for again at every step, which takes as long as the step
+AT_ONCE = 2**19
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,18 @@ class Lattice:
             flat = np.ravel_multi_index(tuple(index.T), self.sizes)
             where[flat], turned[flat] = np.arange(len(index)), conjugate
         return where, turned
+
+
+def pieces(count: int, entries: int) -> Iterator[Tensor]:
+    """Places of some frequencies, and then of others, until all had their turn.
+
+    Args:
+        count: How many there are.
+        entries: Of the matrices at each.
+    """
+    size = max(1, AT_ONCE // max(1, entries))
+    for first in range(0, count, size):
+        yield torch.arange(first, min(first + size, count), device="cpu")
 
 
 VECTOR = Lattice(())

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from convspec.network.ellipsoid.form import UNIT, Form, lengths, size_of
 from convspec.network.ellipsoid.group import Group
-from convspec.network.ellipsoid.lattice import Lattice
+from convspec.network.ellipsoid.lattice import Lattice, pieces
 from convspec.network.ellipsoid.root import Infeasible, root_above
 from convspec.network.ellipsoid.spread import Spread
 from convspec.rounding.definite import at_least
@@ -38,9 +38,6 @@ __all__ = [
     "spread_of",
     "weighted",
 ]
-
-# entries of a stack of matrices that are worked on at once where there is no gradient
-AT_ONCE = 2**25
 
 
 @dataclass(frozen=True)
@@ -172,12 +169,10 @@ def _tightened(group: Group, form: Form, room: Tensor) -> Tensor:
         return group.core
     if torch.is_grad_enabled() and (group.core.requires_grad or room.requires_grad):
         return _inverted(group.core, form.matrix, room, form.error)
-    size = max(1, AT_ONCE // (width * max(width, form.width)))
     parts = []
-    for first in range(0, count, size):
-        some = slice(first, first + size)
+    for some in pieces(count, width * max(width, form.width)):
 
-        def taken(x: Tensor, some: slice = some) -> Tensor:
+        def taken(x: Tensor, some: Tensor = some) -> Tensor:
             return x if len(x) == 1 else x[some]
 
         parts.append(
@@ -271,9 +266,7 @@ def _fits(group: Group, place: int, multiplier: Tensor) -> bool:
     """Whether ``Lambda >= E S E^H + diag(d)`` at each frequency, rounding included."""
     form = group.forms[place]
     count, width = len(group.core), form.width
-    size = max(1, AT_ONCE // width**2)
-    for first in range(0, count, size):
-        index = torch.arange(first, min(first + size, count), device="cpu")
+    for index in pieces(count, max(width, group.core.shape[1]) ** 2):
         part = replace(group, forms={place: form}).part(index).gathered()
         gap = torch.diag_embed(multiplier).to(part.core.dtype) - part.core
         error = 2 * UNIT * gap.diagonal(dim1=1, dim2=2).real.abs().amax(1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, lengths
+from convspec.network.ellipsoid.form import UNIT
+from convspec.rounding.definite import cholesky_error
+from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["Infeasible", "root_above"]
 
@@ -23,25 +25,26 @@ def root_above(core: Tensor, proven: bool) -> Tensor:
 
     Args:
         core: S, Hermitian.
-        proven: Whether that is checked, rounding included.
+        proven: Whether rounding is accounted for.
 
     Raises:
-        Infeasible: If S has no such factor, or the check fails.
+        Infeasible: If S has no such factor, or rounding may exceed what is added.
     """
     width = core.shape[1]
     diagonal = core.detach().diagonal(dim1=1, dim2=2).real
     lift = LIFT * diagonal.amax(1) + 32 * (width + 8) * UNIT * diagonal.sum(1)
-    lift = lift.clamp(min=1e-300)
+    lift = lift.clamp(min=4 * UNDERFLOW)
     eye = torch.eye(width, dtype=core.dtype, device="cpu")
     lifted = core + lift[:, None, None] * eye
     factor, info = torch.linalg.cholesky_ex(lifted)
     if bool(info.any()):
         raise Infeasible
-    if proven:  # what L L^H is off by is less than what was added
-        terms = 8 * (width + 8) * UNIT
-        size = lengths(factor) * (1 + 1e-9)
-        missing = lengths(lifted - factor @ factor.mH) + terms * size**2
-        if not bool((missing + 4 * UNIT * lengths(lifted) < lift).all()):
+    if proven:
+        # what was factorised is less than S + lift by the rounding of a diagonal entry,
+        # and L L^H by a share of its trace (Higham, theorem 10.3)
+        trace = (diagonal + lift[:, None]).sum(1) * (1 + 2 * (width + 2) * UNIT)
+        share = cholesky_error(width, core.is_complex()) + 4 * UNIT
+        if not bool((share * trace * (1 + 1e-9) + UNDERFLOW < lift).all()):
             raise Infeasible
     found: Tensor = factor
     return found
