@@ -7,6 +7,7 @@ import os
 # before NumPy starts its threads: the matrices are small, and xdist fills the cores
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -20,3 +21,9 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("ci"), derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Layers that a test makes have the same weights wherever it runs."""
+    torch.manual_seed(0)

@@ -20,7 +20,7 @@ from convspec.network.ellipsoid.proof import Proven, prove
 from convspec.network.ellipsoid.propagation import Propagation
 from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.graph import Graph
-from convspec.network.kinds import Bounded
+from convspec.network.kinds import Bounded, Filter
 from convspec.network.norms import Norms
 from convspec.network.reading import network_of
 from convspec.network.result import NetworkBound, Step
@@ -111,7 +111,8 @@ def _proven(own: Graph, held: Certificate) -> Proven:
 def _require_fitting(graph: Graph, layout: Layout, held: Certificate) -> None:
     """There is one multiplier for each channel, and one for all that a map mixes.
 
-    Of a map of which only a constant is known nothing keeps its channels apart.
+    Of a map of which only a constant is known nothing keeps its channels apart; those of
+    a transposed convolution are of what it gives.
 
     Raises:
         Infeasible: If not.
@@ -120,7 +121,10 @@ def _require_fitting(graph: Graph, layout: Layout, held: Certificate) -> None:
         node = graph.nodes[place]
         source = layout.flat.get(node.inputs[0], node.inputs[0])
         shape, vector = graph.nodes[source].shape, layout.lattices[source].is_vector
-        if len(numbers) != (math.prod(shape) if vector else shape[1]):
+        width = math.prod(shape) if vector else shape[1]
+        if isinstance(node.kind, Filter):
+            width = node.shape[1]
+        if len(numbers) != width:
             raise Infeasible
         if isinstance(node.kind, Bounded):
             apart = keeps_channels(node, graph.nodes[source].shape, vector)

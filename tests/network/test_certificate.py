@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 import math
@@ -22,7 +23,7 @@ import convspec as cs
 from convspec.network.certificate import Certificate, digest_of
 from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.graph import graph_of
-from convspec.network.kinds import Bounded
+from convspec.network.kinds import Bounded, Filter
 from tests.network.networks import IMAGE, convolutional, filled, mixing, perceptron
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,6 +150,48 @@ class Block(nn.Module):
         x = nn.functional.max_pool2d((x + self.second(x)).relu(), 2)
         x = nn.functional.silu(x).flatten(1)
         return torch.softmax(self.last(x).relu(), 1)
+
+
+class Finer(nn.Module):
+    """Down, up again by a transposed convolution of other channels, and a skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 3, 3, padding=1)
+        self.down = nn.Conv2d(3, 4, 2, stride=2)
+        self.up = nn.ConvTranspose2d(4, 2, 2, stride=2)
+        self.last = nn.Conv2d(5, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        finer = self.up(self.down(x).relu())
+        image: Tensor = self.last(torch.cat([x, finer], 1).relu())
+        return image
+
+
+def test_transposed_convolutions(tmp_path: Path) -> None:
+    model = filled(Finer())
+    bound = cs.lipschitz(model, IMAGE, method="ellipsoid", seconds=2, lower=False)
+    assert bound.certificate is not None
+    assert "ellipsoid" in bound.best.name
+    own = graph_of(model, torch.zeros(1, *IMAGE))
+    nodes = prepared(own, True).nodes
+    [up] = [
+        place
+        for place, node in enumerate(nodes)
+        if isinstance(node.kind, Filter) and node.kind.op.transposed
+    ]
+    bound.save(tmp_path / "c")
+    found = cs.verify(tmp_path / "c", model)
+    assert bound.upper <= found.upper <= bound.upper * (1 + 1.1e-5)
+    held = bound.certificate
+    for some in ([1.0, 1.0, 1.0, 1.0], [1e-300, 1e300], []):
+        wrong = {**held.multipliers, up: (torch.tensor(some, dtype=torch.float64), 0)}
+        dataclasses.replace(held, multipliers=wrong).save(tmp_path / "wrong")
+        assert "does not" in str(outcome(tmp_path / "wrong", model))
+    without = {at: each for at, each in held.multipliers.items() if at != up}
+    dataclasses.replace(held, multipliers=without).save(tmp_path / "without")
+    assert "does not serve" in str(outcome(tmp_path / "without", model))
 
 
 @pytest.mark.parametrize("method", ["ellipsoid", "dense"])

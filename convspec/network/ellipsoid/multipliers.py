@@ -24,6 +24,8 @@ __all__ = ["Multipliers"]
 LEAST_MARGIN, TIGHT_MARGIN = 1e-3, 1e-6
 # taken for a covariance of 0
 LEAST_TOP = 1e-100
+# what D is of the largest variance of a channel, at least
+LEAST_SHARE = 1e-6
 # channels up to which eigenvalues are found by decomposition
 SMALL = 48
 # power steps at all frequencies from scratch, and more at one in so many of them
@@ -150,6 +152,24 @@ class Multipliers:
         multiplier = (1 + least + margin) * tau * D * self.lifts.get(place, 1.0)
         self.found[place] = multiplier.detach(), exponent
         return multiplier
+
+    def beside(self, place: int, variance: Tensor, exponent: int) -> Tensor:
+        """D of a transposed convolution, by default the variance of its channels; (c,).
+
+        Args:
+            place: Of the node.
+            variance: The mean over frequencies; (c,).
+            exponent: Of its scale.
+        """
+        if self.fixed:
+            known, own = self.found[place]
+            return known * 2.0 ** (own - exponent)
+        if place not in self.weights:
+            self.weights[place] = torch.zeros_like(variance).requires_grad_()
+        least = LEAST_SHARE * float(variance.detach().max()) + LEAST_TOP
+        D = self.weights[place].exp() * variance.clamp(min=least)
+        self.found[place] = D.detach(), exponent
+        return D
 
     def share(self, at: int, step: int, first: Group, other: Group) -> Tensor:
         """T of two groups that are joined: by default what balances their sizes."""

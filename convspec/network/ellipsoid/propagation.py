@@ -242,7 +242,8 @@ class _Run:
         if node.kind.op.transposed:
             ((source, map_),) = self._parts(place, node)
             fine = self.layout.lattices[place]
-            self.groups.append(refined(group, place, source, map_, stride, fine))
+            given = group, place, source, map_, stride, fine
+            self.groups.append(refined(*given, self.multipliers))
             self.done.add(place)
             return
         fellows = {place: self._parts(place, node)}

@@ -2,14 +2,14 @@
 
 Zeros are put between pixels, so that at the aliases ``w_a`` of a frequency v of the
 coarse torus there is ``s^(-d/2) F(w_a) t(v)``: blocks that belong together, while an
-ellipsoid has one for each frequency. For ``t = L q``, ``B_a = F(w_a) L`` and positive
-definite W_a that add up to at most 1,
+ellipsoid has one for each frequency. For ``t = L q`` and ``B_a = s^(-d/2) F(w_a) L``
+blocks X_a without any relation are above all ``B_a B_b^H`` together where
 
-    |sum_a B_a^H u_a|^2 <= sum_a u_a^H B_a W_a^-1 B_a^H u_a
+    sum_a B_a^H X_a^-1 B_a <= I
 
-by the inequality of Cauchy and Schwarz, so that blocks ``B_a W_a^-1 B_a^H / s^d`` without
-any relation hold. W_a is the share of alias a in ``sum_a B_a^H B_a``; then nothing is
-lost for one channel, nor where phases come from channels of their own.
+(Schur's complement). Here ``X_a = tau Y_a`` with ``Y_a = B_a B_a^H + D``, for the least
+tau at v that serves and any positive diagonal D. A large D gives the least blocks that
+are alike at all aliases, a small one blocks that follow the covariance.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from convspec.network.ellipsoid.form import UNIT, lengths
 from convspec.network.ellipsoid.group import Group, raised
 from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.maps import Map
+from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.root import Infeasible, root_above
-from convspec.rounding.definite import at_least
+from convspec.rounding.definite import at_most
 
 __all__ = ["refined"]
 
-# of all, for each alias, so that none has a share of nothing; and what is added to an
-# energy of nothing, of the largest
-LEAST_SHARE, LOST_ENERGY = 1e-3, 1e-9
+# power steps for tau in a search
+POWER_STEPS = 16
+# how far above the computed largest eigenvalue tau is tried, by turns
+SLACKS = (1e-12, 1e-10, 1e-8, 1e-5, 1e-2, 1.0)
 
 
 def refined(
@@ -40,6 +42,7 @@ def refined(
     map_: Map,
     stride: tuple[int, ...],
     fine: Lattice,
+    multipliers: Multipliers,
 ) -> Group:
     """A tensor behind zeros put between pixels and a linear map, alone.
 
@@ -50,34 +53,37 @@ def refined(
         map_: F at the frequencies of the fine lattice.
         stride: s, per axis.
         fine: The lattice of the new tensor.
+        multipliers: D among them.
 
     Raises:
         Infeasible: If rounding leaves no proof.
     """
-    alone = group.kept([source]).gathered()
-    root = root_above(alone.core, group.proven)
+    alone = group.kept([source]).gathered().scaled()
     where, turned = fine.folds(stride)
-    lower = _turned(root[where], turned)  # (F, c, c)
-    diagonal = map_.diagonal
-    product = map_.matrix[:, :, None] * lower if diagonal else map_.matrix @ lower
-    weights = _shares(product, fine, stride)
-    core = _blocks(
-        product, weights, fine, stride, _off(map_, lower) if group.proven else None
-    )
-    return replace(alone, lattice=fine, core=core).stacked(core, {place: core.shape[1]})
+    lower = _turned(root_above(alone.core, alone.proven)[where], turned)  # (F, c, c)
+    F = map_.matrix[:, :, None] if map_.diagonal else map_.matrix
+    product = F * lower if map_.diagonal else F @ lower  # s^(d/2) B
+    variance = torch.linalg.vector_norm(product, dim=2).square().mean(0)
+    D = multipliers.beside(place, variance, alone.exponent)
+    weights = D.rsqrt()
+    product = weights[:, None] * product
+    off = None
+    if alone.proven:
+        terms = 8 * (map_.matrix.shape[-1] + 8) * UNIT
+        off = (map_.error + terms * map_.sizes) * lengths(lower) * weights.max()
+        off = off * (1 + 1e-9) + 8 * UNIT * lengths(product)
+    blocks = _blocks(product, fine, stride, off)
+    count = fine.aliases(stride)[0].shape[1]
+    core = D.sqrt()[:, None] * blocks * (D.sqrt() / count)
+    if alone.proven:
+        core = raised(core, 16 * UNIT * lengths(core))
+    return replace(alone, lattice=fine).stacked(core, {place: core.shape[1]})
 
 
 def _turned(blocks: Tensor, turned: Tensor) -> Tensor:
     if not blocks.is_complex():
         return blocks
     return torch.where(turned[:, None, None], blocks.conj(), blocks)
-
-
-def _off(map_: Map, lower: Tensor) -> Tensor:
-    """How far ``F L`` may be off; (F,)."""
-    terms = 8 * (map_.matrix.shape[-1] + 8) * UNIT
-    found: Tensor = (map_.error + terms * map_.sizes) * lengths(lower) * (1 + 1e-9)
-    return found
 
 
 def _sum_of_aliases(blocks: Tensor, fine: Lattice, stride: tuple[int, ...]) -> Tensor:
@@ -89,64 +95,73 @@ def _sum_of_aliases(blocks: Tensor, fine: Lattice, stride: tuple[int, ...]) -> T
     return total
 
 
-def _shares(product: Tensor, fine: Lattice, stride: tuple[int, ...]) -> Tensor:
-    """W at each frequency of the fine lattice; (F, c, c)."""
-    where, turned = fine.folds(stride)
-    count = fine.aliases(stride)[0].shape[1]
-    width = product.shape[2]
-    energy = product.mH @ product
-    energy = (energy + energy.mH) / 2
-    total = _sum_of_aliases(energy, fine, stride)
-    largest = total.detach().diagonal(dim1=1, dim2=2).real.amax(1).clamp(min=1e-290)
-    eye = torch.eye(width, dtype=product.dtype, device="cpu")
-    lost = LOST_ENERGY * largest[:, None, None] * eye
-    total = total + lost
-    root, info = torch.linalg.cholesky_ex(total)
-    if bool(info.any()):
-        raise Infeasible
-    here = _turned(root[where], turned)
-    whole = _turned(total[where], turned)
-    mine = energy + (LEAST_SHARE * whole + lost[where]) / count
-    half = torch.linalg.solve_triangular(here, mine, upper=False)
-    found: Tensor = torch.linalg.solve_triangular(here, half.mH, upper=False)
-    return (found + found.mH) / (2 * (1 + LEAST_SHARE))
-
-
 def _blocks(
-    product: Tensor,
-    weights: Tensor,
-    fine: Lattice,
-    stride: tuple[int, ...],
-    off: Tensor | None,
+    product: Tensor, fine: Lattice, stride: tuple[int, ...], off: Tensor | None
 ) -> Tensor:
-    """``B W^-1 B^H / s^d``, or a little more; (F, c', c')."""
-    width = weights.shape[1]
-    count = fine.aliases(stride)[0].shape[1]
-    triangle, info = torch.linalg.cholesky_ex(weights)
+    """``tau Y`` where D is the identity, or a little more; (F, c', c').
+
+    Args:
+        product: B.
+        fine: The lattice.
+        stride: s.
+        off: At least what B is off by; None where rounding is not followed.
+
+    Raises:
+        Infeasible: If rounding leaves no proof.
+    """
+    width, terms = product.shape[1], 8 * (product.shape[2] + 8) * UNIT
+    shape = product @ product.mH + torch.eye(width, dtype=product.dtype, device="cpu")
+    shape = (shape + shape.mH) / 2
+    triangle, info = torch.linalg.cholesky_ex(shape)
     if bool(info.any()):
         raise Infeasible
+    where, _ = fine.folds(stride)
     if off is None:
-        half = torch.linalg.solve_triangular(triangle, product.mH, upper=False)
-        found: Tensor = half.mH @ half / count
+        half = torch.linalg.solve_triangular(triangle, product, upper=False)
+        total = _sum_of_aliases(half.mH @ half, fine, stride)
+        found: Tensor = _top(total)[where][:, None, None] * shape
         return found
-    terms = 8 * (width + 8) * UNIT
-    eye = torch.eye(width, dtype=weights.dtype, device="cpu")
-    inverse = torch.cholesky_inverse(triangle)
-    length = lengths(inverse) * (1 + 1e-9)
-    floor = 0.5 / length  # of the least eigenvalue, which is at least 1 / length
-    if not bool(at_least(weights, floor, torch.zeros_like(floor)).all()):
-        raise Infeasible
     size = lengths(product) * (1 + 1e-9)
-    residual = lengths(eye - weights @ inverse) + terms * lengths(weights) * length
-    error = size**2 * (residual / floor + 2 * terms * length)
-    error = error + (2 * size + off) * off / floor
-    # how far the shares may add up to more than 1
-    sizes = lengths(weights)[fine.aliases(stride)[0]].sum(1)
-    excess = lengths(_sum_of_aliases(weights, fine, stride) - eye)
-    excess = excess * (1 + 1e-9) + 4 * (count + 2) * UNIT * (sizes + width)
-    more = (1 + excess[fine.folds(stride)[0]]) * (1 + 8 * UNIT) / count
-    blocks = product @ inverse @ product.mH
-    blocks = (blocks + blocks.mH) / 2
-    error = more * (error + 8 * UNIT * lengths(blocks)) * (1 + 1e-6)
-    blocks = more[:, None, None] * blocks
-    return raised(blocks, error + 8 * UNIT * lengths(blocks))
+    # Y is at least 1/2: its rounding is less than that
+    if not bool((terms * size**2 + 8 * UNIT * lengths(shape) < 0.5).all()):
+        raise Infeasible
+    solved = torch.cholesky_solve(product, triangle)  # Y^-1 B, about
+    wide = lengths(solved) * (1 + 1e-9)
+    rounding = 8 * (width + 8) * UNIT
+    residual = lengths(product - shape @ solved) + rounding * lengths(shape) * wide
+    inner = product.mH @ solved
+    inner = (inner + inner.mH) / 2
+    # |Y^-1| <= 2, so that Y^-1 B is off by twice the residual
+    error = size * (2 * residual + rounding * wide) + 2 * (2 * size + off) * off
+    kept, _ = fine.aliases(stride)
+    total = _sum_of_aliases(inner, fine, stride)
+    sizes = (error + 4 * kept.shape[1] * UNIT * lengths(inner))[kept].sum(1)
+    tau = _proven_top(total, sizes * (1 + 1e-9))
+    blocks = tau[where][:, None, None] * shape
+    return raised(blocks, 8 * UNIT * lengths(blocks))
+
+
+def _top(blocks: Tensor) -> Tensor:
+    """About the largest eigenvalue of each, differentiable; a little less, or that."""
+    with torch.no_grad():
+        fixed = blocks.detach()
+        vectors = fixed.sum(2)
+        for _ in range(POWER_STEPS):
+            length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+            vectors = vectors / length.clamp(min=1e-300)
+            vectors = (fixed @ vectors[..., None])[..., 0]
+        length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        vectors = vectors / length.clamp(min=1e-300)
+    image = (blocks @ vectors[..., None])[..., 0]
+    found: Tensor = (vectors.conj() * image).sum(1).real
+    return found
+
+
+def _proven_top(blocks: Tensor, error: Tensor) -> Tensor:
+    """At least the largest eigenvalue of each, which is off by so much."""
+    top: Tensor = torch.linalg.eigvalsh(blocks)[:, -1].clamp(min=0) + error
+    for slack in SLACKS:
+        level = top * (1 + slack)
+        if bool(at_most(blocks, level, error).all()):
+            return level
+    raise Infeasible
