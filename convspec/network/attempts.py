@@ -33,6 +33,8 @@ __all__ = ["LOWER_SHARE", "Attempts"]
 DENSE_ENTRIES = 3000
 # of the seconds, for the pair of inputs, and for rescaled norms
 LOWER_SHARE, RESCALED_SHARE = 0.2, 0.05
+# likewise, for the norms of layers of each graph, by whether nothing comes behind them
+NORM_SHARES = {False: 0.2, True: 0.4}
 RESCALED = "rescaled"
 # room for the rounding of another machine in what a certificate claims
 ROOM = 1e-5
@@ -89,12 +91,14 @@ class Attempts:
 
     def run(self, method: str) -> None:
         """Try what the method asks for, until it is done or stopped."""
+        share = NORM_SHARES[method == "scalar"] * self.seconds
         with self.interruptible("product"):
-            self._scalar("product", self.graph, "norms of all layers")
+            self._scalar("product", self.graph, "norms of all layers", share)
         if self.stopped:
             return
         with self.interruptible("fused"):
-            self._scalar("fused", fused(self.graph), "linear layers in a row are one")
+            words = "linear layers in a row are one"
+            self._scalar("fused", fused(self.graph), words, share)
         if method == "scalar" or self.stopped:
             return
         left = (1 - LOWER_SHARE - RESCALED_SHARE) * self.seconds
@@ -150,9 +154,10 @@ class Attempts:
         if self.progress is not None:
             self.progress(found.step.name, min(found.step.upper, least))
 
-    def _scalar(self, name: str, graph: Graph, words: str) -> None:
+    def _scalar(self, name: str, graph: Graph, words: str, seconds: float) -> None:
         """The product of norms."""
         begun = time.perf_counter()
+        self.norms.until = begun + seconds
         unit = up(1 / min(self.scale)) if self.scale else 1.0
         found = constants(graph, self.norms)
         if graph is self.graph:

@@ -1,7 +1,12 @@
-"""Certified upper ends of the norms of a network's linear maps, each found once."""
+"""Certified upper ends of the norms of a network's linear maps, each found once.
+
+A search for a norm holds whenever it ends: where time is short, ends are wider.
+"""
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +22,8 @@ __all__ = ["Norms"]
 
 # relative gap of a norm; a network of a hundred layers loses a factor of exp(0.1)
 RTOL = 1e-3
+# seconds for a norm when there are none left, and the share of those left for one
+LEAST_SECONDS, SHARE = 0.02, 0.5
 # operations up to which a layer's own size is asked for
 SMALL = 2**18
 
@@ -27,9 +34,11 @@ class Norms:
 
     Attributes:
         rtol: Relative gap at which a norm is left.
+        until: When ``time.perf_counter`` says so, norms are left as they are.
     """
 
     rtol: float = RTOL
+    until: float = math.inf
     _filters: list[tuple[ConvOperator, float]] = field(default_factory=list)
 
     def of_filter(self, op: ConvOperator) -> float:
@@ -44,8 +53,9 @@ class Norms:
 
     def _of_filter(self, op: ConvOperator) -> float:
         if op.geometry.reads > SMALL:
+            seconds = max(LEAST_SECONDS, SHARE * (self.until - time.perf_counter()))
             try:
-                return worst_case_norm(op, rtol=self.rtol).upper
+                return worst_case_norm(op, rtol=self.rtol, max_seconds=seconds).upper
             except NotApplicable:
                 pass
         return spectral_norm(op, rtol=self.rtol).upper

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import convspec as cs
 from convspec.network.fuse import fused
 from convspec.network.graph import Graph
 from convspec.network.norms import Norms
@@ -143,3 +144,12 @@ def test_norms_are_found_once() -> None:
     graph = graph_at(nn.Sequential(layer, nn.ReLU(), layer), SHAPE)
     constants(graph, norms)
     assert len(norms._filters) == 1
+
+
+def test_norms_hold_when_no_time_is_left() -> None:
+    weight = gaussian(6, 24, 24, 3, 3)
+    op = cs.ConvOperator(weight, (48, 48), padding=1)
+    truth = cs.worst_case_norm(op, rtol=1e-6)
+    hasty, slow = Norms(until=-math.inf).of_filter(op), Norms().of_filter(op)
+    assert truth.lower <= slow <= truth.lower * (1 + 1e-3)
+    assert truth.lower <= hasty <= float(torch.linalg.matrix_norm(weight.flatten(1))) * 3

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from convspec.network.ellipsoid.layout import Layout
+from convspec.errors import NotApplicable
+from convspec.network.ellipsoid.layout import NAME, Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.proof import Proven, estimate, prove
 from convspec.network.ellipsoid.propagation import Propagation
@@ -28,6 +29,9 @@ RATE, LEAST_RATE = 0.1, 1e-3
 MOST_STEPS = 400
 # a first choice, its proof and the last proof are left so many times the first's seconds
 SPARE = 2.0
+# a first passage is given up if it takes so many times the seconds there are, and so many
+# seconds; and what a proven one takes of a plain one
+PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 2.0
 # steps that are wanted at least
 WANTED_STEPS = 60
 
@@ -60,13 +64,19 @@ class Search:
         Args:
             seconds: About.
             told: Given the seconds so far, a bound and its multipliers.
+
+        Raises:
+            Infeasible: If there is no proof.
+            NotApplicable: If already the first one takes far more seconds.
         """
         begun = time.perf_counter()
         exact = Propagation(
             self.graph, self.layout, self._fits(), self.scale, self.forgets
         )
         coarse = self._on(self._least()) or exact
+        coarse.until = begun + max(LEAST_PATIENCE, PATIENCE * seconds)
         told(*self._first(exact, coarse, begun))
+        coarse.until = math.inf
         first = time.perf_counter() - begun
         left = seconds - first - SPARE * first
         if left <= 0:
@@ -151,6 +161,14 @@ class Search:
         with torch.no_grad():
             coarse.run(multipliers)
         fixed = multipliers.as_fixed()
+        passed = time.perf_counter() - begun
+        ahead = PROOF * coarse.seconds_on(exact, passed)
+        if begun + passed + ahead > coarse.until:
+            raise NotApplicable(
+                f"a passage on its torus takes about {ahead:.0f} s; give that many "
+                "seconds, or a smaller image",
+                NAME,
+            )
         found = prove(exact, fixed)
         return time.perf_counter() - begun, found, fixed
 
