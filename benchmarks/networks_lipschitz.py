@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -18,6 +19,7 @@ import convspec as cs
 from benchmarks.mtcnn import pnet, rnet
 from benchmarks.networks import ResNet, UNet, craft, he
 from benchmarks.problem import Unavailable
+from benchmarks.torchvision_networks import torchvision_network
 from convspec.demo.weights import load_mobilenet
 
 __all__ = ["CONSTANTS", "Constant", "constant_of", "constants_text"]
@@ -33,6 +35,7 @@ class Constant:
         shape: Of its input.
         seconds: It is given.
         aim: Logarithm to the base 10 of the bound that is aimed at; None for none.
+        domain: Of the inputs; None for all.
     """
 
     title: str
@@ -40,6 +43,7 @@ class Constant:
     shape: tuple[int, ...]
     seconds: float
     aim: float | None = None
+    domain: tuple[float, float] | None = None
 
 
 CONSTANTS = {
@@ -55,6 +59,22 @@ CONSTANTS = {
         "U-Net, widths 16 to 64, He", lambda: he(UNet((16, 32, 64), 2)), (1, 64, 64), 300
     ),
     "craft": Constant("VGG-16-BN of CRAFT, trained", craft, (3, 224, 224), 600),
+    "resnet50": Constant(
+        "ResNet-50", partial(torchvision_network, "resnet50"), (3, 64, 64), 600
+    ),
+    "densenet121": Constant(
+        "DenseNet-121", partial(torchvision_network, "densenet121"), (3, 64, 64), 600
+    ),
+    "googlenet": Constant(
+        "GoogLeNet", partial(torchvision_network, "googlenet"), (3, 64, 64), 600
+    ),
+    "efficientnet": Constant(
+        "EfficientNet-B0, inputs in [0, 1]",
+        partial(torchvision_network, "efficientnet_b0"),
+        (3, 64, 64),
+        600,
+        domain=(0.0, 1.0),
+    ),
 }
 
 
@@ -85,7 +105,12 @@ def constant_of(name: str, seconds: float | None = None) -> Found:
     except cs.UnreadableModel as error:
         raise Unavailable(str(error)) from error
     begun = time.perf_counter()
-    bound = cs.lipschitz(model, network.shape, seconds=seconds or network.seconds)
+    bound = cs.lipschitz(
+        model,
+        network.shape,
+        seconds=seconds or network.seconds,
+        domain=network.domain,
+    )
     return Found(name, bound, time.perf_counter() - begun)
 
 
