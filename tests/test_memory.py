@@ -18,26 +18,17 @@ ENDS = ("done", "TooLargeError", "NotApplicable", "NotConverged")
 QUICK = [
     Job("spectral_norm", "15x15", 2**28),
     Job("spectral_norm", "15x15", 2**26),
-    Job("spectral_norm", "3x3", 2**26),
-    Job("spectral_norm", "sincnet", 2**28),
     Job("analyze", "15x15", 2**28),
-    Job("analyze", "sincnet", 2**28),
     Job("worst_case_norm", "3x3 wide", 2**26),
     Job("to_sparse", "9x9", 2**26),
-    Job("symbol grid", "9x9", 2**26),
     Job("symbol_density", "1x1", 2**26),
     Job("schatten", "3x3 circular", 2**26),
-    Job("spectral_density", "3x3 stride 2", 2**26),
     Job("spectral_density", "3x3 wide", 2**26),
-    Job("spectrum krylov", "sincnet", 2**26),
     Job("spectrum vectors", "15x15", 2**26),
-    Job("gram_iteration_zero", "sincnet", 2**26),
     Job("spectral_envelope", "sincnet", 2**26),
     Job("gram_iteration", "31x31", 2**26),
-    Job("sampled_symbol", "31x31", 2**26),
     Job("lip_bound", "15x15", 2**26),
     Job("tensor_norm", "3x3 wide", 2**26),
-    Job("power_iteration", "3x3 stride 2", 2**26),
 ]
 
 

@@ -119,12 +119,11 @@ def process(threads: int, what: str, path: Path) -> str:
     return ran.stdout.strip()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_another_process_verifies_it(threads: int, tmp_path: Path) -> None:
+def test_another_process_verifies_it(tmp_path: Path) -> None:
     path = tmp_path / "net.certificate"
-    process(threads, "write", path)
+    process(2, "write", path)
     claimed = parts(path)[0]["upper"]
-    assert process(3 - threads, "verify", path) == claimed
+    assert process(1, "verify", path) == claimed
 
 
 def test_whatever_dtype_and_mode_the_model_has_then(written: Written) -> None:

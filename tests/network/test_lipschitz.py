@@ -181,7 +181,7 @@ def test_rescaled_norms_of_layers_that_undo_each_other() -> None:
     assert 10 <= step.upper <= 10.1
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_rescaled_norms_are_above_what_a_network_does(seed: int) -> None:
     model, shape = random_net(300 + seed)
     bound = cs.lipschitz(model, shape, seconds=8, lower=False)

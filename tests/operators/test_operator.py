@@ -48,43 +48,43 @@ def assert_case_agrees(case: Case) -> None:
     assert_near(op.to_dense() @ flat + op.offset[:, None], expected, scale)
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(geometries.convolutions(1))
 def test_conv1d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=800)
+@settings(max_examples=400)
 @given(geometries.convolutions(2))
 def test_conv2d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=350)
+@settings(max_examples=180)
 @given(geometries.convolutions(3))
 def test_conv3d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(geometries.transposed(1))
 def test_conv_transpose1d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(geometries.transposed(2))
 def test_conv_transpose2d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(geometries.transposed(3))
 def test_conv_transpose3d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=450)
+@settings(max_examples=220)
 @given(geometries.asymmetric())
 def test_asymmetric_padding(case: Case) -> None:
     assert_case_agrees(case)
