@@ -16,6 +16,7 @@ __all__ = [
     "integer",
     "is_integer",
     "kernel_size",
+    "listener",
     "pad_pairs",
     "per_axis",
     "same_pads",
@@ -50,9 +51,12 @@ def shown(value: object) -> str:
 def kernel_size(weight_shape: Sequence[int]) -> tuple[int, ...]:
     """Taps per axis of a weight (channels, channels / groups, *kernel)."""
     if len(weight_shape) not in (3, 4, 5):
+        plain = len(weight_shape) in (1, 2)
         raise GeometryError(
             "weight must have shape (channels, channels / groups, *kernel) with 1, 2 or "
             f"3 spatial dimensions; got shape {tuple(weight_shape)}"
+            + "; a kernel without channels is weight[None, None]"
+            * plain
         )
     if min(weight_shape) < 1:
         raise GeometryError(
@@ -100,6 +104,19 @@ def integer(name: str, value: int, least: int, hint: str = "") -> int:
             f"{name} must be an integer of at least {least}; got {shown(value)}{more}"
         )
     return int(value)
+
+
+def listener(progress: object) -> None:
+    """Refuse what cannot be told of progress.
+
+    Raises:
+        TypeError: If it is neither a function nor None.
+    """
+    if progress is not None and not callable(progress):
+        raise TypeError(
+            f"progress must be a function that is told of each step; got "
+            f"{shown(progress)}; the command line draws a bar"
+        )
 
 
 def part(share: float) -> float:

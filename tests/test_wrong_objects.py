@@ -106,6 +106,10 @@ def test_byte_limits(wrong: Any) -> None:
     op = operator()
     for call in (
         lambda: op.to_dense(max_bytes=wrong),
+        lambda: cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 8), max_bytes=wrong),
+        lambda: cs.spectral_norm(op, max_bytes=wrong),
+        lambda: cs.worst_case_norm(op, max_bytes=wrong),
+        lambda: cs.bounds.table(op, max_bytes=wrong),
         lambda: cs.spectrum(op, max_bytes=wrong),
         lambda: cs.explain(op, max_bytes=wrong),
         lambda: cs.spectral_envelope(op, max_bytes=wrong),
@@ -126,6 +130,28 @@ def test_unhashable_padding_modes(transposed: bool) -> None:
         )
 
 
+@pytest.mark.parametrize("wrong", [True, "bar", 3])
+def test_progress(wrong: Any) -> None:
+    for call in (
+        lambda: cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 8), progress=wrong),
+        lambda: cs.lipschitz(torch.nn.Linear(2, 2), (2,), progress=wrong),
+    ):
+        with pytest.raises(TypeError, match=r"progress must be a function .* got"):
+            call()
+
+
+def test_arrays_where_tensors_are_meant() -> None:
+    op = operator()
+    for call in (op.apply, op.adjoint, op, op.__matmul__):
+        with pytest.raises(TypeError, match=r"torch.Tensor; got ndarray; .*to_scipy"):
+            call(np.ones((1, 6)))
+
+
+def test_a_kernel_without_channels() -> None:
+    with pytest.raises(cs.GeometryError, match=r"got shape \(3, 3\); .*\[None, None\]"):
+        cs.ConvOperator(torch.ones(3, 3), (8, 8))
+
+
 def test_others(tmp_path: Any) -> None:
     op = operator()
     with pytest.raises(TypeError, match=r"leading must be a Spectrum; got float; take"):
@@ -133,6 +159,10 @@ def test_others(tmp_path: Any) -> None:
     with pytest.raises(TypeError, match=r"compare draws a mapping .* got list; pass"):
         cs.plot.compare([cs.spectrum(op)])
     report = cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 8))
+    with pytest.raises(TypeError, match=r"layers draws a ModelReport; got a list .*pass"):
+        cs.plot.layers([report])
+    with pytest.raises(TypeError, match=r"training draws several .* pass a list"):
+        cs.plot.training(report)
     with pytest.raises(TypeError, match=r"title must be a string.* got \('a',\)"):
         report.to_html(tmp_path / "x.html", title=("a",))
     bound = cs.lipschitz(torch.nn.Linear(2, 2), (2,), method="scalar", lower=False)

@@ -11,7 +11,7 @@ __all__ = ["Conditioning", "WorstCase"]
 
 
 @isolated_class
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WorstCase(Bound):
     """An enclosure of an extreme over all frequencies, with how it was reached.
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convspec.arguments import integer, shown
+from convspec.arguments import integer, listener, shown
 from convspec.errors import ConvSpecError
 from convspec.isolation import isolated
 from convspec.model.source import OpenedModel
@@ -86,7 +86,7 @@ def lipschitz(
         UnsupportedLayer: If an operation has no constant; it is named with its module
             and its line, and what has one on a domain alone says so.
         UnreadableModel: If the model does not run on the shape, or none is known.
-        TypeError: If the model is none.
+        TypeError: If the model is none, or progress no function.
         ValueError: If an argument is none of what it may be.
 
     Source: the product is Szegedy et al., "Intriguing properties of neural networks",
@@ -102,6 +102,7 @@ def lipschitz(
     if method not in METHODS:
         names = ", ".join(map(repr, METHODS))
         raise ValueError(f"method must be one of {names}; got {shown(method)}")
+    listener(progress)
     limit = seconds_of(seconds, SECONDS)
     module, shape = opened(model, input_shape, "lipschitz")
     weights = units(scale, shape)

@@ -136,6 +136,10 @@ class LinearMap(ABC):
         """
         return self._product("x", x)
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """The same as :meth:`apply`, linear: a layer's bias is its ``offset``."""
+        return self.apply(x)
+
     def adjoint(self, y: Tensor) -> Tensor:
         """A^H y on images: ``<A x, y> = <x, A^H y>`` to rounding; differentiable.
 
@@ -161,7 +165,10 @@ class LinearMap(ABC):
         """Images in the dtype that theirs and the map's promote to."""
         shape = self.input_shape
         if not isinstance(x, Tensor):
-            raise TypeError(f"{name} must be a torch.Tensor; got {type(x).__name__}")
+            raise TypeError(
+                f"{name} must be a torch.Tensor; got {type(x).__name__}; for NumPy "
+                "arrays use op.to_scipy() @ v"
+            )
         if tuple(x.shape[max(0, x.ndim - len(shape)) :]) != shape:
             raise GeometryError(
                 f"{name} must have shape (..., {', '.join(map(str, shape))}); "

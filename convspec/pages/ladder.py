@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from html import escape
 
 import torch
 
 from convspec.network.result import PAIR, NetworkBound, Step
 from convspec.quantity.decimals import nearest, rounded_down, rounded_up
-from convspec.report.print import EMPTY, printable
+from convspec.report.fragment import safe, table_fragment
+from convspec.report.print import EMPTY
 
 __all__ = ["Rung", "at_least", "at_most", "distance", "rungs", "small_table"]
 
@@ -70,20 +70,10 @@ def distance(bound: NetworkBound) -> str:
 def small_table(bound: NetworkBound) -> str:
     """Ends, steps and warnings as a fragment of HTML, whatever is in names escaped."""
     head, *_ = repr(bound).splitlines()
-    notes = [f"<p>note: {_safe(warning)}</p>" for warning in bound.warnings]
-    lines = [
-        "<div>",
-        f"<p>{_safe(head)}</p>",
-        "<table>",
-        "<thead><tr><th>method</th><th>L</th><th>time</th><th>how</th></tr></thead>",
-        "<tbody>",
-        *map(_row, rungs(bound)),
-        "</tbody>",
-        "</table>",
-        *notes,
-        "</div>",
-    ]
-    return "\n".join(lines)
+    notes = [f"note: {warning}" for warning in bound.warnings]
+    header = ("method", "L", "time", "how")
+    steps = table_fragment(header, [_cells(rung) for rung in rungs(bound)], notes)
+    return f"<div>\n<p>{safe(head)}</p>\n{steps}\n</div>"
 
 
 def _rung(step: Step, best: bool) -> Rung:
@@ -93,12 +83,8 @@ def _rung(step: Step, best: bool) -> Rung:
     return Rung(step.name, at_most(step.upper), seconds, step.words, kind)
 
 
-def _row(rung: Rung) -> str:
-    cells = [_safe(each) for each in (rung.name, rung.end, rung.seconds, rung.words)]
+def _cells(rung: Rung) -> list[str]:
+    cells = [safe(each) for each in (rung.name, rung.end, rung.seconds, rung.words)]
     if rung.kind == "best":
         cells[1] = f"<b>{cells[1]}</b>"
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _safe(text: str) -> str:
-    return escape(printable(text))
+    return cells

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
+from convspec.arguments import shown
 from convspec.isolation import isolated
 from convspec.plot.canvas import (
     HIGHEST,
@@ -73,7 +74,15 @@ def layers(
         geometry: Whether the layer's geometry stands at the right of its row, without
             what else of the model is part of it.
         worst_case: Whether worst cases are shown, where known.
+
+    Raises:
+        TypeError: For data of any other type.
     """
+    if not isinstance(report, ModelReport):
+        raise TypeError(
+            f"layers draws a ModelReport; got {shown(report)}; pass what "
+            "convspec.analyze gives, and several of them to plot.training"
+        )
     rows = list(report)
     ax = axes_or_new(ax, width=7.0, height=1.9 + ROW_INCHES * max(len(rows), 6))
     bands = [quantile_bands(layer) for layer in rows]

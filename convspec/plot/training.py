@@ -59,10 +59,17 @@ def training(
         **kwargs: For the lines, ``Axes.plot``.
 
     Raises:
+        TypeError: For one report alone.
         ValueError: Without reports, if steps are not one each and increasing, for an
             unknown quantity, a layer that is not in every report, or a distribution of
             several layers.
     """
+    given: object = reports
+    if isinstance(given, ModelReport):
+        raise TypeError(
+            "training draws several reports, one per checkpoint; got one ModelReport; "
+            "pass a list of them, or draw it by plot.layers"
+        )
     reports = list(reports)
     at = _steps(reports, steps)
     names = _names(reports, layers)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from convspec.isolation import isolated_class
+from convspec.quantity.decimals import rounded_down, rounded_up
 from convspec.quantity.enclosure import Enclosure
 
 __all__ = ["GUARANTEES", "Bound"]
 
+DIGITS = 7
 GUARANTEES = ("certified", "probabilistic", "estimate")
 
 
 @isolated_class
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bound(Enclosure):
     """``lower <= sigma_1 <= upper``; one-sided bounds leave the other end at 0 or inf.
 
@@ -43,6 +46,15 @@ class Bound(Enclosure):
     reference: str
     guarantee: str = "certified"
     value: Tensor | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        lower = rounded_down(self.lower, DIGITS)
+        ends = f"{lower} ... {rounded_up(self.upper, DIGITS)}"
+        if self.upper == math.inf:
+            ends = f">= {lower}"
+        elif self.lower == 0:
+            ends = f"<= {rounded_up(self.upper, DIGITS)}"
+        return f"<{self.name}: {ends}, {self.guarantee}>"
 
     def __post_init__(self) -> None:
         if not 0 <= self.lower <= self.upper:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from convspec.arguments import listener
 from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES
@@ -113,14 +114,15 @@ def analyze(
         A :class:`ModelReport`, whose ``repr`` is the table.
 
     Raises:
-        TypeError: If the model is no module, or not one of ``input_shape`` and ``inputs``
-            is given.
+        TypeError: If the model is no module, progress no function, or not one of
+            ``input_shape`` and ``inputs`` is given.
         UnreadableModel: If the model does not run on the input, or is a state dict or a
             TorchScript function.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         ValueError: If effort is none of its words, phases is not an integer of at least
             0, or a limit, a tolerance or a share not a number of its range.
     """
+    listener(progress)
     asked = asked_quantities(rank_rtol, energy)
     limits = Limits.of(
         effort,

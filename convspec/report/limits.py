@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from convspec.arguments import integer, shown
+from convspec.limits import byte_limit
 
 __all__ = ["EFFORTS", "Effort", "Limits"]
 
@@ -105,7 +106,9 @@ class Limits:
             raise ValueError(
                 f"seconds must be positive; got {shown(seconds)}; None is no limit"
             )
-        given("max_bytes", max_bytes)
+        byte_limit(max_bytes)
+        if max_bytes < 0:
+            raise ValueError(f"max_bytes must be at least 0; got {shown(max_bytes)}")
         return cls(
             effort,
             seconds,

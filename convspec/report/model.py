@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 from convspec.extras import import_extra
 from convspec.isolation import isolated_class
 from convspec.report.columns import fields
+from convspec.report.fragment import layer_fragment
 from convspec.report.latex import DEFAULT_COLUMNS, latex_table
 from convspec.report.layer import LayerReport
 from convspec.report.print import printable
@@ -150,6 +151,10 @@ class ModelReport:
         less = [f"{row.name}: {words}" for row in self for words in row.left_out]
         unused = [f"not called: {name}" for name in self.unused]
         return tuple(map(printable, (*self.notes, *less, *unused)))
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return layer_fragment(self.layers, (self.summary(), *self.remarks, *self.legend))
 
     def __repr__(self) -> str:
         table = [layer_table(self.layers)] if self.layers else []

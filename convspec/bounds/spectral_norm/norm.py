@@ -11,7 +11,7 @@ from convspec.bounds.spectral_norm.lower import group_lower, leading
 from convspec.bounds.spectral_norm.search import Search
 from convspec.bounds.spectral_norm.steps import Proof, climb
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, byte_limit
 from convspec.operators.kernel import ScaledKernel, scaled_up
 from convspec.operators.linear_map import LinearMap, require_map
 from convspec.operators.operator import ConvOperator, require_operator
@@ -184,6 +184,7 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
 def _check(rtol: float, max_flops: float, max_bytes: float) -> None:
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
+    byte_limit(max_bytes)
     for name, value in (("max_flops", max_flops), ("max_bytes", max_bytes)):
         if not value > 0:
             raise ValueError(f"{name} must be positive; got {shown(value)}")
