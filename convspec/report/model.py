@@ -65,6 +65,7 @@ LEGEND: tuple[tuple[str, Callable[[LayerReport], bool]], ...] = (
     ("More columns are in to_csv, to_json and to_dataframe.", lambda row: True),
 )
 WIDTH = 88  # of the legend in plain text
+MOST_NAMES = 4  # of rows of which the same is said
 
 
 @isolated_class
@@ -147,8 +148,12 @@ class ModelReport:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The notes, what was left out of which row and why, and what was not called."""
-        less = [f"{row.name}: {words}" for row in self for words in row.left_out]
+        """The notes, what was left out of which rows and why, and what was not called."""
+        rows: dict[str, list[str]] = {}
+        for row in self:
+            for words in row.left_out:
+                rows.setdefault(words, []).append(row.name)
+        less = [f"{_several(names)}: {words}" for words, names in rows.items()]
         unused = [f"not called: {name}" for name in self.unused]
         return tuple(map(printable, (*self.notes, *less, *unused)))
 
@@ -284,3 +289,10 @@ class ModelReport:
             }
             for layer in self.layers
         ]
+
+
+def _several(names: Sequence[str]) -> str:
+    """Names in a list, of many the first and how many more there are."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"

@@ -55,3 +55,18 @@ def test_bounds_are_short() -> None:
         "<some: <= 0.6666667, certified>"
     )
     assert repr(cs.worst_case_norm(op)).startswith("<worst_case_norm: ")
+
+
+def test_what_is_said_of_several_rows_is_said_once() -> None:
+    class Cut(nn.Conv1d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x * 2)[..., 1:]
+
+    def remarks(count: int) -> list[str]:
+        layers = [Cut(1, 1, 3) for _ in range(count)]
+        found = cs.analyze(nn.Sequential(*layers), (1, 40), max_flops=0).remarks
+        return [words.partition(": ")[0] for words in found if "slice" in words]
+
+    assert remarks(1) == ["0"]
+    assert remarks(3) == ["0, 1, 2"]
+    assert remarks(7) == ["0, 1, 2, 3 and 3 more"]
