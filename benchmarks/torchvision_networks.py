@@ -32,7 +32,8 @@ def torchvision_network(name: str) -> nn.Module:
         raise Unavailable(f"torchvision is needed: {error}") from error
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        model: nn.Module = models.get_model(name, weights=None)
+        given = {"init_weights": True} if name == "googlenet" else {}  # it warns
+        model: nn.Module = models.get_model(name, weights=None, **given)
     return model.eval()
 
 

@@ -19,6 +19,7 @@ from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import Proven
 from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.ellipsoid.search import Search
+from convspec.network.ellipsoid.setting import TooLong
 from convspec.network.fuse import fused
 from convspec.network.graph import Graph
 from convspec.network.norms import Norms
@@ -83,6 +84,7 @@ class Attempts:
     norms: Norms = field(default_factory=Norms)
     constants: list[float] = field(default_factory=list)
     _found: list[_Found] = field(default_factory=list)
+    _too_long: bool = False
 
     @property
     def graph(self) -> Graph:
@@ -107,9 +109,10 @@ class Attempts:
             if not self.stopped:
                 with self.interruptible(name):
                     self._ellipsoid(name, left / len(plan))
-        if plan and not self.stopped and self._is_quick():
+        share = RESCALED_SHARE * self.seconds if self._is_quick() else left
+        if plan and not self.stopped and (self._is_quick() or self._too_long):
             with self.interruptible(RESCALED):
-                self._ellipsoid(RESCALED, RESCALED_SHARE * self.seconds, plan[0])
+                self._ellipsoid(RESCALED, share, plan[0])
 
     def outcome(self) -> NetworkBound:
         """The least of all; of pairs of outputs, the least of each."""
@@ -169,7 +172,8 @@ class Attempts:
         """Whether first multipliers took a small share of the time.
 
         What forgets what tensors have in common gives less than what does not: it is
-        tried to show by how much, where that costs little.
+        tried to show by how much, where that costs little, and where the other would take
+        too long.
         """
         took = [each.step.seconds for each in self._found if each.certificate is not None]
         return bool(took) and took[0] < RESCALED_SHARE * self.seconds / 2
@@ -202,6 +206,7 @@ class Attempts:
             if told.last is not None:
                 self._add(told.last)
         except FAILURES as error:
+            self._too_long |= isinstance(error, TooLong)
             passed = time.perf_counter() - begun
             why = str(error) or "its multipliers do not serve"
             words = f"does not apply: {why}"

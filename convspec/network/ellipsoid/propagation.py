@@ -22,7 +22,7 @@ class Propagation(Setting):
 
         Raises:
             Infeasible: If a multiplier does not serve.
-            NotApplicable: If it is given up.
+            TooLong: If it is given up.
         """
         self.work.clear()
         return Passage(self, multipliers, proven).outcome()

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import torch
 
-from convspec.errors import NotApplicable
 from convspec.network.ellipsoid.layout import NAME, Layout
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.proof import Proven, estimate, prove
 from convspec.network.ellipsoid.propagation import Propagation
 from convspec.network.ellipsoid.root import Infeasible
+from convspec.network.ellipsoid.setting import TooLong
 from convspec.network.graph import Graph, Node
 from convspec.network.kinds import Rows
 from convspec.network.norms import Norms
@@ -67,7 +67,7 @@ class Search:
 
         Raises:
             Infeasible: If there is no proof.
-            NotApplicable: If already the first one takes far more seconds.
+            TooLong: If already the first one takes far more seconds.
         """
         begun = time.perf_counter()
         exact = Propagation(
@@ -164,7 +164,7 @@ class Search:
         passed = time.perf_counter() - begun
         ahead = PROOF * coarse.seconds_on(exact, passed)
         if begun + passed + ahead > coarse.until:
-            raise NotApplicable(
+            raise TooLong(
                 f"a passage on its torus takes about {ahead:.0f} s; give that many "
                 "seconds, or a smaller image",
                 NAME,

@@ -13,7 +13,7 @@ from convspec.network.ellipsoid.maps import Map, linear_maps
 from convspec.network.graph import Graph
 from convspec.network.kinds import Filter
 
-__all__ = ["Setting"]
+__all__ = ["Setting", "TooLong"]
 
 # multiplications of complex numbers in a second, more than two cores make
 FASTEST = 2e10
@@ -21,6 +21,10 @@ TOO_LONG = (
     "a passage through the network takes longer than there is time; give more seconds "
     "or a smaller image"
 )
+
+
+class TooLong(NotApplicable):
+    """A passage that takes longer than there is time."""
 
 
 @dataclass
@@ -74,12 +78,12 @@ class Setting:
             work: Multiplications at each frequency.
 
         Raises:
-            NotApplicable: If there is none.
+            TooLong: If there is none.
         """
         self.work[place] = self.work.get(place, 0.0) + work
         ahead = work * self._frequencies(place) / FASTEST
         if time.perf_counter() + ahead > self.until:
-            raise NotApplicable(TOO_LONG, NAME)
+            raise TooLong(TOO_LONG, NAME)
 
     def seconds_on(self, other: Setting, seconds: float) -> float:
         """About what a passage takes elsewhere, by the work of the last one here.
