@@ -60,18 +60,18 @@ CONSTANTS = {
     ),
     "craft": Constant("VGG-16-BN of CRAFT, trained", craft, (3, 224, 224), 600),
     "resnet50": Constant(
-        "ResNet-50", partial(torchvision_network, "resnet50"), (3, 64, 64), 600
+        "ResNet-50", partial(torchvision_network, "resnet50"), (3, 32, 32), 600
     ),
     "densenet121": Constant(
-        "DenseNet-121", partial(torchvision_network, "densenet121"), (3, 64, 64), 600
+        "DenseNet-121", partial(torchvision_network, "densenet121"), (3, 32, 32), 600
     ),
     "googlenet": Constant(
-        "GoogLeNet", partial(torchvision_network, "googlenet"), (3, 64, 64), 600
+        "GoogLeNet", partial(torchvision_network, "googlenet"), (3, 32, 32), 600
     ),
     "efficientnet": Constant(
         "EfficientNet-B0, inputs in [0, 1]",
         partial(torchvision_network, "efficientnet_b0"),
-        (3, 64, 64),
+        (3, 32, 32),
         600,
         domain=(0.0, 1.0),
     ),

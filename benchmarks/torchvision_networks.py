@@ -1,4 +1,4 @@
-"""torchvision's networks with its own random weights, where the package is installed."""
+"""torchvision's networks with random weights of He's, where the package is installed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib import import_module
 import torch
 from torch import nn
 
+from benchmarks.networks import he
 from benchmarks.problem import Unavailable
 
 __all__ = ["torchvision_network"]
@@ -34,7 +35,7 @@ def torchvision_network(name: str) -> nn.Module:
         torch.manual_seed(0)
         given = {"init_weights": True} if name == "googlenet" else {}  # it warns
         model: nn.Module = models.get_model(name, weights=None, **given)
-    return model.eval()
+    return he(model)
 
 
 @cache

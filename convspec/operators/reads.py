@@ -103,6 +103,16 @@ class Reads:
         read[self.shown] = True  # -1 marks the last place, of no pixel
         return read[:-1]
 
+    @property
+    def read(self) -> int:
+        """Number of pixels that are read."""
+        return int(self._is_read.sum())
+
+    @property
+    def reading(self) -> int:
+        """Number of outputs that read a pixel."""
+        return int((self.shown >= 0).any(0).sum())
+
     @cached_property
     def pixels(self) -> IntArray:
         """The pixels that are read, or the first if none is; (n',)."""

@@ -111,6 +111,8 @@ def _norm(spec: Spectrum, error: float) -> Enclosure:
 
 
 def _smallest(spec: Spectrum, error: float) -> Enclosure:
+    if spec.zeros:
+        return Enclosure(0.0, 0.0)
     return _around(float(spec.values[-1]), error)
 
 

@@ -36,6 +36,8 @@ class Spectrum:
         left: With vectors: left singular vectors as images, (k, *output_shape).
         right: With vectors: right singular vectors as images, (k, *input_shape).
         eps: Machine epsilon of the arithmetic used.
+        zeros: How many values, the last ones, are 0 by the operator's shape, exactly:
+            its rank is less than min(m, n) whatever its weight.
 
     Example:
         >>> import torch, convspec as cs
@@ -57,6 +59,7 @@ class Spectrum:
     left: Tensor | None = None
     right: Tensor | None = None
     eps: float = float(np.finfo(np.float64).eps)
+    zeros: int = 0
 
     @property
     def norm(self) -> float:

@@ -13,6 +13,7 @@ from convspec.limits import DEFAULT_MAX_BYTES, byte_limit, readable_bytes
 from convspec.operators.linear_map import LinearMap, require_map
 from convspec.operators.normal import normalised, scaled_back
 from convspec.operators.operator import ConvOperator
+from convspec.operators.shape_rank import shape_rank
 from convspec.spectrum.composed import composed_plan, composed_spectrum, composed_triples
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
 from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
@@ -190,6 +191,9 @@ def spectrum(
             eps = structure.eps(float(every[0]))
         values = every[first : first + count]
     values, error = scaled_back(values, error, exponent)
+    last = length if which == "smallest" else count
+    zeros = min(count, max(0, last - shape_rank(op)))
+    values[count - zeros :] = 0.0  # exactly, whatever was rounded
     return Spectrum(
         values=values,
         error=error,
@@ -200,6 +204,7 @@ def spectrum(
         left=left,
         right=right,
         eps=eps,
+        zeros=zeros,
     )
 
 
