@@ -49,6 +49,7 @@ __all__ = [
     "Enclosure",
     "Envelope",
     "Estimate",
+    "Finding",
     "FrequencyResponse",
     "GeometryError",
     "LayerReport",
@@ -60,6 +61,7 @@ __all__ = [
     "NotFiniteError",
     "OpenedModel",
     "Plan",
+    "SavedReport",
     "Spectrum",
     "Symbol",
     "TooLargeError",
@@ -69,6 +71,7 @@ __all__ = [
     "bounds",
     "certified_accuracy",
     "certified_radius",
+    "check",
     "explain",
     "frequency_response",
     "from_toeplitz",
@@ -77,6 +80,7 @@ __all__ = [
     "lipschitz",
     "open_model",
     "plot",
+    "read_report",
     "spectral_density",
     "spectral_envelope",
     "spectral_norm",
@@ -101,6 +105,8 @@ if TYPE_CHECKING:
     from convspec.network.verify import verify
     from convspec.report import LayerReport, ModelReport
     from convspec.report.analyze import analyze
+    from convspec.report.check import Finding, check
+    from convspec.report.saved import SavedReport, read_report
 
 # what is imported on first use: Matplotlib alone takes half a second
 LATER = {
@@ -115,6 +121,10 @@ LATER = {
     "OpenedModel": "convspec.model.source",
     "analyze": "convspec.report",
     "open_model": "convspec.files.open",
+    "Finding": "convspec.report.check",
+    "SavedReport": "convspec.report.saved",
+    "check": "convspec.report.check",
+    "read_report": "convspec.report.saved",
 }
 
 

@@ -15,7 +15,7 @@ from convspec.report.model import ModelReport
 from convspec.report.terminal import print_report
 from convspec.written import write_text
 
-__all__ = ["run_analyze"]
+__all__ = ["analysed", "run_analyze"]
 
 ROWS_FAILED = 1
 WRITERS: dict[str, Callable[[ModelReport, Path], object]] = {
@@ -33,18 +33,7 @@ def run_analyze(options: argparse.Namespace) -> int:
         require_writable(path)
     if options.figures:
         options.figures.mkdir(parents=True, exist_ok=True)
-    opened, max_bytes = opened_source(options)
-    with progress_bar(not options.quiet) as progress:
-        report = analyze(
-            opened,
-            effort=options.effort,
-            seconds=options.seconds,
-            max_bytes=max_bytes,
-            layers=options.layers,
-            linear=options.linear,
-            fold_batch_norm=options.fold_batch_norm,
-            progress=progress,
-        )
+    report = analysed(options)
     for name, path in files.items():
         WRITERS[name](report, path)
     written = [*files.values()]
@@ -55,6 +44,22 @@ def run_analyze(options: argparse.Namespace) -> int:
         if written:
             print("\nwrote " + ", ".join(map(str, written)))
     return ROWS_FAILED if any(map(_failed, report)) else 0
+
+
+def analysed(options: argparse.Namespace) -> ModelReport:
+    """The report of what was typed."""
+    opened, max_bytes = opened_source(options)
+    with progress_bar(not options.quiet) as progress:
+        return analyze(
+            opened,
+            effort=options.effort,
+            seconds=options.seconds,
+            max_bytes=max_bytes,
+            layers=options.layers,
+            linear=options.linear,
+            fold_batch_norm=options.fold_batch_norm,
+            progress=progress,
+        )
 
 
 def _failed(row: LayerReport) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 
 from convspec import __version__
 from convspec.cli.analyze import run_analyze
+from convspec.cli.check import run_check
 from convspec.cli.demo import run_demo_command
 from convspec.cli.network import run_lipschitz, run_verify
 from convspec.cli.one_layer import run_matrix, run_spectrum
 from convspec.network.lipschitz import METHODS
+from convspec.report.check import RTOL
 from convspec.report.limits import EFFORTS
 
 __all__ = ["parser"]
@@ -31,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--version", action="version", version=__version__)
     commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _analyze(commands)
+    _check(commands)
     _matrix(commands)
     _spectrum(commands)
     _lipschitz(commands)
@@ -58,6 +61,49 @@ def _analyze(commands: Any) -> None:
     one.add_argument(
         "--figures", type=Path, metavar="DIR", help="write figures into a folder"
     )
+    _add_analysis(one)
+    one.add_argument(
+        "--quiet", action="store_true", help="no table, no progress: files alone"
+    )
+    one.set_defaults(run=run_analyze)
+
+
+def _check(commands: Any) -> None:
+    one = commands.add_parser(
+        "check",
+        help="whether every layer is certified to keep limits, for CI",
+        description="Analyse a model and print each layer that is not certified to be "
+        "within the limits, or that is another than in an earlier report. Exit status: "
+        "0 if all hold; 1 if not; 2 on bad usage or input.",
+    )
+    _add_source(one)
+    for name, what in (
+        ("norm", "norm sigma_1"),
+        ("worst-case", "supremum of sigma_1 over input sizes"),
+        ("condition", "condition number"),
+    ):
+        one.add_argument(
+            f"--max-{name}", type=_positive, metavar="X", help=f"largest {what}"
+        )
+    one.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="an earlier report, of analyze --json",
+    )
+    one.add_argument(
+        "--rtol",
+        type=_positive,
+        default=RTOL,
+        metavar="X",
+        help=f"relative change of a norm that is none (default: {RTOL})",
+    )
+    _add_analysis(one)
+    one.add_argument("--quiet", action="store_true", help="findings alone")
+    one.set_defaults(run=run_check)
+
+
+def _add_analysis(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--layers",
         action="append",
@@ -79,10 +125,6 @@ def _analyze(commands: Any) -> None:
         action="store_true",
         help="batch norm behind a convolution is part of it",
     )
-    one.add_argument(
-        "--quiet", action="store_true", help="no table, no progress: files alone"
-    )
-    one.set_defaults(run=run_analyze)
 
 
 def _matrix(commands: Any) -> None:
