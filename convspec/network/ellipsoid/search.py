@@ -31,7 +31,7 @@ MOST_STEPS = 400
 SPARE = 2.0
 # a first passage is given up if it takes so many times the seconds there are, and so many
 # seconds; and what a proven one takes of a plain one
-PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 2.0
+PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 1.2
 # steps that are wanted at least
 WANTED_STEPS = 60
 
