@@ -20,6 +20,7 @@ import torch
 
 import convspec as cs
 from convspec.operators.heatmap import matrix_cells
+from tests.resident import peak_bytes
 
 # what a limit does not count: stacks and caches of BLAS and its threads, code that is
 # loaded on first use, and what the allocator keeps
@@ -195,10 +196,6 @@ def _resident() -> int:
         return int(table.read().split()[1]) * resource.getpagesize()
 
 
-def _highest() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def _warm() -> None:
     """Load what is loaded on first use, and start the threads."""
     op = cs.ConvOperator(torch.ones(2, 2, 3, 3, dtype=torch.float64), 8, padding=1)
@@ -222,7 +219,7 @@ def _run(job: Job, seconds: int) -> Measured:
     _warm()
     signal.signal(signal.SIGALRM, _end)
     signal.alarm(seconds)
-    before, peak = _resident(), _highest()
+    before, peak = _resident(), peak_bytes()
     start, outcome = time.perf_counter(), "done"
     try:
         VERBS[job.verb](job.case, job.max_bytes)
@@ -230,7 +227,7 @@ def _run(job: Job, seconds: int) -> Measured:
         outcome = type(error).__name__
     except Exception as error:  # whatever it is, the parent reports it
         outcome = f"{type(error).__name__}: {error}"
-    highest = _highest()
+    highest = peak_bytes()
     added = highest - before if highest > peak else 0
     return Measured(job, added, outcome, time.perf_counter() - start)
 

@@ -164,7 +164,7 @@ def spectrum(
             f"{_way_on(op, k, which)}"
         )
     length = min(op.shape)
-    count = length if k is None else k
+    count = length if k is None else int(k)
     if plan.method == "krylov":
         assert k is not None
         if dtype != torch.float64:

@@ -29,6 +29,7 @@ from torch import nn
 from convspec.errors import UnreadableModel
 from convspec.files.exported_file import read_exported
 from convspec.files.weights_file import read_weights
+from tests.resident import peak_bytes
 
 MAX_BYTES = 2**26
 ADDRESSES = 4 * 2**30
@@ -170,10 +171,6 @@ def _revalue(held: Any, chance: random.Random) -> None:
         where[key] = json.loads(json.dumps(chance.choice(VALUES)))
 
 
-def _resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def _faulty(kind: str, content: bytes, chance: random.Random) -> bytes:
     if kind == "pt2 values":
         return revalued(content, chance)
@@ -195,7 +192,7 @@ def main(kind: str, count: int, seed: int) -> None:
         content = path.read_bytes()
         read(path, max_bytes=MAX_BYTES)
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
-        before = _resident()
+        before = peak_bytes()
         for number in range(count):
             chance = random.Random(f"{kind} {seed} {number}")
             path.write_bytes(_faulty(kind, content, chance))
@@ -210,7 +207,7 @@ def main(kind: str, count: int, seed: int) -> None:
             except BaseException as error:
                 outcomes[f"{number}: {type(error).__name__}: {error}"] += 1
             slowest = max(slowest, time.perf_counter() - start)
-    found = {"outcomes": outcomes, "added": _resident() - before, "slowest": slowest}
+    found = {"outcomes": outcomes, "added": peak_bytes() - before, "slowest": slowest}
     sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -328,13 +328,14 @@ import resource, sys, time
 resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
 from convspec.errors import UnreadableModel
 from convspec.files.onnx_model import OnnxModel
+from tests.resident import peak_bytes
 for path in sys.argv[1:]:
     start = time.perf_counter()
     try:
         OnnxModel.open(path).trace(None)
     except UnreadableModel:
         pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak = peak_bytes() >> 20
     print(path.rpartition("/")[2], peak, time.perf_counter() - start, sep=";")
 """
 
@@ -399,6 +400,7 @@ def test_nothing_large_is_made(tmp_path: Path) -> None:
         (tmp_path / case).write_bytes(made.SerializeToString())
     ran = subprocess.run(
         [sys.executable, "-c", BOMB, *(str(tmp_path / case) for case in BOMBS)],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=200,

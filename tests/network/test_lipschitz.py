@@ -184,7 +184,7 @@ def test_rescaled_norms_of_layers_that_undo_each_other() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_rescaled_norms_are_above_what_a_network_does(seed: int) -> None:
     model, shape = random_net(300 + seed)
-    bound = cs.lipschitz(model, shape, seconds=8, lower=False)
+    bound = cs.lipschitz(model, shape, seconds=4, lower=False)
     found = [step.upper for step in bound.steps if step.name == "rescaled"]
     for upper in found:
         assert upper >= steepest(model, shape, seed) * (1 - 1e-12)
