@@ -28,9 +28,11 @@ def run_check(options: argparse.Namespace) -> int:
         )
     before = None if options.against is None else read_report(options.against)
     report = analysed(options)
-    found = check(report, **limits, against=before, rtol=options.rtol)
+    found = check(
+        report, **limits, against=before, rtol=options.rtol, layers=options.layers
+    )
     for finding in found:
         print(finding)
     if not options.quiet:
-        print(f"{len(report)} layers, {len(found)} findings")
+        print(f"layers: {len(report)}, findings: {len(found)}")
     return FOUND if found else 0

@@ -6,7 +6,7 @@ as what is certainly beyond.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from convspec.arguments import shown
@@ -29,8 +29,8 @@ class Finding:
 
     Attributes:
         layer: Its name.
-        quantity: ``"norm"``, ``"worst_case"``, ``"condition_number"``, or ``"layer"`` of
-            one that is new or gone.
+        quantity: ``"norm"``, ``"worst_case"``, ``"condition_number"``, ``"layer"`` of one
+            that is new or gone, or ``"input_shape"``.
         words: What was found and what was asked.
         certain: Whether a limit is certainly exceeded, or a value certainly another;
             False where it is only not proven to hold.
@@ -54,6 +54,7 @@ def check(
     max_condition: float | None = None,
     against: ModelReport | SavedReport | None = None,
     rtol: float = RTOL,
+    layers: str | Sequence[str] | None = None,
 ) -> tuple[Finding, ...]:
     """What is not certified of a report; nothing if all that is asked holds.
 
@@ -64,6 +65,8 @@ def check(
         max_condition: Largest condition number.
         against: An earlier report: norms must be the same, layers too.
         rtol: Relative change of a norm that is none.
+        layers: Names of those that are asked about, or patterns, ``"features.*"``; all
+            unless told.
 
     Raises:
         ValueError: If nothing is asked, or a limit is no number that is not negative.
@@ -81,15 +84,18 @@ def check(
     }
     limits = {name: limit for name, limit in limits.items() if limit is not None}
     _require(limits, rtol, against is not None)
-    now = _saved(report)
+    now = _saved(report, layers)
     found = [each for layer in now.layers for each in _beyond(layer, limits)]
     if against is not None:
-        found += _changed(now, _saved(against), rtol)
+        found += _changed(now, _saved(against, layers), rtol)
     return tuple(found)
 
 
-def _saved(report: ModelReport | SavedReport) -> SavedReport:
-    return SavedReport.of(report) if isinstance(report, ModelReport) else report
+def _saved(
+    report: ModelReport | SavedReport, layers: str | Sequence[str] | None
+) -> SavedReport:
+    saved = SavedReport.of(report) if isinstance(report, ModelReport) else report
+    return saved if layers is None else saved.among(layers)
 
 
 def _require(limits: Mapping[str, float | None], rtol: float, compares: bool) -> None:
@@ -123,6 +129,9 @@ def _beyond(layer: SavedLayer, limits: Mapping[str, float | None]) -> Iterator[F
 
 
 def _changed(now: SavedReport, before: SavedReport, rtol: float) -> Iterator[Finding]:
+    if now.input_shape != before.input_shape:
+        words = f"was {before.input_shape}, and is {now.input_shape}"
+        yield Finding("the input's shape", "input_shape", words, True)
     old = {layer.name: layer for layer in before.layers}
     for layer in now.layers:
         earlier = old.pop(layer.name, None)
@@ -132,9 +141,8 @@ def _changed(now: SavedReport, before: SavedReport, rtol: float) -> Iterator[Fin
         ends = [each.ends.get(NORM) for each in (earlier, layer)]
         was, is_ = ends
         if was is None or is_ is None:
-            if was is not is_:
-                words = f"norm was {_known(was)}, and is {_known(is_)}"
-                yield Finding(layer.name, NORM, words, False)
+            words = f"norm was {_known(was)}, and is {_known(is_)}"
+            yield Finding(layer.name, NORM, words, False)
         elif is_.lower > was.upper * (1 + rtol) or is_.upper < was.lower * (1 - rtol):
             words = f"norm was {enclosed(was)}, and is {enclosed(is_)}"
             yield Finding(layer.name, NORM, words, True)

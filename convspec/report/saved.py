@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class SavedReport:
     @classmethod
     def of(cls, report: ModelReport) -> SavedReport:
         """What a report would be read back as."""
-        return _from_dict(report.to_dict())
+        return _from_dict(json.loads(report.to_json()))
 
     def __getitem__(self, name: str) -> SavedLayer:
         """The row of this name.
@@ -78,6 +79,16 @@ class SavedReport:
             if layer.name == name:
                 return layer
         raise KeyError(f"no layer {name!r}; there are: {', '.join(self)}")
+
+    def among(self, patterns: str | Sequence[str]) -> SavedReport:
+        """The rows of layers whose names are among these, or match one of them."""
+        wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+
+        def is_wanted(layer: SavedLayer) -> bool:
+            name, *_ = layer.name.split(" [")  # of several sizes
+            return any(p in (name, layer.name) or fnmatchcase(name, p) for p in wanted)
+
+        return replace(self, layers=tuple(filter(is_wanted, self.layers)))
 
     def __iter__(self) -> Iterator[str]:
         """Names of the rows."""

@@ -15,7 +15,7 @@ SOURCE = ["tests.network.networks:convolutional", "--input-shape", "1,8,8"]
 def test_limits_that_hold(capsys: pytest.CaptureFixture[str]) -> None:
     limits = ["--max-norm", "100", "--max-worst-case", "100", "--max-condition", "1e30"]
     assert main(["check", *SOURCE, *limits]) == 0
-    assert capsys.readouterr().out == "2 layers, 0 findings\n"
+    assert capsys.readouterr().out == "layers: 2, findings: 0\n"
 
 
 def test_limits_that_do_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,13 +28,16 @@ def test_limits_that_do_not(capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_layer(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--layers", "0", "--max-norm", "1e-3"]
     assert main(["check", *SOURCE, *given]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "1 layers, 1 findings"
+    assert capsys.readouterr().out.splitlines()[-1] == "layers: 1, findings: 1"
 
 
 def test_against_a_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "before.json"
     assert main(["analyze", *SOURCE, "--json", str(path), "--quiet"]) == 0
     assert main(["check", *SOURCE, "--against", str(path), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    given = ["--against", str(path), "--layers", "0", "--quiet"]
+    assert main(["check", *SOURCE, *given]) == 0
     assert capsys.readouterr().out == ""
     report = json.loads(path.read_text())
     for end in ("norm", "norm_lower", "norm_upper"):

@@ -103,11 +103,11 @@ def test_norms_are_others_where_they_do_not_meet(
 
 
 def test_norms_that_are_no_longer_known() -> None:
-    for now, before in ((saved(), saved(norm=(1, 2))), (saved(norm=(1, 2)), saved())):
+    known = saved(norm=(1, 2))
+    for now, before in ((saved(), known), (known, saved()), (saved(), saved())):
         (found,) = cs.check(now, against=before)
         assert "not known" in found.words
         assert not found.certain
-    assert cs.check(saved(), against=saved()) == ()
 
 
 def test_layers_that_are_new_or_gone() -> None:
@@ -115,6 +115,24 @@ def test_layers_that_are_new_or_gone() -> None:
     two = cs.analyze(nn.Sequential(scaled(1.0), scaled(1.0)), (1, 6))
     assert [str(each) for each in cs.check(two, against=one)] == ["1: is new"]
     assert [str(each) for each in cs.check(one, against=two)] == ["1: is gone"]
+    assert cs.check(one, against=two, layers="0") == ()
+    assert cs.check(two, against=one, layers=["0"]) == ()
+    assert len(cs.check(two, max_norm=0.5)) == 2
+    assert len(cs.check(two, max_norm=0.5, layers="[1]")) == 1
+
+
+def test_shapes_of_the_input() -> None:
+    small, large = (cs.analyze(scaled(1.0), (1, size)) for size in (6, 7))
+    (found,) = cs.check(large, against=small)
+    assert str(found) == "the input's shape: was [1, 6], and is [1, 7]"
+
+
+def test_layers_on_several_sizes_have_one_name() -> None:
+    layer = scaled(1.0)
+    net = nn.Sequential(layer, nn.MaxPool1d(2), layer)
+    report = cs.analyze(net, (1, 8))
+    assert len(report) == 2
+    assert len(cs.check(report, max_norm=0.5, layers="0")) == 2
 
 
 # -- what is asked ----------------------------------------------------------------------
