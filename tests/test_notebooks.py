@@ -33,6 +33,12 @@ WITHOUT_NETWORK = {
     "PIP_FIND_LINKS": "",
     "PIP_CONFIG_FILE": os.devnull,
 }
+# half a minute each, on a network that the demo and its tests run as well
+LONG = ("03_a_pretrained_network", "07_a_certified_constant")
+RUN = [
+    pytest.param(path, marks=pytest.mark.slow) if path.stem in LONG else path
+    for path in NOTEBOOKS
+]
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -184,7 +190,7 @@ def test_insides_are_found_out(source: str, found: list[str]) -> None:
 # Run anew ------------------------------------------------------------------------------
 
 
-@each_notebook
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
 def test_runs_and_says_what_was_committed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +202,7 @@ def test_runs_and_says_what_was_committed(
         assert list(map(words, printed(ran))) == list(map(words, printed(read(path))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FETCHING)
 def test_runs_without_a_network(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -158,6 +158,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks_compared, "SECONDS", 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_network_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     found = compared("small", 0, 1.0)

@@ -36,7 +36,7 @@ def check(kind: str, count: int, seed: int) -> None:
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_faults(kind: str) -> None:
-    check(kind, 150, seed=1)
+    check(kind, 80, seed=1)
 
 
 @pytest.mark.slow

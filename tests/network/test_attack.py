@@ -106,6 +106,7 @@ def test_no_attack_inside_succeeds(pairs: bool) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_attack_succeeds_outside() -> None:
     """It contradicts radii that are twice too large, and some of those by half."""
     found = trained()

@@ -114,6 +114,7 @@ PRODUCTS: dict[str, tuple[Function, Any, Any, float]] = {
 }
 
 
+@pytest.mark.slow  # until the search has made all of its steps
 @pytest.mark.parametrize("case", PRODUCTS)
 def test_products_of_two_numbers(case: str) -> None:
     """``|a (b - b') + b' (a - a')| <= |(max |a|, max |b|)| |(a - a', b - b')|``."""

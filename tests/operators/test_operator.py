@@ -48,43 +48,43 @@ def assert_case_agrees(case: Case) -> None:
     assert_near(op.to_dense() @ flat + op.offset[:, None], expected, scale)
 
 
-@settings(max_examples=250)
+@settings(max_examples=120)
 @given(geometries.convolutions(1))
 def test_conv1d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(geometries.convolutions(2))
 def test_conv2d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=180)
+@settings(max_examples=90)
 @given(geometries.convolutions(3))
 def test_conv3d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(geometries.transposed(1))
 def test_conv_transpose1d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(geometries.transposed(2))
 def test_conv_transpose2d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(geometries.transposed(3))
 def test_conv_transpose3d(case: Case) -> None:
     assert_case_agrees(case)
 
 
-@settings(max_examples=220)
+@settings(max_examples=110)
 @given(geometries.asymmetric())
 def test_asymmetric_padding(case: Case) -> None:
     assert_case_agrees(case)

@@ -52,6 +52,7 @@ def least(net: nn.Module, shape: tuple[int, ...], method: str, step: str) -> flo
     return min(each.upper for each in bound.steps if each.name.endswith(step))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", NETS.values(), ids=NETS)
 def test_vectors_come_close_to_the_optimum(widths: tuple[int, ...]) -> None:
     pairs = itertools.pairwise(widths)

@@ -128,6 +128,7 @@ def test_groups_that_differ_by_factors(
         assert (off <= np.maximum(found.error, rounding)).all()
 
 
+@pytest.mark.slow
 def test_exhausted_spaces_go_on_at_random() -> None:
     """Pointwise kernels have few different values; what is left after them is noise."""
     kernel = [[0.63, 0.97, 0.18], [0.2, -0.017, 0.33], [0.82, -0.62, -0.007]]
