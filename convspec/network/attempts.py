@@ -109,8 +109,9 @@ class Attempts:
             if not self.stopped:
                 with self.interruptible(name):
                     self._ellipsoid(name, left / len(plan))
-        share = RESCALED_SHARE * self.seconds if self._is_quick() else left
-        if plan and not self.stopped and (self._is_quick() or self._too_long):
+        quick = self._is_quick()
+        share = RESCALED_SHARE * self.seconds if quick else left
+        if plan and not self.stopped and (quick or self._too_long):
             with self.interruptible(RESCALED):
                 self._ellipsoid(RESCALED, share, plan[0])
 

@@ -1,10 +1,10 @@
 """Certificates: what proves an upper end, for anybody to check without a search.
 
-A certificate holds the multipliers, one number for each channel of each activation, the
-torus and the digest of the network that they belong to. Checking it is one passage
-through the network: each multiplier is tested to be above the ellipsoid, and the end is
-computed with rounding accounted for. Nothing in the file is trusted: a wrong multiplier
-gives a refusal or a larger bound, never a smaller one.
+A certificate holds the multipliers, one number for each channel of each activation and of
+what each transposed convolution gives, the torus and the digest of the network that they
+belong to. Checking it is one passage through the network: each multiplier is tested to be
+above the ellipsoid, and the end is computed with rounding accounted for. Nothing in the
+file is trusted: a wrong multiplier gives a refusal or a larger bound, never less.
 """
 
 from __future__ import annotations

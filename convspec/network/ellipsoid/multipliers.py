@@ -42,7 +42,7 @@ class Multipliers:
         margins: Logarithm of the margin beyond the least one.
         shares: Logarithm of t relative to what balances the parts.
         lifts: Factors by which multipliers were raised, since they did not serve.
-        found: What was taken at the last run: Lambda and its exponent.
+        found: What was taken at the last run: Lambda, or D, and its exponent.
         taken: Likewise, t.
         fixed: Whether these are taken again, as they are.
         may_rise: Whether fixed ones may be raised where a proof refuses them.

@@ -141,7 +141,6 @@ class Passage:
         assert isinstance(kind, Entrywise)
         number = self._home(source)
         group = ready(self.groups[number], source).scaled()  # what may be gathered, too
-        self._begin(group, source)
         width, vector = group.forms[source].width, group.lattice.is_vector
         lower = _spread(kind.lower, node.shape, width, vector).amin(1)
         upper = _spread(kind.upper, node.shape, width, vector).amax(1)
@@ -149,6 +148,7 @@ class Passage:
             steep = torch.maximum(lower.abs(), upper.abs())
             self._replaced(place, source, steep**2 * (1 + 8 * UNIT), True)
             return
+        self._begin(group, source)
         given = slopes(lower, upper)
 
         def attempt(multiplier: Tensor) -> Group:
@@ -162,7 +162,7 @@ class Passage:
         """Note what a step factorises, unless there is no time for it.
 
         Raises:
-            NotApplicable: If there is none.
+            TooLong: If there is none.
         """
         core, width = group.core.shape[1], group.forms[source].width
         self.of.begin(source, core * core * (core + width))
