@@ -13,10 +13,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, Form, lengths
-from convspec.network.ellipsoid.group import Group, raised, whole
-from convspec.network.ellipsoid.lattice import Lattice
+from convspec.network.ellipsoid.correlated import add_correlated
+from convspec.network.ellipsoid.form import Form
+from convspec.network.ellipsoid.group import Group, raised
+from convspec.network.ellipsoid.lattice import Lattice, pieces
+from convspec.network.ellipsoid.lengths import UNIT, lengths
 from convspec.network.ellipsoid.maps import Map
+from convspec.network.ellipsoid.stack import whole
 
 __all__ = ["aliased"]
 
@@ -37,28 +40,81 @@ def aliased(
     for place, some in parts.items():
         grown = grown.appended(place, some)
     grown = replace(grown, forms={place: grown.forms[place] for place in parts})
-    where, turned = group.lattice.aliases(stride)
     coarse = group.lattice.coarse(stride)
-    aliases = [grown.at(where[:, j], turned[:, j]) for j in range(where.shape[1])]
+    where, turned = group.lattice.aliases(stride)
+    count, core = where.shape[1], grown.core.shape[1]
     width = sum(form.width for form in grown.forms.values())
-    stacks = grown.core.shape[1] * len(aliases) < width
-    if stacks and len(parts) == 1 and all(map(_is_simple, aliases)):
+    if core * count < width and len(parts) == 1 and _is_simple(grown):
+        aliases = [grown.at(where[:, j], turned[:, j]) for j in range(count)]
         return _side_by_side(aliases, coarse)
-    mean = torch.zeros((), dtype=group.core.dtype, device="cpu")
-    # the sum can be shorter than what was added, which is what rounds
-    sizes = torch.zeros((), dtype=torch.float64, device="cpu")
-    for each in aliases:
-        one = each.covariance(list(each.forms.values()))
-        mean, sizes = mean + one, sizes + lengths(one.detach())
-    mean = mean / len(aliases)
-    if group.proven:
-        mean = raised(mean, 4 * UNIT * sizes)
+    entries = 0 if torch.is_grad_enabled() else count * max(width, core) ** 2
+    mean = torch.cat(
+        [
+            _mean(grown, where[places], turned[places])
+            for places in pieces(len(where), entries)
+        ]
+    )
     widths = {place: grown.forms[place].width for place in parts}
     return replace(grown.stacked(mean, widths), lattice=coarse)
 
 
+def _mean(group: Group, where: Tensor, turned: Tensor) -> Tensor:
+    """The mean of a group's covariances over aliases; (F, w, w).
+
+    As one product, since a sum of products is one of what stands side by side.
+    """
+    aliases = [group.at(where[:, j], turned[:, j]) for j in range(where.shape[1])]
+    dense = [leaf for leaf in group.leaves if _is_dense(group, leaf)]
+    left, right = list[Tensor](), list[Tensor]()
+    for each in aliases:
+        forms = list(each.forms.values())
+        matrix = torch.cat([whole(form.matrix, len(where)) for form in forms], 1)
+        left.append(matrix @ each.core)
+        right.append(matrix)
+        for leaf in dense:
+            rows = torch.cat([_rows(form, leaf, each) for form in forms], 1)
+            left.append(rows * each.leaves[leaf][:, None, :])
+            right.append(rows)
+    mean = torch.cat(left, 2) @ torch.cat(right, 2).mH
+    for each in aliases:
+        rest = [_without(form, dense) for form in each.forms.values()]
+        add_correlated(mean, each.leaves, rest)
+    mean = mean / len(aliases)
+    if not group.proven:
+        return mean
+    mean = (mean + mean.mH) / 2
+    # of several aliases in one sum the largest counts for all
+    most = torch.stack([each.most for each in aliases]).amax(0)
+    others = sum(x.shape[2] for x in left)
+    errors = [
+        each.covariance_error(list(each.forms.values()), others, most) for each in aliases
+    ]
+    error = torch.stack(errors).amax(0)
+    return raised(mean, error + 8 * UNIT * lengths(mean))
+
+
+def _is_dense(group: Group, leaf: str) -> bool:
+    """Whether the coefficients of a leaf are dense in a tensor, and none in others."""
+    owned = [form.leaves[leaf] for form in group.forms.values() if leaf in form.leaves]
+    return all(each.ndim == 3 for each in owned)
+
+
+def _rows(form: Form, leaf: str, group: Group) -> Tensor:
+    """The dense coefficients of a leaf, zeros of a form without; (F, w, k)."""
+    found = form.leaves.get(leaf)
+    if found is None:
+        wide = group.leaves[leaf].shape[1]
+        found = torch.zeros(1, form.width, wide, dtype=torch.float64, device="cpu")
+    return whole(found.to(group.core.dtype), len(group.core))
+
+
+def _without(form: Form, leaves: Sequence[str]) -> Form:
+    kept = {leaf: each for leaf, each in form.leaves.items() if leaf not in leaves}
+    return replace(form, leaves=kept)
+
+
 def _is_simple(group: Group) -> bool:
-    """Whether its one tensor has diagonal leaves alone."""
+    """Whether its tensors have diagonal leaves alone."""
     return all(form.is_channelwise for form in group.forms.values())
 
 

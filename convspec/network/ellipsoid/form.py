@@ -6,19 +6,18 @@ diagonal covariance. While maps act channel by channel its coefficients stay dia
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.maps import LOST_LENGTH, Map
+from convspec.network.ellipsoid.lengths import UNIT, lengths
+from convspec.network.ellipsoid.maps import Map
+from convspec.network.ellipsoid.stack import Stack
 from convspec.rounding.scaling import UNDERFLOW
 
-__all__ = ["UNIT", "Form", "lengths", "size_of", "summed"]
-
-UNIT = 2.0**-53
+__all__ = ["Form", "size_of", "summed"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Form:
         if map_.diagonal:
             matrix = map_.matrix[:, :, None] * self.matrix
         else:
-            matrix = map_.matrix.to(self.matrix.dtype) @ self.matrix
+            matrix = Stack.of([self.matrix]).under(map_.matrix.to(self.matrix.dtype))
         leaves = {
             leaf: _multiplied(map_, each, self.matrix.dtype)
             for leaf, each in self.leaves.items()
@@ -77,22 +76,15 @@ class Form:
         matrix = torch.nn.functional.pad(self.matrix, (before, behind))
         return Form(matrix, self.leaves, self.error)
 
-    def at(self, places: Tensor, turned: Tensor) -> Form:
-        """The form at some frequencies, conjugate at some of them."""
+    def taken(self, taken: Callable[[Tensor], Tensor]) -> Form:
+        """The form at some frequencies; what is the same at all of them stays."""
 
-        def taken(x: Tensor) -> Tensor:
-            if len(x) == 1:
-                x = x.expand(int(places.max()) + 1, *x.shape[1:])
-            some = x[places]
-            if not some.is_complex():
-                return some
-            return torch.where(turned.reshape(-1, *[1] * (x.ndim - 1)), some.conj(), some)
+        def some(x: Tensor) -> Tensor:
+            return x if len(x) == 1 else taken(x)
 
-        error = self.error
-        if error is not None and len(error) > 1:
-            error = error[places]
-        leaves = {leaf: taken(each) for leaf, each in self.leaves.items()}
-        return Form(taken(self.matrix), leaves, error)
+        error = None if self.error is None else some(self.error)
+        leaves = {leaf: some(each) for leaf, each in self.leaves.items()}
+        return Form(some(self.matrix), leaves, error)
 
 
 def summed(forms: Sequence[Form]) -> Form:
@@ -126,15 +118,6 @@ def _multiplied(map_: Map, each: Tensor, dtype: torch.dtype) -> Tensor:
     if each.ndim == 2:
         return matrix * each[:, None, :]
     return matrix @ each.to(dtype)
-
-
-def lengths(blocks: Tensor) -> Tensor:
-    """The Frobenius norm at each frequency and what its squares may lose; to (F,)."""
-    if blocks.is_complex():  # moduli would be computed for nothing
-        blocks = torch.view_as_real(blocks.resolve_conj())
-    blocks = blocks.flatten(1)
-    found: Tensor = torch.linalg.vector_norm(blocks, dim=1)
-    return found + math.sqrt(blocks.shape[1]) * LOST_LENGTH
 
 
 def size_of(each: Tensor) -> Tensor:

@@ -12,18 +12,22 @@ Replacing a covariance by more than it keeps that, which is how rounding is acco
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, Form, lengths, summed
+from convspec.network.ellipsoid.correlated import add_correlated
+from convspec.network.ellipsoid.form import Form, size_of, summed
 from convspec.network.ellipsoid.lattice import Lattice, pieces
+from convspec.network.ellipsoid.lengths import UNIT, lengths
 from convspec.network.ellipsoid.maps import Map
+from convspec.network.ellipsoid.stack import Stack
 from convspec.rounding.scaling import UNDERFLOW
 
-__all__ = ["Group", "raised", "whole"]
+__all__ = ["Group", "raised"]
 
 # exponents between which a scale is a number
 MOST_EXPONENT = 1000
@@ -93,6 +97,8 @@ class Group:
             largest = max(largest, float(each.detach().max()))
         exponent = math.frexp(largest)[1] if largest > 0 else 0
         exponent = max(exponent, -MOST_EXPONENT)
+        if not exponent:
+            return self
         factor = 2.0**-exponent
         return replace(
             self,
@@ -123,7 +129,10 @@ class Group:
         group = self
         for source in mixing:
             group = group.with_one_leaf(source)
-        if any(not group.forms[source].is_channelwise for source in mixing):
+        # in a core that is not larger, or where leaves are dense already
+        width = sum(form.width for form in group.forms.values())
+        fits = bool(mixing and group.leaves) and width <= group.core.shape[1]
+        if fits or any(not group.forms[each].is_channelwise for each in mixing):
             group = group.gathered()
         form = summed([group.forms[source].times(map_) for source, map_ in parts])
         return replace(group, forms={**group.forms, place: form})
@@ -181,78 +190,77 @@ class Group:
         some = list(pieces(len(self.core), max(width, self.core.shape[1]) ** 2))
         if len(some) == 1 or torch.is_grad_enabled():
             return self._covariance(forms)
-        straight = torch.zeros(len(self.core), dtype=torch.bool, device="cpu")
         found = []
         for places in some:
-            here = [form.at(places, straight[places]) for form in forms]
+            here = [form.taken(itemgetter(places)) for form in forms]
             found.append(self.part(places)._covariance(here))
         return torch.cat(found)
 
     def _covariance(self, forms: Sequence[Form]) -> Tensor:
-        count = len(self.core)
-        stacked = torch.cat([whole(form.matrix, count) for form in forms], 1)
-        found = stacked @ self.core @ stacked.mH
-        names = dict.fromkeys(leaf for form in forms for leaf in form.leaves)
-        leaves = []
-        for name in names:
-            owners = [form for form in forms if name in form.leaves]
-            if len(owners) == len(forms) == 1 and owners[0].is_channelwise:
-                diagonal = owners[0].leaves[name].abs() ** 2 * self.leaves[name]
-                found = found + torch.diag_embed(diagonal).to(found.dtype)
-                leaves.append(owners[0].leaves[name])
-                continue
-            width = self.leaves[name].shape[1]
-            coefficients = torch.cat(
-                [_dense(form, name, width, count, found.dtype) for form in forms], 1
-            )
-            weighted = coefficients * self.leaves[name][:, None, :]
-            found = found + weighted @ coefficients.mH
-            leaves.append(coefficients)
-        found = (found + found.mH) / 2
+        stack = Stack.of([form.matrix for form in forms])
+        found = stack.around(self.core)
+        add_correlated(found, self.leaves, forms)
         if not self.proven:
             return found
-        error = self._covariance_error(forms, stacked, leaves)
-        return raised(found, error + 8 * UNIT * lengths(found))
+        found = (found + found.mH) / 2
+        return raised(found, self.covariance_error(forms) + 8 * UNIT * lengths(found))
 
-    def _covariance_error(
-        self, forms: Sequence[Form], stacked: Tensor, leaves: Sequence[Tensor]
+    def covariance_error(
+        self, forms: Sequence[Form], others: int = 0, most: Tensor | None = None
     ) -> Tensor:
         """How far a covariance may be off, for rounding and the forms' own errors; (F,).
 
         ``|T S T^H - T' S T'^H| <= (2 |T| + e) e |S|`` for ``|T - T'| <= e``. Each partial
         sum is rounded, so that there is a term for every summand. Lengths are multiplied
         by ``sqrt(|S|)`` before they are squared, where they might be lost.
+
+        Args:
+            forms: Of the tensors.
+            others: Summands beside these.
+            most: At least what :attr:`most` is.
         """
-        root = self.most.sqrt()
+        root = (self.most if most is None else most).sqrt()
+        names = dict.fromkeys(leaf for form in forms for leaf in form.leaves)
         errors = [form.error for form in forms if form.error is not None]
         off = sum(errors[1:], errors[0]) * root
-        size = lengths(stacked) * root
-        more = 8 + 2 * len(leaves)
-        terms = 8 * (stacked.shape[-1] + more) * UNIT
+        sizes = [lengths(form.matrix).expand(len(root)) for form in forms]
+        size = lengths(torch.stack(sizes, 1)) * root
+        more = 8 + 2 * len(names) + others
+        terms = 8 * (self.core.shape[1] + more) * UNIT
         total = (2 * size + off) * off + terms * size**2
-        for each in leaves:
-            wide = (each.abs().amax(1) if each.ndim == 2 else lengths(each)) * root
-            terms = 8 * (each.shape[-1] + more) * UNIT
+        for name in names:
+            owned = [form.leaves[name] for form in forms if name in form.leaves]
+            # of several, one above the other, no more than the sum
+            sizes = [size_of(each) for each in owned]
+            wide = sum(sizes[1:], sizes[0]) * root
+            terms = 8 * (self.leaves[name].shape[1] + more) * UNIT
             total = total + (2 * wide + off) * off + terms * wide**2
         error: Tensor = total * (1 + 1e-6)
         return error
 
-    def part(self, places: Tensor) -> Group:
+    def part(self, places: slice) -> Group:
         """The group at some frequencies."""
-        straight = torch.zeros(len(places), dtype=torch.bool, device="cpu")
-        return self.at(places, straight)
+        return self._taken(itemgetter(places))
 
     def at(self, places: Tensor, turned: Tensor) -> Group:
         """The group at some frequencies, conjugate at some of them."""
-        core = self.core[places]
-        if core.is_complex():
-            core = torch.where(turned[:, None, None], core.conj(), core)
+
+        def taken(x: Tensor) -> Tensor:
+            some = x[places]
+            if not some.is_complex():
+                return some
+            return torch.where(turned.reshape(-1, *[1] * (x.ndim - 1)), some.conj(), some)
+
+        return self._taken(taken)
+
+    def _taken(self, taken: Callable[[Tensor], Tensor]) -> Group:
+        """The group at some frequencies; what is real at all of them stays."""
         leaves = {
-            leaf: each if len(each) == 1 else each[places]
+            leaf: each if len(each) == 1 else taken(each)
             for leaf, each in self.leaves.items()
         }
-        forms = {place: form.at(places, turned) for place, form in self.forms.items()}
-        return replace(self, core=core, leaves=leaves, forms=forms)
+        forms = {place: form.taken(taken) for place, form in self.forms.items()}
+        return replace(self, core=taken(self.core), leaves=leaves, forms=forms)
 
     def joined(self, other: Group, share: Tensor) -> Group:
         """Both groups as one: ``blkdiag((1 + t) S_1, (1 + 1/t) S_2)``.
@@ -278,20 +286,6 @@ class Group:
         if not self.proven:
             return found
         return replace(found, core=raised(core, 8 * UNIT * lengths(core)))
-
-
-def whole(matrix: Tensor, count: int) -> Tensor:
-    """A matrix at each of so many frequencies."""
-    return matrix.expand(count, -1, -1)
-
-
-def _dense(form: Form, leaf: str, width: int, count: int, dtype: torch.dtype) -> Tensor:
-    """The coefficients of a leaf as matrices, zeros of a form without; (F, w, k)."""
-    each = form.leaves.get(leaf)
-    if each is None:
-        return torch.zeros(count, form.width, width, dtype=dtype, device="cpu")
-    each = torch.diag_embed(each) if each.ndim == 2 else each
-    return each.to(dtype).expand(count, -1, -1)
 
 
 def raised(blocks: Tensor, error: Tensor) -> Tensor:

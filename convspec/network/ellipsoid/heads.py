@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, lengths
 from convspec.network.ellipsoid.group import Group, raised
 from convspec.network.ellipsoid.lattice import VECTOR, pieces
+from convspec.network.ellipsoid.lengths import UNIT, lengths
 from convspec.network.ellipsoid.maps import pooled_rows, row_maps
 from convspec.network.kinds import Axes, Rows
 from convspec.rounding.scaling import UNDERFLOW

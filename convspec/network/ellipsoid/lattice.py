@@ -125,7 +125,7 @@ class Lattice:
         return where, turned
 
 
-def pieces(count: int, entries: int) -> Iterator[Tensor]:
+def pieces(count: int, entries: int) -> Iterator[slice]:
     """Places of some frequencies, and then of others, until all had their turn.
 
     Args:
@@ -134,7 +134,7 @@ def pieces(count: int, entries: int) -> Iterator[Tensor]:
     """
     size = max(1, AT_ONCE // max(1, entries))
     for first in range(0, count, size):
-        yield torch.arange(first, min(first + size, count), device="cpu")
+        yield slice(first, min(first + size, count))
 
 
 VECTOR = Lattice(())

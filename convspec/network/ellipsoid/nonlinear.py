@@ -22,10 +22,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, Form, lengths, size_of
+from convspec.network.ellipsoid.elimination import eliminated
+from convspec.network.ellipsoid.form import Form, size_of
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import Lattice, pieces
-from convspec.network.ellipsoid.root import Infeasible, root_above
+from convspec.network.ellipsoid.lengths import UNIT, lengths
+from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.ellipsoid.spread import Spread
 from convspec.rounding.definite import at_least
 from convspec.rounding.scaling import UNDERFLOW
@@ -91,7 +93,7 @@ def activated(
         room = room - 8 * UNIT * multiplier
     if not bool((room.detach() > 0).all()):
         raise Infeasible
-    core = _tightened(group, form, room)
+    core = eliminated(group.core, form.matrix, room, form.error)
     leaves, forms = dict(group.leaves), dict(group.forms)
     for leaf, b in form.leaves.items():
         v = leaves[leaf]
@@ -160,75 +162,6 @@ def _turn_error(
     inside = 64 * UNIT * multiplier.detach() + 2 * (2 * b + off) * off * v + UNDERFLOW
     found: Tensor = (v / least * (b + off) * (inside / least + 16 * UNIT)).amax(1)
     return found + (v / least * off).amax(1) + UNDERFLOW * (1 + b.amax(1))
-
-
-def _tightened(group: Group, form: Form, room: Tensor) -> Tensor:
-    """``(S^-1 - E^H G^-1 E)^-1``, or a little more; (F, c, c)."""
-    count, width = len(group.core), group.core.shape[1]
-    if not width:
-        return group.core
-    if torch.is_grad_enabled() and (group.core.requires_grad or room.requires_grad):
-        return _inverted(group.core, form.matrix, room, form.error)
-    parts = []
-    for some in pieces(count, width * max(width, form.width)):
-
-        def taken(x: Tensor, some: Tensor = some) -> Tensor:
-            return x if len(x) == 1 else x[some]
-
-        parts.append(
-            _inverted(
-                group.core[some],
-                taken(form.matrix),
-                taken(room),
-                None if form.error is None else taken(form.error),
-            )
-        )
-    return torch.cat(parts)
-
-
-def _inverted(core: Tensor, matrix: Tensor, room: Tensor, off: Tensor | None) -> Tensor:
-    """``L (I - K)^-1 L^H`` with ``S = L L^H`` and ``K = L^H E^H G^-1 E L``."""
-    norm = lengths
-    width = core.shape[1]
-    eye = torch.eye(width, dtype=core.dtype, device="cpu")
-    factor = root_above(core, off is not None)
-    inner = matrix @ factor  # (F, w, c)
-    gap = eye - inner.mH @ (inner / room[:, :, None])
-    gap = (gap + gap.mH) / 2
-    if off is None:
-        triangle, failed = torch.linalg.cholesky_ex(gap)
-        if bool(failed.any()):
-            raise Infeasible
-        half = torch.linalg.solve_triangular(triangle, factor.mH, upper=False)
-        inverse: Tensor = half.mH @ half
-        return inverse
-    terms = 8 * (width + 8) * UNIT
-    size = norm(factor) * (1 + 1e-9)
-    # K as computed against K: errors of E, of products, of the quotient
-    wide = norm(inner) * (1 + 1e-9)
-    moved = off * size + terms * norm(matrix) * size
-    least = room.amin(1)
-    wrong = (2 * wide + moved) * moved / least
-    wrong = wrong + 8 * (matrix.shape[1] + 8) * UNIT * (wide**2 / least + width)
-    triangle, info = torch.linalg.cholesky_ex(gap)
-    if bool(info.any()):
-        raise Infeasible
-    inverse = torch.cholesky_inverse(triangle)
-    length = norm(inverse) * (1 + 1e-9)
-    floor = 0.5 / length  # of the least eigenvalue, which is at least 1 / length
-    if not bool((floor > 4 * wrong).all()):
-        raise Infeasible
-    if not bool(at_least(gap, floor, wrong).all()):
-        raise Infeasible
-    # H^-1 - X = H^-1 (I - H X), and |H^-1| <= 1 / floor
-    residual = norm(eye - gap @ inverse) + terms * norm(gap) * length
-    error = size**2 * (residual + wrong * length) / floor
-    found: Tensor = factor @ inverse @ factor.mH
-    error = error + 2 * terms * size**2 * length
-    found = (found + found.mH) / 2
-    more = ((error + 8 * UNIT * norm(found)) * (1 + 1e-6))[:, None, None]
-    enlarged: Tensor = found + more * eye
-    return enlarged
 
 
 def weighted(

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from convspec.errors import NotApplicable
 from convspec.network.ellipsoid.aliasing import aliased
-from convspec.network.ellipsoid.form import UNIT
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.heads import head
 from convspec.network.ellipsoid.lattice import Lattice
 from convspec.network.ellipsoid.layout import NAME, keeps_channels
+from convspec.network.ellipsoid.lengths import UNIT
 from convspec.network.ellipsoid.maps import Map
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.nonlinear import (

@@ -59,9 +59,12 @@ class _Made(Rebuilt):
     def __init__(self, graph: Graph, rules: Sequence[Rule], unrolls: bool) -> None:
         super().__init__(graph)
         self.rules, self.unrolls = rules, unrolls
+        self.readers = graph.readers()
+        self.place = 0
 
     def take(self, place: int) -> None:
         """New nodes for one."""
+        self.place = place
         node = self.read(place)
         for rule in self.rules:
             found = rule(self, node)
@@ -86,14 +89,63 @@ def _averaged(made: _Made, node: Node) -> int | None:
     """Pooling that leaves an image, as a convolution."""
     if not isinstance(node.kind, Axes):
         return None
+    found = _of_image(made, node, node.kind)
+    if found is not None:
+        return found
     before = made.before(node).shape
     if not (_is_image(before) and len(node.shape) == len(before)):
         return None
-    every = set(node.kind.matrices) == set(range(2, len(before)))
-    if every and math.prod(node.shape) <= HEAD_ENTRIES:
-        return None
-    kind = filter_of_axes(node.kind, before, node.shape)
+    kind = _pooling(made, node.kind, before, node.shape)
     return None if kind is None else made.add(replace(node, kind=kind))
+
+
+def _pooling(
+    made: _Made, kind: Axes, before: tuple[int, ...], after: tuple[int, ...]
+) -> Filter | None:
+    """The convolution; None where there is none, or the output is to be a vector."""
+    every = set(kind.matrices) == set(range(2, len(before)))
+    short = every and math.prod(after) <= HEAD_ENTRIES
+    if short and (math.prod(after[2:]) == 1 or not _is_convolved(made, made.place)):
+        return None
+    return filter_of_axes(kind, before, after)
+
+
+def _of_image(made: _Made, node: Node, kind: Axes) -> int | None:
+    """Pooling of an axis of length 1, which torch puts there, on the others."""
+    row = made.before(node)
+    if not isinstance(row.kind, Move) or row.kind.places is not None:
+        return None
+    image = made.nodes[row.inputs[0]].shape
+    kept = _kept(row.shape, node.shape)
+    if not _is_image(image) or tuple(row.shape[axis] for axis in kept) != image:
+        return None
+    one = torch.ones(1, 1, dtype=torch.float64, device="cpu")
+    rest = [kind.matrices[axis] for axis in kind.matrices if axis not in kept]
+    if any(not torch.equal(each, one) for each in rest):
+        return None
+    moved = {kept.index(axis): m for axis, m in kind.matrices.items() if axis in kept}
+    shape = tuple(node.shape[axis] for axis in kept)
+    axes = replace(kind, matrices=moved)
+    pooling = _pooling(made, axes, image, shape) or axes
+    inner = made.behind(node, pooling, row.inputs, shape)
+    return made.behind(row, Move(None, "view"), (inner,), node.shape)
+
+
+def _is_convolved(made: _Made, place: int) -> bool:
+    """Whether a convolution reads an image of the graph, or one made of it.
+
+    Its channels may be many more: as vectors of entries they would be too long.
+    """
+    known, ahead = {place}, [place]
+    while ahead:
+        for reader in made.readers[ahead.pop()]:
+            kind = made.graph.nodes[reader].kind
+            if isinstance(kind, Filter):
+                return True
+            if len(made.graph.nodes[reader].shape) > 2 and reader not in known:
+                known.add(reader)
+                ahead.append(reader)
+    return False
 
 
 def _copied(made: _Made, node: Node) -> int | None:
@@ -229,17 +281,23 @@ def _without_ones(
     """Pooling of an axis of length 1, which torch puts there, on the others."""
     assert isinstance(node.kind, Bounded)
     axes = node.kind.axes
-    if axes is None or len(node.shape) != len(row.shape):
+    if axes is None:
         return None
-    kept = [axis for axis, size in enumerate(row.shape) if size > 1 or axis < 2]
+    kept = _kept(row.shape, node.shape)
     if tuple(row.shape[axis] for axis in kept) != image:
-        return None
-    if any(size > 1 for axis, size in enumerate(node.shape) if axis not in kept):
         return None
     moved = tuple(kept.index(axis) for axis in axes if axis in kept)
     shape = tuple(node.shape[axis] for axis in kept)
     inner = made.behind(node, replace(node.kind, axes=moved), row.inputs, shape)
     return made.behind(row, Move(None, "view"), (inner,), node.shape)
+
+
+def _kept(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
+    """The axes but those of pixels that are of length 1 in both."""
+    if len(before) != len(after):
+        return []
+    pairs = enumerate(zip(before, after, strict=True))
+    return [axis for axis, sizes in pairs if sizes != (1, 1) or axis < 2]
 
 
 def _back_again(made: _Made, node: Node) -> int | None:

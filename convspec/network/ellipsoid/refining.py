@@ -19,9 +19,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT, lengths
 from convspec.network.ellipsoid.group import Group, raised
 from convspec.network.ellipsoid.lattice import Lattice
+from convspec.network.ellipsoid.lengths import UNIT, lengths
 from convspec.network.ellipsoid.maps import Map
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.root import Infeasible, root_above

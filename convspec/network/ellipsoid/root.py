@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.form import UNIT
+from convspec.network.ellipsoid.lengths import UNIT
 from convspec.rounding.definite import cholesky_error
 from convspec.rounding.scaling import UNDERFLOW
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convspec.network.ellipsoid.form import lengths
 from convspec.network.ellipsoid.group import Group
 from convspec.network.ellipsoid.lattice import VECTOR
 from convspec.network.ellipsoid.layout import Layout
+from convspec.network.ellipsoid.lengths import lengths
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.nonlinear import Infeasible, activated, ready, slopes
 from convspec.network.ellipsoid.prepared import prepared

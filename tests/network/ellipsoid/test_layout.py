@@ -103,6 +103,15 @@ def test_pooling_leaves_a_vector_where_it_is_short(
     assert [lattices[0], lattices[1], lattices[3]] == wanted
 
 
+def test_pooling_leaves_an_image_that_is_convolved() -> None:
+    """Whatever its size, since its channels may be many more; means of all do not."""
+    layers = [nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU(), nn.AvgPool2d(2), nn.ReLU()]
+    tail = [nn.Conv2d(4, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 2, 1)]
+    made = graph(nn.Sequential(*layers, *tail), (1, 8, 8))
+    lattices = [lattice.sizes for lattice in Layout.torus(made).lattices]
+    assert lattices == [(10, 10)] * 3 + [(5, 5)] * 3 + [()] * 2
+
+
 class Columns(nn.Module):
     """A factor for each column, of which there are as many as channels."""
 

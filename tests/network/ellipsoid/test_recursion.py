@@ -96,6 +96,8 @@ def in_digits(graph: Graph, size: int, multipliers: dict[int, list]) -> mpmath.m
 
 def take(stack: Stack, graph: Graph, place: int, node: Node, given: list) -> None:
     kind, size = node.kind, len(stack.known)
+    if place in stack.rows:  # with another of its stride
+        return
     reads = [stack.read(each) for each in node.inputs]
     before = graph.nodes[node.inputs[0]].shape
     if isinstance(kind, Sum):
@@ -110,13 +112,7 @@ def take(stack: Stack, graph: Graph, place: int, node: Node, given: list) -> Non
         if stride == 1:
             stack.append(place, maps)
             return
-        own = [a * s * a.H for a, s in zip(maps, stack.known, strict=True)]
-        few = size // stride
-        means = [
-            sum((own[v + a * few] for a in range(stride)), 0 * own[0]) / stride
-            for v in range(few)
-        ]
-        stack.alone(place, means)
+        strided(stack, graph, stride)
     elif isinstance(kind, Entrywise):
         activate(stack, place, kind, reads[0], given)
     elif isinstance(kind, Bounded):
@@ -141,6 +137,36 @@ def take(stack: Stack, graph: Graph, place: int, node: Node, given: list) -> Non
         stack.alone(place, [head.apply(mpmath.re)])
     else:
         raise AssertionError(kind)
+
+
+def strided(stack: Stack, graph: Graph, stride: int) -> None:
+    """All convolutions of a stride that read the stack, which forgets the rest."""
+    size = len(stack.known)
+    maps: list[list[Matrix]] = [[] for _ in range(size)]
+    widths = {}
+    for place, node in enumerate(graph.nodes):
+        kind = node.kind
+        if not isinstance(kind, Filter) or node.inputs[0] not in stack.rows:
+            continue
+        if kind.op.geometry.axes[0].stride != stride:
+            continue
+        widths[place] = node.shape[1]
+        reads = stack.read(node.inputs[0])
+        for row, a, e in zip(maps, symbols(kind, size), reads, strict=True):
+            row.append(a * e)
+    own = []
+    for row, known in zip(maps, stack.known, strict=True):
+        joint = mpmath.matrix([line for each in row for line in each.tolist()])
+        own.append(joint * known * joint.H)
+    few, first = size // stride, 0
+    stack.known = [
+        sum((own[v + a * few] for a in range(stride)), 0 * own[0]) / stride
+        for v in range(few)
+    ]
+    stack.rows = {}
+    for place, width in widths.items():
+        stack.rows[place] = range(first, first + width)
+        first += width
 
 
 def activate(
@@ -169,6 +195,18 @@ class Residual(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         return y + self.inner(y)
+
+
+class Down(nn.Module):
+    """Two strided branches that know different things of their input."""
+
+    def __init__(self, c: int, wide: int) -> None:
+        super().__init__()
+        self.conv = conv(c, wide, 3, stride=2, padding=1)
+        self.short = conv(c, wide, 1, stride=2)
+
+    def forward(self, y: Tensor) -> Tensor:
+        return torch.relu(self.conv(torch.relu(y))) + self.short(y)
 
 
 class Mean(nn.Module):
@@ -226,6 +264,22 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, int]]]:
                 conv(2, 2, 1),
             ),
             (2, 9),
+        ),
+        "strided branches": (
+            nn.Sequential(
+                conv(1, 2, 3, padding=1), act(), Down(2, 3), Residual(depthwise(3, 3))
+            ),
+            (1, 7),
+        ),
+        "pooled in between": (
+            nn.Sequential(
+                conv(2, 2, 3, padding=1),
+                act(),
+                nn.AvgPool1d(2),
+                act(),
+                Residual(conv(2, 2, 3, padding=1)),
+            ),
+            (2, 6),
         ),
         "strided leaves": (
             nn.Sequential(
