@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from convspec.errors import NotApplicable
+from convspec.network.ellipsoid.averages import HEAD_ENTRIES
 from convspec.network.ellipsoid.lattice import VECTOR, Lattice
-from convspec.network.ellipsoid.recast import HEAD_ENTRIES
 from convspec.network.graph import Graph, Node
 from convspec.network.kinds import (
     Axes,

@@ -9,16 +9,16 @@ put in a row; a maximum of two tensors is ``b + relu(a - b)``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from convspec.network.ellipsoid.as_filter import filter_of_axes, filter_of_move
+from convspec.network.ellipsoid.as_filter import filter_of_move
+from convspec.network.ellipsoid.averages import averaged
+from convspec.network.ellipsoid.made import Made, Rule, is_image, kept_axes
 from convspec.network.graph import Graph, Node, needed
 from convspec.network.kinds import (
-    Axes,
     Bounded,
     Entrywise,
     Filter,
@@ -27,14 +27,11 @@ from convspec.network.kinds import (
     Scale,
     Sum,
 )
-from convspec.network.rebuilt import Rebuilt
 from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import square_root
 
 __all__ = ["recast"]
 
-# entries that pooling may leave for its output to be a vector
-HEAD_ENTRIES = 4096
 LARGEST, LEAST = ("max", "maximum"), ("min", "minimum")
 
 
@@ -47,114 +44,19 @@ def recast(graph: Graph, torus: bool = True, unrolls: bool = False) -> Graph:
         unrolls: Whether circular padding is one that repeats pixels, too, since the torus
             has another size.
     """
-    made = _Made(graph, RULES if torus else OF_VECTORS, unrolls)
+    made = Made(graph, RULES if torus else OF_VECTORS, unrolls)
     for place in range(len(graph.nodes)):
         made.take(place)
     return needed(made.whole)
 
 
-class _Made(Rebuilt):
-    """The nodes of a graph as rules make them."""
-
-    def __init__(self, graph: Graph, rules: Sequence[Rule], unrolls: bool) -> None:
-        super().__init__(graph)
-        self.rules, self.unrolls = rules, unrolls
-        self.readers = graph.readers()
-        self.place = 0
-
-    def take(self, place: int) -> None:
-        """New nodes for one."""
-        self.place = place
-        node = self.read(place)
-        for rule in self.rules:
-            found = rule(self, node)
-            if found is not None:
-                self.new[place] = found
-                return
-        self.new[place] = self.add(node)
-
-    def before(self, node: Node) -> Node:
-        """What a node of one input reads."""
-        return self.nodes[node.inputs[0]]
-
-
-Rule = Callable[[_Made, Node], "int | None"]
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-    return len(shape) > 2 and shape[0] == 1
-
-
-def _averaged(made: _Made, node: Node) -> int | None:
-    """Pooling that leaves an image, as a convolution."""
-    if not isinstance(node.kind, Axes):
-        return None
-    found = _of_image(made, node, node.kind)
-    if found is not None:
-        return found
-    before = made.before(node).shape
-    if not (_is_image(before) and len(node.shape) == len(before)):
-        return None
-    kind = _pooling(made, node.kind, before, node.shape)
-    return None if kind is None else made.add(replace(node, kind=kind))
-
-
-def _pooling(
-    made: _Made, kind: Axes, before: tuple[int, ...], after: tuple[int, ...]
-) -> Filter | None:
-    """The convolution; None where there is none, or the output is to be a vector."""
-    every = set(kind.matrices) == set(range(2, len(before)))
-    short = every and math.prod(after) <= HEAD_ENTRIES
-    if short and (math.prod(after[2:]) == 1 or not _is_convolved(made, made.place)):
-        return None
-    return filter_of_axes(kind, before, after)
-
-
-def _of_image(made: _Made, node: Node, kind: Axes) -> int | None:
-    """Pooling of an axis of length 1, which torch puts there, on the others."""
-    row = made.before(node)
-    if not isinstance(row.kind, Move) or row.kind.places is not None:
-        return None
-    image = made.nodes[row.inputs[0]].shape
-    kept = _kept(row.shape, node.shape)
-    if not _is_image(image) or tuple(row.shape[axis] for axis in kept) != image:
-        return None
-    one = torch.ones(1, 1, dtype=torch.float64, device="cpu")
-    rest = [kind.matrices[axis] for axis in kind.matrices if axis not in kept]
-    if any(not torch.equal(each, one) for each in rest):
-        return None
-    moved = {kept.index(axis): m for axis, m in kind.matrices.items() if axis in kept}
-    shape = tuple(node.shape[axis] for axis in kept)
-    axes = replace(kind, matrices=moved)
-    pooling = _pooling(made, axes, image, shape) or axes
-    inner = made.behind(node, pooling, row.inputs, shape)
-    return made.behind(row, Move(None, "view"), (inner,), node.shape)
-
-
-def _is_convolved(made: _Made, place: int) -> bool:
-    """Whether a convolution reads an image of the graph, or one made of it.
-
-    Its channels may be many more: as vectors of entries they would be too long.
-    """
-    known, ahead = {place}, [place]
-    while ahead:
-        for reader in made.readers[ahead.pop()]:
-            kind = made.graph.nodes[reader].kind
-            if isinstance(kind, Filter):
-                return True
-            if len(made.graph.nodes[reader].shape) > 2 and reader not in known:
-                known.add(reader)
-                ahead.append(reader)
-    return False
-
-
-def _copied(made: _Made, node: Node) -> int | None:
+def _copied(made: Made, node: Node) -> int | None:
     """Moves of pixels: a convolution, or a map of which the norm is known."""
     kind = node.kind
     if not isinstance(kind, Move) or kind.places is None or len(node.inputs) != 1:
         return None
     before = made.before(node).shape
-    if not (_is_image(before) and _is_image(node.shape)):
+    if not (is_image(before) and is_image(node.shape)):
         return None
     if len(before) != len(node.shape) or _keeps_pixels(kind.places, before, node.shape):
         return None
@@ -188,7 +90,7 @@ def _bounded(places: Tensor, before: tuple[int, ...]) -> Bounded:
     return Bounded(square_root(most), "copies of pixels", axes)
 
 
-def _padded(made: _Made, node: Node) -> int | None:
+def _padded(made: Made, node: Node) -> int | None:
     """Padding that repeats pixels, and the convolution without it."""
     if not isinstance(node.kind, Filter):
         return None
@@ -230,7 +132,7 @@ def _padded(made: _Made, node: Node) -> int | None:
     return made.behind(node, found, (padded,), node.shape)
 
 
-def _broadcast(made: _Made, node: Node) -> int | None:
+def _broadcast(made: Made, node: Node) -> int | None:
     """Tensors that are broadcast in a sum or by a factor, copied before."""
     if not isinstance(node.kind, Sum | Scale):
         return None
@@ -241,20 +143,20 @@ def _broadcast(made: _Made, node: Node) -> int | None:
     return made.add(replace(node, inputs=inputs))
 
 
-def _by_pixels(made: _Made, node: Node) -> int | None:
+def _by_pixels(made: Made, node: Node) -> int | None:
     """A factor for each pixel, as a map of entries with one slope."""
     kind = node.kind
     if not isinstance(kind, Scale) or made.before(node).shape != node.shape:
         return None
     ends = [axis for axis in kind.factor.shape[2 - len(node.shape) :] if axis > 1]
-    if not (_is_image(node.shape) and ends):
+    if not (is_image(node.shape) and ends):
         return None
     off = kind.factor.abs() * (2 * kind.relative)
     slopes = Entrywise(kind.factor - off, kind.factor + off, "factor")
     return made.add(replace(node, kind=slopes))
 
 
-def _unrolled(made: _Made, node: Node) -> int | None:
+def _unrolled(made: Made, node: Node) -> int | None:
     """An activation of an image in a row, before it is put there."""
     if not isinstance(node.kind, Entrywise | Bounded) or len(node.inputs) != 1:
         return None
@@ -263,7 +165,7 @@ def _unrolled(made: _Made, node: Node) -> int | None:
         return None
     image = made.nodes[row.inputs[0]].shape
     if isinstance(node.kind, Entrywise):
-        if not (_is_image(image) and row.shape == (1, math.prod(image))):
+        if not (is_image(image) and row.shape == (1, math.prod(image))):
             return None
         lower, upper = node.kind.lower, node.kind.upper
         if lower.numel() > 1 or upper.numel() > 1:
@@ -276,14 +178,14 @@ def _unrolled(made: _Made, node: Node) -> int | None:
 
 
 def _without_ones(
-    made: _Made, node: Node, row: Node, image: tuple[int, ...]
+    made: Made, node: Node, row: Node, image: tuple[int, ...]
 ) -> int | None:
     """Pooling of an axis of length 1, which torch puts there, on the others."""
     assert isinstance(node.kind, Bounded)
     axes = node.kind.axes
     if axes is None:
         return None
-    kept = _kept(row.shape, node.shape)
+    kept = kept_axes(row.shape, node.shape)
     if tuple(row.shape[axis] for axis in kept) != image:
         return None
     moved = tuple(kept.index(axis) for axis in axes if axis in kept)
@@ -292,15 +194,7 @@ def _without_ones(
     return made.behind(row, Move(None, "view"), (inner,), node.shape)
 
 
-def _kept(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
-    """The axes but those of pixels that are of length 1 in both."""
-    if len(before) != len(after):
-        return []
-    pairs = enumerate(zip(before, after, strict=True))
-    return [axis for axis, sizes in pairs if sizes != (1, 1) or axis < 2]
-
-
-def _back_again(made: _Made, node: Node) -> int | None:
+def _back_again(made: Made, node: Node) -> int | None:
     """A view of a view that is the tensor before both."""
     if not isinstance(node.kind, Move) or node.kind.places is not None:
         return None
@@ -311,7 +205,7 @@ def _back_again(made: _Made, node: Node) -> int | None:
     return source if made.nodes[source].shape == node.shape else None
 
 
-def _larger_of_two(made: _Made, node: Node) -> int | None:
+def _larger_of_two(made: Made, node: Node) -> int | None:
     """``max(a, b) = b + relu(a - b)``, and ``min(a, b) = b - relu(b - a)``."""
     kind = node.kind
     if not isinstance(kind, Bounded) or kind.words not in LARGEST + LEAST:
@@ -330,7 +224,7 @@ def _larger_of_two(made: _Made, node: Node) -> int | None:
 
 
 RULES: tuple[Rule, ...] = (
-    _averaged,
+    averaged,
     _copied,
     _padded,
     _by_pixels,

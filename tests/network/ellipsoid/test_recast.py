@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import convspec as cs
+from convspec.network.ellipsoid.averages import HEAD_ENTRIES
 from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.prepared import prepared
-from convspec.network.ellipsoid.recast import HEAD_ENTRIES, recast
+from convspec.network.ellipsoid.recast import recast
 from convspec.network.kinds import Bounded, Entrywise, Filter
 from tests.gaussian import gaussian
 from tests.network.test_sound import assert_above, steepest, steepest_pattern
