@@ -10,7 +10,8 @@ import torch
 from convspec.network.ellipsoid.as_filter import filter_of_axes
 from convspec.network.ellipsoid.made import Made, is_image, kept_axes
 from convspec.network.graph import Node
-from convspec.network.kinds import Axes, Filter, Move
+from convspec.network.kinds import Axes, Filter, Move, Scale
+from convspec.rounding.directed import up
 
 __all__ = ["HEAD_ENTRIES", "averaged"]
 
@@ -22,10 +23,13 @@ def averaged(made: Made, node: Node) -> int | None:
     """Pooling that leaves an image, as a convolution."""
     if not isinstance(node.kind, Axes):
         return None
+    before = made.before(node).shape
+    if node.shape == before and _is_identity(node.kind):
+        one = torch.ones((), dtype=torch.float64, device="cpu")
+        return made.add(replace(node, kind=Scale(one, _off(node.kind))))
     found = _of_image(made, node, node.kind)
     if found is not None:
         return found
-    before = made.before(node).shape
     if not (is_image(before) and len(node.shape) == len(before)):
         return None
     kind = _pooling(made, node.kind, before, node.shape)
@@ -52,16 +56,26 @@ def _of_image(made: Made, node: Node, kind: Axes) -> int | None:
     kept = kept_axes(row.shape, node.shape)
     if not is_image(image) or tuple(row.shape[axis] for axis in kept) != image:
         return None
-    one = torch.ones(1, 1, dtype=torch.float64, device="cpu")
-    rest = [kind.matrices[axis] for axis in kind.matrices if axis not in kept]
-    if any(not torch.equal(each, one) for each in rest):
+    rest = {axis: m for axis, m in kind.matrices.items() if axis not in kept}
+    if not _is_identity(Axes(rest)):
         return None
     moved = {kept.index(axis): m for axis, m in kind.matrices.items() if axis in kept}
     shape = tuple(node.shape[axis] for axis in kept)
-    axes = replace(kind, matrices=moved)
+    axes = Axes(moved, _off(kind))
     pooling = _pooling(made, axes, image, shape) or axes
     inner = made.behind(node, pooling, row.inputs, shape)
     return made.behind(row, Move(None, "view"), (inner,), node.shape)
+
+
+def _is_identity(kind: Axes) -> bool:
+    """Whether it averages axes of one pixel, up to rounding."""
+    one = torch.ones(1, 1, dtype=torch.float64, device="cpu")
+    return all(torch.equal(each, one) for each in kind.matrices.values())
+
+
+def _off(kind: Axes) -> float:
+    """At least what the product of all axes is off by, relative to itself."""
+    return up(kind.relative * (len(kind.matrices) + 1), 2)
 
 
 def _is_convolved(made: Made, place: int) -> bool:

@@ -27,8 +27,8 @@ __all__ = ["Search"]
 
 RATE, LEAST_RATE = 0.1, 1e-3
 MOST_STEPS = 400
-# a first choice, its proof and the last proof are left so many times the first's seconds
-SPARE = 2.0
+# the last proof is left so many times the first's seconds
+SPARE = 1.6
 # a first passage is given up if it takes so many times the seconds there are, and so many
 # seconds; and what a proven one takes of a plain one
 PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 1.2
@@ -47,6 +47,7 @@ class Search:
         scale: Unit of each channel of the input; empty for its own.
         forgets: Whether activations forget what tensors have in common.
         log: Logarithms of the bounds of the search, in order.
+        proof: Seconds of the first proof.
     """
 
     graph: Graph
@@ -55,6 +56,7 @@ class Search:
     scale: tuple[float, ...] = ()
     forgets: bool = False
     log: list[float] = field(default_factory=list)
+    proof: float = 0.0
 
     def run(
         self, seconds: float, told: Callable[[float, Proven, Multipliers], None]
@@ -77,23 +79,26 @@ class Search:
         coarse.until = begun + max(LEAST_PATIENCE, PATIENCE * seconds)
         told(*self._first(exact, coarse, begun))
         coarse.until = math.inf
-        first = time.perf_counter() - begun
-        left = seconds - first - SPARE * first
-        if left <= 0:
+        until = begun + seconds - SPARE * self.proof
+        if time.perf_counter() >= until:
             return
-        coarse = self._largest(exact, coarse, left)
-        better = self._descended(coarse, left)
+        coarse = self._largest(exact, coarse, until - time.perf_counter())
+        better = self._descended(coarse, until - time.perf_counter())
         if better is not None:
             told(*self._last(exact, better, begun))
 
-    def _least(self) -> tuple[int, ...]:
-        """Sizes of the smallest torus that strides allow; the exact ones of vectors."""
+    def _least(self, pixels: int = 2) -> tuple[int, ...]:
+        """Sizes of a small torus; the exact ones of vectors.
+
+        Args:
+            pixels: Of the coarsest image, along each axis.
+        """
         sizes = self.layout.lattices[0].sizes
         if not sizes or any(map(self._reads_pixels, self.graph.nodes)):
             return sizes
         steps = Layout.steps(self.graph)
         pairs = zip(sizes, steps, strict=True)
-        return tuple(min(size, max(2 * step, 4)) for size, step in pairs)
+        return tuple(min(size, max(pixels * step, 4)) for size, step in pairs)
 
     def _reads_pixels(self, node: Node) -> bool:
         """Whether a matrix reads each pixel of an image apart."""
@@ -124,34 +129,33 @@ class Search:
     ) -> Propagation:
         """The network on the largest torus on which enough steps can be made.
 
+        If there is none it is the smallest that strides allow.
+
         Args:
             exact: On its own torus.
             coarse: On the least one.
             seconds: For the search.
         """
-        if coarse is exact:
+        base, known = self.layout.lattices[0].sizes, coarse.layout.lattices[0].sizes
+        least = self._least(1)
+        if base == least:
             return exact
-        base, least = self.layout.lattices[0].sizes, coarse.layout.lattices[0].sizes
-        each = self._seconds_of_step(coarse) / math.prod(least)
+        each = self._seconds_of_step(coarse) / math.prod(known)
         steps = Layout.steps(self.graph)
         while base != least and each * math.prod(base) * WANTED_STEPS > seconds:
             base = tuple(
                 max(small, step * (size // (2 * step)))
                 for size, step, small in zip(base, steps, least, strict=True)
             )
-        return coarse if base == least else self._on(base) or exact
+        return coarse if base == known else self._on(base) or exact
 
     def _seconds_of_step(self, coarse: Propagation) -> float:
-        """What a passage with its gradient takes, the second time."""
-        multipliers = Multipliers(self.norms)
-        passed = 0.0
-        for _ in range(2):
-            begun = time.perf_counter()
-            value = estimate(coarse.run(multipliers))
-            if value.requires_grad:
-                value.backward()  # type: ignore[no-untyped-call]
-            passed = time.perf_counter() - begun
-        return passed
+        """What a passage with its gradient takes, where the maps are known."""
+        begun = time.perf_counter()
+        value = estimate(coarse.run(Multipliers(self.norms)))
+        if value.requires_grad:
+            value.backward()  # type: ignore[no-untyped-call]
+        return time.perf_counter() - begun
 
     def _first(
         self, exact: Propagation, coarse: Propagation, begun: float
@@ -169,7 +173,9 @@ class Search:
                 "seconds, or a smaller image",
                 NAME,
             )
+        passed = time.perf_counter()
         found = prove(exact, fixed)
+        self.proof = time.perf_counter() - passed
         return time.perf_counter() - begun, found, fixed
 
     def _last(

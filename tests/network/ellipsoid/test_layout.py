@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 import convspec as cs
+from convspec.network.domain import domain_of
 from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.search import Search
 from convspec.network.graph import Graph, graph_of
-from convspec.network.kinds import Bounded, Entrywise
+from convspec.network.kinds import Axes, Bounded, Entrywise
 from convspec.network.norms import Norms
+from convspec.network.reading import network_of
 
 
 def graph(model: nn.Module, shape: tuple[int, ...]) -> Graph:
@@ -183,3 +185,23 @@ def test_the_search_is_coarse_unless_a_matrix_reads_pixels(pooled: bool) -> None
     search = Search(made, Layout.torus(made), Norms())
     assert search.layout.lattices[0].sizes == (36, 36)
     assert search._least() == ((8, 8) if pooled else (36, 36))
+
+
+class Squeeze(nn.Module):
+    """A factor for each channel, by 1x1 convolutions of its mean."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pool, self.turn = nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.turn(self.pool(x)))
+
+
+def test_an_average_of_one_pixel_is_none() -> None:
+    """So that it stays on the torus and may be joined there."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), Squeeze(4), nn.Conv2d(4, 1, 1))
+    domain = domain_of((0.0, 1.0), (1, 2, 2))
+    made = prepared(network_of(model.eval(), (1, 2, 2), domain).graph, True)
+    assert not any(isinstance(node.kind, Axes) for node in made.nodes)
+    assert {each.sizes for each in Layout.torus(made).lattices} == {(4, 4), (2, 2)}
