@@ -58,7 +58,7 @@ CONSTANTS = {
     "unet": Constant(
         "U-Net, widths 16 to 64, He", lambda: he(UNet((16, 32, 64), 2)), (1, 64, 64), 300
     ),
-    "craft": Constant("VGG-16-BN of CRAFT, trained", craft, (3, 224, 224), 600),
+    "craft": Constant("VGG-16-BN of CRAFT, trained", craft, (3, 64, 64), 600),
     "resnet50": Constant(
         "ResNet-50", partial(torchvision_network, "resnet50"), (3, 32, 32), 600
     ),

@@ -9,6 +9,7 @@ from typing import Any
 from convspec import __version__
 from convspec.cli.analyze import run_analyze
 from convspec.cli.check import run_check
+from convspec.cli.completion import SHELLS, completion_script
 from convspec.cli.demo import run_demo_command
 from convspec.cli.network import run_lipschitz, run_verify
 from convspec.cli.one_layer import run_matrix, run_spectrum
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _lipschitz(commands)
     _verify(commands)
     _demo(commands)
+    _completion(commands, found)
     return found
 
 
@@ -218,12 +220,33 @@ def _demo(commands: Any) -> None:
         "use), or a small embedded network where they cannot be had.",
     )
     one.add_argument(
-        "--out", type=Path, default=Path("demo"), help="folder to write (default: demo)"
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="folder to write (default: demo)",
     )
     one.add_argument(
         "--offline", action="store_true", help="fetch nothing: the embedded network"
     )
     one.set_defaults(run=run_demo_command)
+
+
+def _completion(commands: Any, whole: argparse.ArgumentParser) -> None:
+    one = commands.add_parser(
+        "completion",
+        help="a script by which a shell completes commands, options and files",
+        description="Print a script for a shell. For bash: convspec completion bash > "
+        "~/.local/share/bash-completion/completions/convspec; for zsh: into a file "
+        "_convspec in a folder of $fpath.",
+    )
+    one.add_argument("shell", choices=SHELLS, help="which")
+
+    def run(options: argparse.Namespace) -> int:
+        print(completion_script(whole, options.shell))
+        return 0
+
+    one.set_defaults(run=run)
 
 
 def _add_source(one: argparse.ArgumentParser) -> None:
