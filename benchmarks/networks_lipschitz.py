@@ -58,7 +58,7 @@ CONSTANTS = {
     "unet": Constant(
         "U-Net, widths 16 to 64, He", lambda: he(UNet((16, 32, 64), 2)), (1, 64, 64), 300
     ),
-    "craft": Constant("VGG-16-BN of CRAFT, trained", craft, (3, 64, 64), 600),
+    "craft": Constant("VGG-16-BN of CRAFT, trained", craft, (3, 64, 64), 420),
     "resnet50": Constant(
         "ResNet-50", partial(torchvision_network, "resnet50"), (3, 32, 32), 600
     ),
@@ -66,13 +66,13 @@ CONSTANTS = {
         "DenseNet-121", partial(torchvision_network, "densenet121"), (3, 32, 32), 600
     ),
     "googlenet": Constant(
-        "GoogLeNet", partial(torchvision_network, "googlenet"), (3, 32, 32), 600
+        "GoogLeNet", partial(torchvision_network, "googlenet"), (3, 32, 32), 420
     ),
     "efficientnet": Constant(
         "EfficientNet-B0, inputs in [0, 1]",
         partial(torchvision_network, "efficientnet_b0"),
         (3, 32, 32),
-        600,
+        300,
         domain=(0.0, 1.0),
     ),
 }

@@ -44,7 +44,8 @@ def aliased(
     where, turned = group.lattice.aliases(stride)
     count, core = where.shape[1], grown.core.shape[1]
     width = sum(form.width for form in grown.forms.values())
-    if core * count < width and len(parts) == 1 and _is_simple(grown):
+    alone = len(parts) == 1 and not coarse.is_real
+    if core * count < width and alone and _is_simple(grown):
         aliases = [grown.at(where[:, j], turned[:, j]) for j in range(count)]
         return _side_by_side(aliases, coarse)
     entries = 0 if torch.is_grad_enabled() else count * max(width, core) ** 2
@@ -54,6 +55,9 @@ def aliased(
             for places in pieces(len(where), entries)
         ]
     )
+    if coarse.is_real and mean.is_complex():
+        # for real x and Hermitian S, x^T (Re S)^-1 x <= x^T S^-1 x
+        mean = mean.real.contiguous()
     widths = {place: grown.forms[place].width for place in parts}
     return replace(grown.stacked(mean, widths), lattice=coarse)
 

@@ -57,6 +57,7 @@ def _pooled(
     error = torch.zeros(1, dtype=torch.float64, device="cpu")
     for some in pieces(len(shares), max(side, group.core.shape[1]) ** 2):
         blocks = group.part(some).gathered().core
+        blocks = blocks.to(rows.dtype)
         outer = rows[some][:, :, None] * rows[some].conj()[:, None, :]  # (f, k, k)
         mean = torch.einsum(
             "f,fij,fkl->ikjl", shares[some].to(blocks.dtype), blocks, outer

@@ -41,9 +41,14 @@ class Lattice:
         return not self.sizes
 
     @property
+    def is_real(self) -> bool:
+        """Whether each frequency is its own conjugate: no axis has over two pixels."""
+        return all(size <= 2 for size in self.sizes)
+
+    @property
     def dtype(self) -> torch.dtype:
         """Of what is carried at its frequencies."""
-        return torch.float64 if self.is_vector else torch.complex128
+        return torch.float64 if self.is_real else torch.complex128
 
     @cached_property
     def _half(self) -> tuple[IntArray, IntArray]:

@@ -113,7 +113,7 @@ def _symbol(op: ConvOperator, error: float, lattice: Lattice) -> Map:
     waves = lattice.joint_waves([axis.lags for axis in op.geometry.axes])  # (F, taps)
     taps = waves.shape[1]
     weight = op.weight.detach().flatten(2)  # (c_out, c, taps)
-    found = _combined(waves, weight)
+    found = _combined(waves, weight, lattice)
     size = _tap_lengths(weight)
     terms = 4 * taps + WAVE * len(lattice.sizes)
     error = up(error + up(gamma(terms) * size, 2) + UNDERFLOW)
@@ -195,7 +195,7 @@ def row_maps(kind: Rows, image: tuple[int, ...], lattice: Lattice) -> Map:
     waves = lattice.joint_waves([_places(size) for size in image[2:]])
     terms = 4 * waves.shape[1] + WAVE * len(lattice.sizes)
     error = (gamma(terms) + kind.relative) * _tap_lengths(rows)
-    return Map(_combined(waves, rows), up(error + UNDERFLOW, 4))
+    return Map(_combined(waves, rows, lattice), up(error + UNDERFLOW, 4))
 
 
 def _tap_lengths(weight: Tensor) -> float:
@@ -205,11 +205,17 @@ def _tap_lengths(weight: Tensor) -> float:
     return total * (1 + 1e-9) + taps * math.sqrt(rows * columns) * LOST_LENGTH
 
 
-def _combined(waves: Tensor, weight: Tensor) -> Tensor:
-    """``sum_t W_t waves_t``: (F, taps) and (r, c, taps) to (F, r, c)."""
+def _combined(waves: Tensor, weight: Tensor, lattice: Lattice) -> Tensor:
+    """``sum_t W_t waves_t``: (F, taps) and (r, c, taps) to (F, r, c).
+
+    Where all frequencies are their own conjugates the sum is real, and so rounded.
+    """
     parts = torch.view_as_real(waves)  # (F, taps, 2)
     flat = weight.flatten(0, 1).mT  # (taps, r c)
-    real, imaginary = parts[..., 0] @ flat, parts[..., 1] @ flat
+    real = parts[..., 0] @ flat
+    if lattice.is_real:
+        return real.reshape(-1, *weight.shape[:2])
+    imaginary = parts[..., 1] @ flat
     return torch.complex(real, imaginary).reshape(-1, *weight.shape[:2])
 
 

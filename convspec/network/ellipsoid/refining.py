@@ -61,7 +61,8 @@ def refined(
     alone = group.kept([source]).gathered().scaled()
     where, turned = fine.folds(stride)
     lower = _turned(root_above(alone.core, alone.proven)[where], turned)  # (F, c, c)
-    F = map_.matrix[:, :, None] if map_.diagonal else map_.matrix
+    lower = lower.to(fine.dtype)
+    F = (map_.matrix[:, :, None] if map_.diagonal else map_.matrix).to(fine.dtype)
     product = F * lower if map_.diagonal else F @ lower  # s^(d/2) B
     variance = torch.linalg.vector_norm(product, dim=2).square().mean(0)
     D = multipliers.beside(place, variance, alone.exponent)
