@@ -45,6 +45,7 @@ class Multipliers:
         found: What was taken at the last run: Lambda, or D, and its exponent.
         taken: Likewise, t.
         fixed: Whether these are taken again, as they are.
+        tilt: The power of a channel's variance that D is before the search.
         may_rise: Whether fixed ones may be raised where a proof refuses them.
     """
 
@@ -55,6 +56,7 @@ class Multipliers:
     found: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
     taken: dict[tuple[int, int], float] = field(default_factory=dict)
     fixed: bool = False
+    tilt: float = 0.0
     may_rise: bool = True
     lifts: dict[int, float] = field(default_factory=dict)
     _tops: dict[int, Tensor] = field(default_factory=dict)
@@ -137,10 +139,8 @@ class Multipliers:
         if self.fixed:
             known, own = self.found[place]
             return known * 2.0 ** (own - exponent)
-        width = spread.width
         if place not in self.weights:
-            zeros = torch.zeros(width, dtype=torch.float64, device="cpu")
-            self.weights[place] = zeros.requires_grad_(not even)
+            self.weights[place] = self._begun(spread, even).requires_grad_(not even)
             if not tight:
                 one = torch.zeros((), dtype=torch.float64, device="cpu")
                 self.margins[place] = one.requires_grad_()
@@ -152,6 +152,15 @@ class Multipliers:
         multiplier = (1 + least + margin) * tau * D * self.lifts.get(place, 1.0)
         self.found[place] = multiplier.detach(), exponent
         return multiplier
+
+    def _begun(self, spread: Spread, even: bool) -> Tensor:
+        """``log D`` before the search; (c,)."""
+        if even or not self.tilt:
+            return torch.zeros(spread.width, dtype=torch.float64, device="cpu")
+        with torch.no_grad():
+            variances = spread.variances()
+            most = float(variances.max()) + LEAST_TOP
+            return self.tilt * (variances / most).clamp(min=LEAST_SHARE).log()
 
     def beside(self, place: int, variance: Tensor, exponent: int) -> Tensor:
         """D of a transposed convolution, by default the variance of its channels; (c,).

@@ -29,12 +29,14 @@ from convspec.network.ellipsoid.lattice import Lattice, pieces
 from convspec.network.ellipsoid.lengths import UNIT, lengths
 from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.ellipsoid.spread import Spread
+from convspec.network.kinds import Entrywise
 from convspec.rounding.definite import at_least
 from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = [
     "Slopes",
     "activated",
+    "ends",
     "ready",
     "slopes",
     "spread_of",
@@ -48,6 +50,25 @@ class Slopes:
 
     middle: Tensor
     half: Tensor
+
+
+def ends(
+    kind: Entrywise, shape: tuple[int, ...], width: int, vector: bool
+) -> tuple[Tensor, Tensor]:
+    """Between which slopes each channel lies, or each entry of a vector; (c,) both."""
+    lower = _spread(kind.lower, shape, width, vector).amin(1)
+    return lower, _spread(kind.upper, shape, width, vector).amax(1)
+
+
+def _spread(end: Tensor, shape: tuple[int, ...], width: int, vector: bool) -> Tensor:
+    """Ends of slopes of each entry of a vector, or each channel's pixels."""
+    if end.numel() == 1:
+        return end.reshape(1, 1).expand(width, 1)
+    if vector:
+        return end.expand(shape).reshape(width, 1)
+    if end.ndim == len(shape) and end.numel() == end.shape[1]:
+        return end.reshape(width, 1)
+    return end.expand(shape)[0].reshape(width, -1)
 
 
 def slopes(lower: Tensor, upper: Tensor) -> Slopes:
@@ -69,7 +90,8 @@ def ready(group: Group, place: int) -> Group:
 def spread_of(group: Group, place: int) -> Spread:
     """The covariance of a tensor of a group that is :func:`ready`."""
     form = group.forms[place]
-    return Spread(form.matrix, group.core, group.own_variance(form))
+    own, shares = group.own_variance(form), group.lattice.shares
+    return Spread(form.matrix, group.core, own, shares)
 
 
 def activated(

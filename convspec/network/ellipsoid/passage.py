@@ -26,6 +26,7 @@ from convspec.network.ellipsoid.maps import Map
 from convspec.network.ellipsoid.multipliers import Multipliers
 from convspec.network.ellipsoid.nonlinear import (
     activated,
+    ends,
     ready,
     slopes,
     spread_of,
@@ -142,8 +143,7 @@ class Passage:
         number = self._home(source)
         group = ready(self.groups[number], source).scaled()  # what may be gathered, too
         width, vector = group.forms[source].width, group.lattice.is_vector
-        lower = _spread(kind.lower, node.shape, width, vector).amin(1)
-        upper = _spread(kind.upper, node.shape, width, vector).amax(1)
+        lower, upper = ends(kind, node.shape, width, vector)
         if self.of.forgets:
             steep = torch.maximum(lower.abs(), upper.abs())
             self._replaced(place, source, steep**2 * (1 + 8 * UNIT), True)
@@ -296,14 +296,3 @@ def _stride(node: Node) -> tuple[int, ...] | None:
         return None
     stride = tuple(axis.stride for axis in node.kind.op.geometry.axes)
     return stride if any(step > 1 for step in stride) else None
-
-
-def _spread(end: Tensor, shape: tuple[int, ...], width: int, vector: bool) -> Tensor:
-    """Ends of slopes of each entry of a vector, or each channel's pixels."""
-    if end.numel() == 1:
-        return end.reshape(1, 1).expand(width, 1)
-    if vector:
-        return end.expand(shape).reshape(width, 1)
-    if end.ndim == len(shape) and end.numel() == end.shape[1]:
-        return end.reshape(width, 1)
-    return end.expand(shape)[0].reshape(width, -1)

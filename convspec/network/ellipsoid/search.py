@@ -32,6 +32,9 @@ SPARE = 1.6
 # a first passage is given up if it takes so many times the seconds there are, and so many
 # seconds; and what a proven one takes of a plain one
 PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 1.2
+# powers of variances that are tried as proportions, while a passage takes less than this
+# share of the time
+TILTS, TILTED = (0.5, 0.0, 1.0), 0.02
 # steps that are wanted at least
 WANTED_STEPS = 60
 
@@ -48,6 +51,8 @@ class Search:
         forgets: Whether activations forget what tensors have in common.
         log: Logarithms of the bounds of the search, in order.
         proof: Seconds of the first proof.
+        passage: Seconds of the last passage before it.
+        tilt: Of the best multipliers before the descent.
     """
 
     graph: Graph
@@ -57,6 +62,8 @@ class Search:
     forgets: bool = False
     log: list[float] = field(default_factory=list)
     proof: float = 0.0
+    passage: float = 0.0
+    tilt: float = 0.0
 
     def run(
         self, seconds: float, told: Callable[[float, Proven, Multipliers], None]
@@ -161,12 +168,9 @@ class Search:
         self, exact: Propagation, coarse: Propagation, begun: float
     ) -> tuple[float, Proven, Multipliers]:
         """A bound by first multipliers: twice as large as a coarse torus asks."""
-        multipliers = Multipliers(self.norms)
-        with torch.no_grad():
-            coarse.run(multipliers)
-        fixed = multipliers.as_fixed()
+        fixed = self._begun(coarse, begun)
         passed = time.perf_counter() - begun
-        ahead = PROOF * coarse.seconds_on(exact, passed)
+        ahead = PROOF * coarse.seconds_on(exact, self.passage)
         if begun + passed + ahead > coarse.until:
             raise TooLong(
                 f"a passage on its torus takes about {ahead:.0f} s; give that many "
@@ -177,6 +181,26 @@ class Search:
         found = prove(exact, fixed)
         self.proof = time.perf_counter() - passed
         return time.perf_counter() - begun, found, fixed
+
+    def _begun(self, coarse: Propagation, begun: float) -> Multipliers:
+        """What a passage takes by the best of some tilts, as far as there is time.
+
+        Args:
+            coarse: On the least torus.
+            begun: When the search was.
+        """
+        best, fixed = math.inf, Multipliers(self.norms)
+        for tilt in TILTS:
+            passed = time.perf_counter()
+            multipliers = Multipliers(self.norms, tilt=tilt)
+            with torch.no_grad():
+                reached = float(estimate(coarse.run(multipliers)))
+            if not reached >= best:
+                best, fixed, self.tilt = reached, multipliers.as_fixed(), tilt
+            self.passage = time.perf_counter() - passed
+            if self.passage > TILTED * (coarse.until - begun):
+                break
+        return fixed
 
     def _last(
         self, exact: Propagation, better: Multipliers, begun: float
@@ -189,7 +213,7 @@ class Search:
     def _descended(self, coarse: Propagation, seconds: float) -> Multipliers | None:
         """Multipliers by Adam, the best of all steps; None if there was none."""
         begun = time.perf_counter()
-        multipliers = Multipliers(self.norms)
+        multipliers = Multipliers(self.norms, tilt=self.tilt)
         with torch.no_grad():
             best = float(estimate(coarse.run(multipliers)))
         kept: Multipliers | None = None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convspec.network.ellipsoid.stack import Stack
+
 __all__ = ["Spread"]
 
 
@@ -18,11 +20,13 @@ class Spread:
         matrix: E, (F or 1, w, c).
         core: S, (F, c, c).
         diagonal: d, (F or 1, w).
+        shares: Which share of all frequencies each stands for; (F,).
     """
 
     matrix: Tensor
     core: Tensor
     diagonal: Tensor
+    shares: Tensor
 
     @property
     def width(self) -> int:
@@ -39,13 +43,20 @@ class Spread:
         found = self.matrix @ self.core @ self.matrix.mH
         return found + torch.diag_embed(self.diagonal).to(found.dtype)
 
+    def variances(self) -> Tensor:
+        """The mean of each channel's variance over frequencies; (w,)."""
+        image = Stack.of([self.matrix]).left(self.core)
+        own = (image * self.matrix.conj()).sum(2).real + self.diagonal
+        return (self.shares[:, None] * own).sum(0)
+
     def at(self, places: Tensor) -> Spread:
         """The covariance at some frequencies."""
 
         def some(x: Tensor) -> Tensor:
             return x if len(x) == 1 else x[places]
 
-        return Spread(some(self.matrix), self.core[places], some(self.diagonal))
+        shares = self.shares[places]
+        return Spread(some(self.matrix), self.core[places], some(self.diagonal), shares)
 
     def times(self, vectors: Tensor) -> Tensor:
         """``Z u`` at each frequency; (F, w)."""
