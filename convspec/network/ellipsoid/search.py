@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -34,7 +35,7 @@ SPARE = 1.6
 PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 1.2
 # powers of variances that are tried as proportions, while a passage takes less than this
 # share of the time
-TILTS, TILTED = (0.5, 0.0, 1.0), 0.02
+TILTS, TILTED = (0.5, 0.75, 0.25, 0.0), 0.02
 # steps that are wanted at least
 WANTED_STEPS = 60
 
@@ -167,8 +168,8 @@ class Search:
     def _first(
         self, exact: Propagation, coarse: Propagation, begun: float
     ) -> tuple[float, Proven, Multipliers]:
-        """A bound by first multipliers: twice as large as a coarse torus asks."""
-        fixed = self._begun(coarse, begun)
+        """A bound by first multipliers: twice as large as the ellipsoid asks."""
+        multipliers = self._begun(coarse, begun)
         passed = time.perf_counter() - begun
         ahead = PROOF * coarse.seconds_on(exact, self.passage)
         if begun + passed + ahead > coarse.until:
@@ -177,30 +178,36 @@ class Search:
                 "seconds, or a smaller image",
                 NAME,
             )
-        passed = time.perf_counter()
-        found = prove(exact, fixed)
-        self.proof = time.perf_counter() - passed
-        return time.perf_counter() - begun, found, fixed
+        now = time.perf_counter()
+        found = prove(exact, multipliers)
+        self.proof = time.perf_counter() - now
+        return time.perf_counter() - begun, found, multipliers.as_fixed()
 
     def _begun(self, coarse: Propagation, begun: float) -> Multipliers:
-        """What a passage takes by the best of some tilts, as far as there is time.
+        """Proportions by the best of some tilts, as far as there is time.
 
         Args:
             coarse: On the least torus.
             begun: When the search was.
+
+        Raises:
+            Infeasible: If none of them serves.
         """
-        best, fixed = math.inf, Multipliers(self.norms)
+        best, found = math.inf, None
         for tilt in TILTS:
-            passed = time.perf_counter()
+            now = time.perf_counter()
             multipliers = Multipliers(self.norms, tilt=tilt)
-            with torch.no_grad():
+            with torch.no_grad(), suppress(Infeasible):
                 reached = float(estimate(coarse.run(multipliers)))
-            if not reached >= best:
-                best, fixed, self.tilt = reached, multipliers.as_fixed(), tilt
-            self.passage = time.perf_counter() - passed
+                if found is None or reached < best:
+                    best, found, self.tilt = reached, multipliers, tilt
+            self.passage = time.perf_counter() - now
             if self.passage > TILTED * (coarse.until - begun):
                 break
-        return fixed
+        if found is None:
+            raise Infeasible
+        found.start_again()
+        return found
 
     def _last(
         self, exact: Propagation, better: Multipliers, begun: float
