@@ -36,8 +36,8 @@ PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 1.2
 # powers of variances that are tried as proportions, while a passage takes less than this
 # share of the time
 TILTS, TILTED = (0.5, 0.75, 0.25, 0.0), 0.02
-# steps that are wanted at least
-WANTED_STEPS = 60
+# steps that are wanted at least; and on the least torus of two pixels before one of one
+WANTED_STEPS, FEW_STEPS = 60, 15
 
 
 @dataclass
@@ -145,16 +145,17 @@ class Search:
             seconds: For the search.
         """
         base, known = self.layout.lattices[0].sizes, coarse.layout.lattices[0].sizes
-        least = self._least(1)
-        if base == least:
+        if base == self._least(1):
             return exact
         each = self._seconds_of_step(coarse) / math.prod(known)
         steps = Layout.steps(self.graph)
-        while base != least and each * math.prod(base) * WANTED_STEPS > seconds:
+        while base != known and each * math.prod(base) * WANTED_STEPS > seconds:
             base = tuple(
                 max(small, step * (size // (2 * step)))
-                for size, step, small in zip(base, steps, least, strict=True)
+                for size, step, small in zip(base, steps, known, strict=True)
             )
+        if base == known and each * math.prod(base) * FEW_STEPS > seconds:
+            base = self._least(1)
         return coarse if base == known else self._on(base) or exact
 
     def _seconds_of_step(self, coarse: Propagation) -> float:
