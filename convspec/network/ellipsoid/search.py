@@ -26,7 +26,7 @@ from convspec.network.norms import Norms
 
 __all__ = ["Search"]
 
-RATE, LEAST_RATE = 0.1, 1e-3
+RATE, FINER_RATE, LEAST_RATE = 0.1, 0.03, 1e-3
 MOST_STEPS = 400
 # the last proof is left so many times the first's seconds
 SPARE = 1.6
@@ -38,6 +38,9 @@ PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 1.2
 TILTS, TILTED = (0.5, 0.75, 0.25, 0.0), 0.02
 # steps that are wanted at least; and on the least torus of two pixels before one of one
 WANTED_STEPS, FEW_STEPS = 60, 15
+# what is found on a torus may fit its frequencies alone: a share of the time goes to one
+# of twice the size, if so many steps can be made there
+FINER_SHARE, FINER_STEPS = 0.5, 6
 
 
 @dataclass
@@ -53,6 +56,7 @@ class Search:
         log: Logarithms of the bounds of the search, in order.
         proof: Seconds of the first proof.
         passage: Seconds of the last passage before it.
+        each: Seconds of a step with its gradient for each pixel of the torus.
         tilt: Of the best multipliers before the descent.
     """
 
@@ -64,6 +68,7 @@ class Search:
     log: list[float] = field(default_factory=list)
     proof: float = 0.0
     passage: float = 0.0
+    each: float = 0.0
     tilt: float = 0.0
 
     def run(
@@ -91,7 +96,13 @@ class Search:
         if time.perf_counter() >= until:
             return
         coarse = self._largest(exact, coarse, until - time.perf_counter())
-        better = self._descended(coarse, until - time.perf_counter())
+        left = until - time.perf_counter()
+        finer = self._finer(exact, coarse, FINER_SHARE * left)
+        share = 1 - FINER_SHARE if finer else 1
+        better = self._descended(coarse, share * left)
+        if better is not None and finer is not None:
+            left = until - time.perf_counter()
+            better = self._descended(finer, left, better)
         if better is not None:
             told(*self._last(exact, better, begun))
 
@@ -147,7 +158,7 @@ class Search:
         base, known = self.layout.lattices[0].sizes, coarse.layout.lattices[0].sizes
         if base == self._least(1):
             return exact
-        each = self._seconds_of_step(coarse) / math.prod(known)
+        each = self.each = self._seconds_of_step(coarse) / math.prod(known)
         steps = Layout.steps(self.graph)
         while base != known and each * math.prod(base) * WANTED_STEPS > seconds:
             base = tuple(
@@ -157,6 +168,22 @@ class Search:
         if base == known and each * math.prod(base) * FEW_STEPS > seconds:
             base = self._least(1)
         return coarse if base == known else self._on(base) or exact
+
+    def _finer(
+        self, exact: Propagation, coarse: Propagation, seconds: float
+    ) -> Propagation | None:
+        """The network on a torus of twice the size, if it allows some steps.
+
+        Args:
+            exact: On its own torus, which is the largest.
+            coarse: On the one of the search.
+            seconds: For these steps.
+        """
+        base, most = coarse.layout.lattices[0].sizes, self.layout.lattices[0].sizes
+        finer = tuple(min(2 * size, end) for size, end in zip(base, most, strict=True))
+        if finer == base or self.each * math.prod(finer) * FINER_STEPS > seconds:
+            return None
+        return self._on(finer) or exact
 
     def _seconds_of_step(self, coarse: Propagation) -> float:
         """What a passage with its gradient takes, where the maps are known."""
@@ -218,16 +245,27 @@ class Search:
         found = prove(exact, better)
         return time.perf_counter() - begun, found, better.as_fixed()
 
-    def _descended(self, coarse: Propagation, seconds: float) -> Multipliers | None:
-        """Multipliers by Adam, the best of all steps; None if there was none."""
+    def _descended(
+        self, coarse: Propagation, seconds: float, before: Multipliers | None = None
+    ) -> Multipliers | None:
+        """Multipliers by Adam, the best of all steps; None if there was none.
+
+        Args:
+            coarse: Where.
+            seconds: How long.
+            before: What was found on a smaller torus.
+        """
         begun = time.perf_counter()
         multipliers = Multipliers(self.norms, tilt=self.tilt)
         with torch.no_grad():
             best = float(estimate(coarse.run(multipliers)))
-        kept: Multipliers | None = None
+            if before is not None:
+                multipliers.take(before)
+                best = float(estimate(coarse.run(multipliers)))
+        kept = before
         if not multipliers.searched:
             return None
-        rate = RATE
+        rate = RATE if before is None else FINER_RATE
         optimiser = torch.optim.Adam(multipliers.searched, lr=rate)
         for step in range(MOST_STEPS):
             passed = (time.perf_counter() - begun) / seconds
