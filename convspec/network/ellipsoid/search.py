@@ -36,6 +36,9 @@ PATIENCE, LEAST_PATIENCE, PROOF = 3.0, 5.0, 1.2
 # powers of variances that are tried as proportions, while a passage takes less than this
 # share of the time
 TILTS, TILTED = (0.5, 0.75, 0.25, 0.0), 0.02
+# where a descent begins at most: from larger ones it ends in numbers that frequencies
+# between those of its torus do not bear as well
+SEARCHED_TILT = 0.25
 # steps that are wanted at least; and on the least torus of two pixels before one of one
 WANTED_STEPS, FEW_STEPS = 60, 15
 # what is found on a torus may fit its frequencies alone: a share of the time goes to one
@@ -256,7 +259,7 @@ class Search:
             before: What was found on a smaller torus.
         """
         begun = time.perf_counter()
-        multipliers = Multipliers(self.norms, tilt=self.tilt)
+        multipliers = Multipliers(self.norms, tilt=min(self.tilt, SEARCHED_TILT))
         with torch.no_grad():
             best = float(estimate(coarse.run(multipliers)))
             if before is not None:
