@@ -15,7 +15,7 @@ from convspec.cli import main
 BASH = shutil.which("bash") or "bash"
 
 
-def completed(script: str, words: list[str], folder: Path) -> set[str]:
+def completed(script: str, words: list[str], folder: Path) -> list[str]:
     """What bash offers for the last of these words."""
     line = " ".join(f"'{word}'" for word in words)
     code = (
@@ -26,24 +26,24 @@ def completed(script: str, words: list[str], folder: Path) -> set[str]:
     done = subprocess.run(
         [BASH, "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )
-    return set(done.stdout.split())
+    return sorted(done.stdout.split())
 
 
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["convspec", "an"], {"analyze"}),
-        (["convspec", "ver"], {"verify"}),
-        (["convspec", "analyze", "--fo"], {"--fold-batch-norm"}),
-        (["convspec", "analyze", "x", "--effort", "q"], {"quick"}),
-        (["convspec", "lipschitz", "net"], {"net.onnx", "net.pt2"}),
-        (["convspec", "analyze", "x", "--figures", "net"], {"nets"}),
-        (["convspec", "completion", "z"], {"zsh"}),
+        (["convspec", "an"], ["analyze"]),
+        (["convspec", "ver"], ["verify"]),
+        (["convspec", "analyze", "--fo"], ["--fold-batch-norm"]),
+        (["convspec", "analyze", "x", "--effort", "q"], ["quick"]),
+        (["convspec", "lipschitz", "net"], ["net.onnx", "net.pt2"]),
+        (["convspec", "analyze", "x", "--figures", "net"], ["nets"]),
+        (["convspec", "completion", "z"], ["zsh"]),
     ],
     ids=" ".join,
 )
 def test_bash_completes(
-    words: list[str], offered: set[str], tmp_path: Path, capsys: Any
+    words: list[str], offered: list[str], tmp_path: Path, capsys: Any
 ) -> None:
     (tmp_path / "net.onnx").touch()
     (tmp_path / "net.pt2").touch()
