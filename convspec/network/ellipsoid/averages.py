@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from convspec.network.ellipsoid.as_filter import filter_of_axes
-from convspec.network.ellipsoid.made import Made, is_image, kept_axes
+from convspec.network.ellipsoid.made import Made, is_image, without_ones
 from convspec.network.graph import Node
 from convspec.network.kinds import Axes, Filter, Move, Scale
 from convspec.rounding.directed import up
@@ -49,13 +49,11 @@ def _pooling(
 
 def _of_image(made: Made, node: Node, kind: Axes) -> int | None:
     """Pooling of an axis of length 1, which torch puts there, on the others."""
-    row = made.before(node)
-    if not isinstance(row.kind, Move) or row.kind.places is not None:
+    view = without_ones(made, node)
+    if view is None:
         return None
-    image = made.nodes[row.inputs[0]].shape
-    kept = kept_axes(row.shape, node.shape)
-    if not is_image(image) or tuple(row.shape[axis] for axis in kept) != image:
-        return None
+    row, kept = view
+    image = made.before(row).shape
     rest = {axis: m for axis, m in kind.matrices.items() if axis not in kept}
     if not _is_identity(Axes(rest)):
         return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from convspec.network.graph import Graph, Node
+from convspec.network.kinds import Move
 from convspec.network.rebuilt import Rebuilt
 
-__all__ = ["Made", "Rule", "is_image", "kept_axes"]
+__all__ = ["Made", "Rule", "is_image", "without_ones"]
 
 
 class Made(Rebuilt):
@@ -43,7 +44,24 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) > 2 and shape[0] == 1
 
 
-def kept_axes(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
+def without_ones(made: Made, node: Node) -> tuple[Node, list[int]] | None:
+    """The view that puts axes of length 1 before a node which leaves them at that.
+
+    Returns:
+        The view, of an image, and the axes of the image among the node's; None if what
+        the node reads is no such view.
+    """
+    row = made.before(node)
+    if not isinstance(row.kind, Move) or row.kind.places is not None:
+        return None
+    image = made.nodes[row.inputs[0]].shape
+    kept = _kept_axes(row.shape, node.shape)
+    if not is_image(image) or tuple(row.shape[axis] for axis in kept) != image:
+        return None
+    return row, kept
+
+
+def _kept_axes(before: tuple[int, ...], after: tuple[int, ...]) -> list[int]:
     """The axes but those of pixels that are of length 1 in both."""
     if len(before) != len(after):
         return []

@@ -74,14 +74,13 @@ class Multipliers:
         )
 
     def copied(self) -> Multipliers:
-        """The searched numbers as they are now."""
-        with torch.no_grad():
-            return Multipliers(
-                self.norms,
-                {place: each.clone() for place, each in self.weights.items()},
-                {place: each.clone() for place, each in self.margins.items()},
-                {place: each.clone() for place, each in self.shares.items()},
-            )
+        """The numbers as they are now, from which a search may go on."""
+        return Multipliers(
+            self.norms,
+            {place: _copy(each) for place, each in self.weights.items()},
+            {place: _copy(each) for place, each in self.margins.items()},
+            {place: _copy(each) for place, each in self.shares.items()},
+        )
 
     def take(self, other: Multipliers) -> None:
         """Go back to the numbers of a copy."""
@@ -230,6 +229,10 @@ class Multipliers:
             known, _ = _powers(spread, root, known, POWER_STEPS)
         self._tops[place] = known
         return known
+
+
+def _copy(number: Tensor) -> Tensor:
+    return number.detach().clone().requires_grad_(number.requires_grad)
 
 
 def _powers(

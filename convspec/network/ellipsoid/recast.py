@@ -16,7 +16,7 @@ from torch import Tensor
 
 from convspec.network.ellipsoid.as_filter import filter_of_move
 from convspec.network.ellipsoid.averages import averaged
-from convspec.network.ellipsoid.made import Made, Rule, is_image, kept_axes
+from convspec.network.ellipsoid.made import Made, Rule, is_image, without_ones
 from convspec.network.graph import Graph, Node, needed
 from convspec.network.kinds import (
     Bounded,
@@ -174,23 +174,18 @@ def _unrolled(made: Made, node: Node) -> int | None:
         kind: Kind = replace(node.kind, lower=lower, upper=upper)
         inner = made.behind(node, kind, row.inputs, image)
         return made.behind(row, Move(None, "view"), (inner,), node.shape)
-    return _without_ones(made, node, row, image)
+    return _pooled_row(made, node, node.kind)
 
 
-def _without_ones(
-    made: Made, node: Node, row: Node, image: tuple[int, ...]
-) -> int | None:
+def _pooled_row(made: Made, node: Node, kind: Bounded) -> int | None:
     """Pooling of an axis of length 1, which torch puts there, on the others."""
-    assert isinstance(node.kind, Bounded)
-    axes = node.kind.axes
-    if axes is None:
+    view = without_ones(made, node)
+    if view is None or kind.axes is None:
         return None
-    kept = kept_axes(row.shape, node.shape)
-    if tuple(row.shape[axis] for axis in kept) != image:
-        return None
-    moved = tuple(kept.index(axis) for axis in axes if axis in kept)
+    row, kept = view
+    moved = tuple(kept.index(axis) for axis in kind.axes if axis in kept)
     shape = tuple(node.shape[axis] for axis in kept)
-    inner = made.behind(node, replace(node.kind, axes=moved), row.inputs, shape)
+    inner = made.behind(node, replace(kind, axes=moved), row.inputs, shape)
     return made.behind(row, Move(None, "view"), (inner,), node.shape)
 
 

@@ -259,12 +259,12 @@ class Search:
             before: What was found on a smaller torus.
         """
         begun = time.perf_counter()
-        multipliers = Multipliers(self.norms, tilt=min(self.tilt, SEARCHED_TILT))
+        if before is None:
+            multipliers = Multipliers(self.norms, tilt=min(self.tilt, SEARCHED_TILT))
+        else:
+            multipliers = before.copied()
         with torch.no_grad():
             best = float(estimate(coarse.run(multipliers)))
-            if before is not None:
-                multipliers.take(before)
-                best = float(estimate(coarse.run(multipliers)))
         kept = before
         if not multipliers.searched:
             return None

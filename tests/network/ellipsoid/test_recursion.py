@@ -291,6 +291,34 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, int]]]:
             ),
             (2, 9),
         ),
+        "two pixels": (
+            nn.Sequential(conv(2, 3, 1), act(), Residual(conv(3, 3, 1)), conv(3, 2, 2)),
+            (2, 2),
+        ),
+        "down to two pixels": (
+            nn.Sequential(
+                conv(1, 2, 3, stride=2, padding=1),
+                act(),
+                Down(2, 3),
+                act(),
+                Residual(conv(3, 2, 1), act(), conv(2, 3, 1)),
+                Mean(),
+            ),
+            (1, 6),
+        ),
+        "leaves of two pixels": (
+            nn.Sequential(
+                depthwise(2, 3, stride=2),
+                act(),
+                depthwise(2, 3, stride=2),
+                act(),
+                conv(2, 2, 1),
+                act(),
+                nn.Flatten(),
+                nn.Linear(4, 3, dtype=torch.float64),
+            ),
+            (2, 6),
+        ),
         "more channels than aliases": (
             nn.Sequential(conv(1, 5, 3, stride=2, padding=1), act(), conv(5, 1, 1)),
             (1, 7),
