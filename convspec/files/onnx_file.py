@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from convspec.errors import UnreadableModel
+from convspec.errors import ConvSpecError, UnreadableModel
 from convspec.extras import import_extra
 from convspec.limits import byte_limit, readable_bytes
 
@@ -38,7 +38,7 @@ def answered(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except UnreadableModel:
+    except ConvSpecError:
         raise
     except Exception as error:
         words = " ".join(str(error).split())[:LONGEST]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from convspec.errors import UnreadableModel
+from convspec.errors import UnreadableModel, UnsupportedLayer
+from convspec.files.onnx_assembly import network_of
 from convspec.files.onnx_beside import Beside
 from convspec.files.onnx_constants import Constants
 from convspec.files.onnx_convolutions import (
@@ -139,15 +141,34 @@ class OnnxModel(ReadModel):
             others = [node for node in program.nodes if id(node) not in done]
         return Trace(_calls(found, constants), [], _notes(others, constants))
 
+    def module(
+        self, input_shape: tuple[Any, ...] | None
+    ) -> tuple[nn.Module, tuple[int, ...]]:
+        """A module that computes the same, and the shape of its input.
+
+        Args:
+            input_shape: Without the batch; None for what the file says.
+
+        Raises:
+            UnreadableModel: If the shape is missing or fits nothing, or if there is
+                more than one input.
+            UnsupportedLayer: If an operation is not computed.
+        """
+        with _named(self.path):
+            with answered("its graph must be valid"):
+                program = unfolded(self.model)
+            with answered("its inputs and their types must be valid"):
+                return network_of(self.model, program, self.folder, input_shape)
+
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Put the name of the file in front of what is said of it, in one line."""
     try:
         yield
-    except UnreadableModel as error:
+    except (UnreadableModel, UnsupportedLayer) as error:
         words = " ".join(f"{path}: {error}".split())
-        raise UnreadableModel(words) from error
+        raise type(error)(words) from error
 
 
 def _calls(found: Sequence[tuple[Node, Convolution]], constants: Constants) -> list[Call]:

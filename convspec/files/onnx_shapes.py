@@ -10,7 +10,7 @@ from convspec.files.onnx_file import Proto, answered, onnx
 from convspec.files.onnx_growth import INTEGERS, MOST_SIZES, UNFOLLOWED, require_small
 from convspec.files.onnx_program import Program
 
-__all__ = ["Shape", "shapes_of"]
+__all__ = ["Shape", "set_inputs", "shapes_of"]
 
 # a size is None where it is not known
 Shape = tuple[int | None, ...]
@@ -33,7 +33,7 @@ def shapes_of(
     """
     lean = onnx().ModelProto(ir_version=GRAPHS_READ_AS)
     with answered("its inputs and their types must be valid"):
-        _set_inputs(program.graph, input_shape)
+        set_inputs(program.graph, input_shape)
     known = {each.name: each for each in program.graph.input}
     named = {
         old: new
@@ -68,7 +68,7 @@ def _inputs(graph: Proto) -> list[Proto]:
     return [each for each in graph.input if each.type.HasField("tensor_type")]
 
 
-def _set_inputs(graph: Proto, input_shape: tuple[Any, ...] | None) -> None:
+def set_inputs(graph: Proto, input_shape: tuple[Any, ...] | None) -> None:
     """Put numbers in the place of dimensions that the file leaves open."""
     inputs = _inputs(graph)
     shapes: Sequence[tuple[int, ...] | None] = [None] * len(inputs)

@@ -47,6 +47,23 @@ class ReadModel(ABC):
             UnreadableModel: If the shape is missing, or fits nothing in the file.
         """
 
+    def module(
+        self, input_shape: tuple[Any, ...] | None
+    ) -> tuple[nn.Module, tuple[int, ...]]:
+        """A module that computes what it does, and the shape of its input.
+
+        Args:
+            input_shape: Without the batch; None for what the file says.
+
+        Raises:
+            UnreadableModel: If there is none.
+        """
+        raise UnreadableModel(
+            f"the model must be known as a whole; of {self.title} there is no module to "
+            "run; give a factory package.module:callable, an exported program .pt2 or "
+            "an ONNX file"
+        )
+
 
 @isolated_class
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,10 +36,9 @@ def opened(
     if isinstance(model, OpenedModel):
         inner, input_shape = model.model, input_shape or model.input_shape
     if isinstance(inner, ReadModel):
-        raise UnreadableModel(
-            f"{verb} runs the model; of {inner.title} there is no module to run; give "
-            "a factory package.module:callable or an exported program .pt2"
-        )
+        given = None if input_shape is None else plain_shape(input_shape)
+        _one(given, verb)
+        return inner.module(given)
     if not isinstance(inner, nn.Module | torch.export.ExportedProgram | dict):
         raise TypeError(
             f"{verb} takes a torch.nn.Module; got {type(inner).__name__}; wrap what is "
@@ -50,12 +50,17 @@ def opened(
             "input_shape=(3, 224, 224) or --input-shape 3,224,224"
         )
     shape = plain_shape(input_shape)
-    if isinstance(shape[0], tuple):
+    _one(shape, verb)
+    return runnable(inner), shape
+
+
+def _one(shape: tuple[Any, ...] | None, verb: str) -> None:
+    """Refuse the shapes of several inputs."""
+    if shape is not None and isinstance(shape[0], tuple):
         raise UnreadableModel(
             f"{verb} takes models of one input; give those of several one tensor, and "
             "split it inside of a module"
         )
-    return runnable(inner), shape
 
 
 def units(
