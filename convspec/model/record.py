@@ -29,8 +29,8 @@ __all__ = ["Recorder"]
 # operations whose tensors are kept, and arguments that are: not images, which are large
 KEPT = ("conv", "batch_norm", "linear", "addmm", "::mm")
 ARGUMENTS = ("weight", "bias", "running_mean", "running_var", "mat2")
-# whose code is not the model's
-OURS = ("torch", "convspec")
+# what stands between the model's code and the record
+WATCHING = (__name__, "convspec.network.leaving")
 
 
 @dataclass
@@ -256,11 +256,15 @@ def _memory(tensor: Tensor) -> int | None:
 
 
 def _line() -> str:
-    """The innermost line of code that is the model's."""
+    """The innermost line of code that is the model's; empty if that is all torch's."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back
+        name = str(frame.f_globals.get("__name__"))
+        package = name.partition(".")[0]
+        if package == "convspec" and name not in WATCHING:  # who runs the model
+            return ""
         written = not frame.f_code.co_filename.startswith("<")
-        if written and str(frame.f_globals.get("__name__")).split(".")[0] not in OURS:
+        if written and package not in ("torch", "convspec"):
             return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
     return ""
