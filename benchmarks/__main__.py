@@ -23,6 +23,7 @@ from benchmarks.networks_spectra import NETWORKS, measured_apart, text
 from benchmarks.problem import Result, Unavailable
 from benchmarks.record import write
 from benchmarks.runner import run
+from benchmarks.sources import MODELS, Read, read_all, sources_text
 from benchmarks.table import table
 from benchmarks.trained_layers import COUNTS, LAYERS
 from benchmarks.trained_layers import line as layer_line
@@ -35,6 +36,7 @@ NETWORKS_SPECTRA = "networks-spectra"
 TRAINED_LAYERS = "trained-layers"
 CONSTANTS_OF_NETWORKS = "networks"
 CONSTANTS_COMPARED = "networks-compared"
+SOURCES = "sources"
 LAYER_REPEATS = 5
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -54,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _constants(given[1:])
     if given[:1] == [CONSTANTS_COMPARED]:
         return _compared(given[1:])
+    if given[:1] == [SOURCES]:
+        return _sources()
     chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
@@ -102,6 +106,19 @@ def _over_floors(results: list[Result]) -> list[str]:
         f"target: geometric mean of time over the floor at most {limit:g}; {mean:.3f} "
         f"over {len(found)} problems, {'met' if mean <= limit else 'missed'}"
     ]
+
+
+def _sources() -> int:
+    """Read models from all of their formats; 0, or 1 if one says something else."""
+    found, missing = list[Read](), False
+    for name in MODELS:
+        try:
+            found += read_all(name)
+        except Unavailable as reason:
+            missing = True
+            print(f"{name}: not run; {reason}", end="\n\n", flush=True)
+    print(sources_text(found))
+    return int(missing or not all(each.is_right for each in found))
 
 
 def _networks(names: list[str]) -> int:
@@ -199,7 +216,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
         f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and "
         f"networks; or {TRAINED_LAYERS}, and counts; or {CONSTANTS_OF_NETWORKS} or "
-        f"{CONSTANTS_COMPARED}, and networks",
+        f"{CONSTANTS_COMPARED}, and networks; or {SOURCES}",
     )
     parser.add_argument(
         "--out",

@@ -24,7 +24,7 @@ from convspec.files.onnx_shapes import set_inputs
 from convspec.files.onnx_tensors import TYPES, Folder, type_name
 from convspec.limits import readable_bytes
 
-__all__ = ["network_of"]
+__all__ = ["Assembly", "network_of", "version_of"]
 
 
 def network_of(
@@ -67,10 +67,15 @@ def network_of(
             f"input {given.name!r} must be a batch of one; its shape is {shape}; export "
             "the model for a batch of one, or of any size"
         )
-    versions = [each.version for each in model.opset_import if not each.domain]
-    assembly = _Assembly(program, folder, max(versions, default=1))
+    assembly = Assembly(program, folder, version_of(model))
     image = torch.empty(shape, dtype=dtype, device="meta")
     return assembly.network(given.name, image), shape[1:]
+
+
+def version_of(model: Proto) -> int:
+    """The version of the standard's operations."""
+    versions = [each.version for each in model.opset_import if not each.domain]
+    return max(versions, default=1)
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,19 @@ class _Made:
     step: Step
 
 
-class _Assembly:
-    """Values of a program, one operation after the other."""
+class Assembly:
+    """Values of a program, one operation after the other.
+
+    Args:
+        program: It.
+        folder: What reads its tensors.
+        opset: Version of the standard's operations.
+
+    Attributes:
+        constants: Values that do not depend on the model's input.
+        data: Those that do, on the meta device.
+        refused: Why the others are not computed.
+    """
 
     def __init__(self, program: Program, folder: Folder, opset: int) -> None:
         self.program, self.folder, self.opset = program, folder, opset
@@ -101,11 +117,7 @@ class _Assembly:
             UnsupportedLayer: If some of that cannot be computed.
         """
         self.data[source] = image
-        for node, lean in zip(self.program.nodes, self.program.lean, strict=True):
-            try:
-                self._add(node, lean)
-            except ConvSpecError as error:  # of no matter, if nothing needs it
-                self.refused.update(dict.fromkeys(filter(None, node.outputs), error))
+        self.compute()
         outputs = [each.name for each in self.program.graph.output]
         for name in outputs:
             if name in self.refused:
@@ -122,10 +134,22 @@ class _Assembly:
             [(each.name, each.step) for each in steps], source, outputs, fixed
         )
 
-    def _known(self, name: str) -> bool:
-        return name in self.data or self._constant(name) is not None
+    def compute(self) -> None:
+        """All values that can be, those of data their sizes alone."""
+        for node, lean in zip(self.program.nodes, self.program.lean, strict=True):
+            try:
+                self._add(node, lean)
+            except ConvSpecError as error:  # of no matter, if nothing needs it
+                self.refuse(node, lean, error)
 
-    def _constant(self, name: str) -> Tensor | None:
+    def refuse(self, node: Node, lean: Proto, error: ConvSpecError) -> None:
+        """Leave what an operation makes unknown."""
+        self.refused.update(dict.fromkeys(filter(None, node.outputs), error))
+
+    def _known(self, name: str) -> bool:
+        return name in self.data or self.constant(name) is not None
+
+    def constant(self, name: str) -> Tensor | None:
         """A value that is known; None if it depends on the input or is made nowhere.
 
         Raises:
@@ -171,7 +195,7 @@ class _Assembly:
         self._evaluate(given, step, held)
 
     def _input(self, node: Node, name: str) -> Tensor | None:
-        found = self._constant(name) if name else None
+        found = self.constant(name) if name else None
         if name and found is None:
             raise UnreadableModel(
                 f"{node.path or node.op} must read what is made before it; {name[:100]!r}"
@@ -205,7 +229,7 @@ class _Assembly:
             self.constants.update(zip(node.outputs, real, strict=False))
 
     def _count(self, given: Operands, made: Sequence[Tensor]) -> None:
-        self.bytes += sum(x.numel() * x.element_size() for x in made)
+        self.bytes += sum(each.nbytes for each in made)
         if self.bytes > self.folder.max_bytes:
             limit = readable_bytes(self.folder.max_bytes)
             raise given.refused(
@@ -231,7 +255,7 @@ class _Assembly:
         """What an If with a known condition returns; None of others."""
         if not node.is_standard("If") or node.input(0) in self.data:
             return None
-        condition = self._constant(node.input(0))
+        condition = self.constant(node.input(0))
         if condition is None or condition.numel() != 1:
             return None
         name = "then_branch" if bool(condition) else "else_branch"

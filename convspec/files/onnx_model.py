@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +26,9 @@ from convspec.files.onnx_convolutions import (
 )
 from convspec.files.onnx_file import Proto, answered, bytes_of, messages_of, model_of
 from convspec.files.onnx_program import Node
-from convspec.files.onnx_shapes import shapes_of
+from convspec.files.onnx_shapes import Shape, shapes_of
 from convspec.files.onnx_sizes import follow_sizes
+from convspec.files.onnx_sizes_computed import shapes_computed
 from convspec.files.onnx_tensors import Folder, require_sizes
 from convspec.files.onnx_unfolding import unfolded
 from convspec.limits import DEFAULT_MAX_BYTES
@@ -123,6 +124,12 @@ class OnnxModel(ReadModel):
                 program = unfolded(self.model)
             follow_sizes(program, self.folder)
             shapes = shapes_of(self.model, program, shape)
+            read = [node.input(0) for node in program.nodes if convolves(node)]
+            if not all(_whole(shapes, name) for name in read):
+                more = shapes_computed(self.model, program, self.folder)
+                shapes |= {
+                    name: s for name, s in more.items() if not _whole(shapes, name)
+                }
             constants = Constants(program, self.folder)
             beside = Beside(program, constants, shapes)
             found = list[tuple[Node, Convolution]]()
@@ -159,6 +166,11 @@ class OnnxModel(ReadModel):
                 program = unfolded(self.model)
             with answered("its inputs and their types must be valid"):
                 return network_of(self.model, program, self.folder, input_shape)
+
+
+def _whole(shapes: Mapping[str, Shape], name: str) -> bool:
+    """Whether the shape of a value is known."""
+    return None not in shapes.get(name, (None,))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from convspec.files.onnx_constants import Constants
 from convspec.files.onnx_program import Node
 from convspec.operators.axis import Axis
 
-__all__ = ["MOST_PLACES", "lines_of", "source_name"]
+__all__ = ["MOST_PLACES", "lines_of", "padded_line", "source_name"]
 
 MODES = {
     "constant": "zeros",
@@ -110,14 +110,13 @@ def _padded(
     if any(pairs.pop(axis, (0, 0)) != (0, 0) for axis in (0, 1)):
         return None
     lines = [
-        _padded_line(size, *pairs.get(2 + j, (0, 0)), mode)
-        for j, size in enumerate(sizes)
+        padded_line(size, *pairs.get(2 + j, (0, 0)), mode) for j, size in enumerate(sizes)
     ]
     known = [line for line in lines if line is not None]
     return known if len(known) == len(lines) else None
 
 
-def _padded_line(size: int, before: int, after: int, mode: str) -> IntArray | None:
+def padded_line(size: int, before: int, after: int, mode: str) -> IntArray | None:
     """The places of a padded axis; None if torch's mode of that name has none."""
     ahead, behind = max(0, before), max(0, after)
     if ahead + size + behind > MOST_PLACES or size + min(0, before) + min(0, after) < 1:

@@ -426,3 +426,43 @@ def test_an_exported_network(tmp_path: Path) -> None:
     onnx.save(made, tmp_path / "saved.onnx")
     trace = OnnxModel.open(str(tmp_path / "saved.onnx")).trace(SHAPE)
     assert only(trace.calls).operator().shape == (24, 60)
+
+
+def test_sizes_follow_amounts_that_are_computed(tmp_path: Path) -> None:
+    nodes = [
+        node("Mul", ["one", "two"], ["n"]),
+        node("Concat", ["zero", "n", "zero", "n"], ["p"], axis=0),
+        node("Pad", ["x", "p"], ["q"], mode="reflect"),
+        node("Unsqueeze", ["q", "one"], ["r"]),
+        node("Conv", ["r", "w"], ["y"], name="basis", strides=[2]),
+    ]
+    tensors = {
+        "zero": integers(0),
+        "one": integers(1),
+        "two": integers(2),
+        "w": weight(3, 1, 4),
+    }
+    call = only(calls(model(nodes, (12,), tensors), tmp_path, (12,)))
+    assert call.operator().geometry.input_shape == (1, 16)
+
+
+def test_sizes_follow_operations_that_are_not_computed(tmp_path: Path) -> None:
+    nodes = [
+        node("Mul", ["one", "two"], ["n"]),
+        node("Concat", ["zero", "n", "zero", "n"], ["p"], axis=0),
+        node("Pad", ["x", "p"], ["q"]),
+        node("Unsqueeze", ["q", "one"], ["r"]),
+        node("LSTM", ["r", "w", "h"], ["s"], hidden_size=5),
+        node("Squeeze", ["s", "one"], ["t"]),
+        node("Conv", ["t", "k"], ["y"], name="behind"),
+    ]
+    tensors = {
+        "zero": integers(0),
+        "one": integers(1),
+        "two": integers(2),
+        "w": weight(1, 20, 16),
+        "h": weight(1, 20, 5),
+        "k": weight(2, 1, 3),
+    }
+    call = only(calls(model(nodes, (12,), tensors), tmp_path, (12,)))
+    assert call.operator().geometry.input_shape == (1, 5)

@@ -368,6 +368,12 @@ def views() -> dict[str, Case]:
         "Pad reflect": Case(
             one("Pad", "p", mode="reflect"), {"p": integers(0, 0, 2, 1, 0, 0, 1, 3)}
         ),
+        "Pad reflect of channels": Case(
+            one("Pad", "p", mode="reflect"), {"p": integers(0, 2, 0, 1, 0, 3, 0, 0)}
+        ),
+        "Pad edge of rows": Case(
+            one("Pad", "p", mode="edge"), {"p": integers(0, 2, 0, 3)}, (5,)
+        ),
         "Pad edge": Case(
             one("Pad", "p", mode="edge"), {"p": integers(0, 0, 2, 1, 0, 0, 1, 3)}
         ),

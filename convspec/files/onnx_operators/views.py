@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convspec.files.onnx_moving import MODES
+from convspec.files.onnx_moving import MODES, padded_line
 from convspec.files.onnx_operators.operands import Operands, Reader, Run
 
 __all__ = ["READERS"]
@@ -135,13 +136,32 @@ def _pad(given: Operands) -> Run:
     if mode == "constant":
         flat = [amount for pair in reversed(pairs) for amount in pair]
         return lambda x, *others: functional.pad(x, flat, value=value)
-    if pairs[:2] != [(0, 0)] * 2 or not 3 <= rank <= 5:
-        raise given.refused(f"{mode} padding of batch or channels is not read")
     if min(amounts, default=0) < 0:
         raise given.refused(f"{mode} padding by less than nothing is not read")
-    flat = [amount for pair in reversed(pairs[2:]) for amount in pair]
-    torchs = MODES[mode]
-    return lambda x, *others: functional.pad(x, flat, mode=torchs)
+    if pairs[:2] == [(0, 0)] * 2 and 3 <= rank <= 5:
+        flat = [amount for pair in reversed(pairs[2:]) for amount in pair]
+        torchs = MODES[mode]
+        return lambda x, *others: functional.pad(x, flat, mode=torchs)
+    return _by_places(given, pairs, mode)
+
+
+def _by_places(given: Operands, pairs: Sequence[tuple[int, int]], mode: str) -> Run:
+    """Copies of entries along each axis, of which torch pads some alone."""
+    lines: dict[int, list[int]] = {}
+    for axis, (pair, size) in enumerate(zip(pairs, given.shape(0), strict=True)):
+        found = padded_line(size, *pair, MODES[mode]) if any(pair) else None
+        if any(pair) and found is None:
+            raise given.refused(f"{mode} padding of {size} entries by {pair} is none")
+        if found is not None:
+            lines[axis] = found.tolist()
+
+    def run(x: Tensor, *others: Tensor) -> Tensor:
+        for axis, places in lines.items():
+            index = torch.tensor(places, dtype=torch.int64, device=x.device)
+            x = torch.index_select(x, axis, index)
+        return x
+
+    return run
 
 
 def _expand(given: Operands) -> Run:
