@@ -25,7 +25,8 @@ PAGES = sorted(DOCS.rglob("*.md"))
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)#]+)")
 LANGUAGES = {"pycon", "console", "bibtex"}
-GENERATED = {"changelog.md"}
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+GENERATED = {"changelog.md", *(f"notebooks/{path.stem}.md" for path in NOTEBOOKS)}
 
 
 def page_name(path: Path) -> str:
