@@ -22,6 +22,7 @@ from convspec.network.ellipsoid.search import Search
 from convspec.network.ellipsoid.setting import TooLong
 from convspec.network.fuse import fused
 from convspec.network.graph import Graph
+from convspec.network.lip_lt import lip_lt
 from convspec.network.norms import Norms
 from convspec.network.reading import Network
 from convspec.network.result import NetworkBound, Step
@@ -101,6 +102,9 @@ class Attempts:
         with self.interruptible("fused"):
             words = "linear layers in a row are one"
             self._scalar("fused", fused(self.graph), words, share)
+        if not self.stopped and self._is_small:
+            with self.interruptible("LipLT"):
+                self._looped()
         if method == "scalar" or self.stopped:
             return
         left = (1 - LOWER_SHARE - RESCALED_SHARE) * self.seconds
@@ -169,6 +173,23 @@ class Attempts:
         upper = up(joined([found[place] for place in graph.outputs]) * unit)
         self._add(_Found(Step(name, upper, time.perf_counter() - begun, words)))
 
+    def _looped(self) -> None:
+        """Activations by their mean slopes, what they add to that by its norm."""
+        begun = time.perf_counter()
+        unit = up(1 / min(self.scale)) if self.scale else 1.0
+        known = [up(each * unit) for each in self.constants]
+        words = "activations as half of themselves and a remainder"
+        try:
+            upper = lip_lt(self.graph, known, self.scale)
+        except FAILURES as error:
+            upper, words = math.inf, f"does not apply: {error}"
+        self._add(_Found(Step("LipLT", upper, time.perf_counter() - begun, words)))
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether dense matrices of all its maps fit."""
+        return sum(math.prod(node.shape) for node in self.graph.nodes) <= DENSE_ENTRIES
+
     def _is_quick(self) -> bool:
         """Whether first multipliers took a small share of the time.
 
@@ -182,8 +203,8 @@ class Attempts:
     def _plan(self, method: str) -> list[str]:
         """Ellipsoids to try."""
         image = len(self.shape) > 1
-        short = sum(math.prod(node.shape) for node in self.graph.nodes) <= DENSE_ENTRIES
-        dense = method == "dense" or (method == "auto" and (short or not image))
+        small = self._is_small or not image
+        dense = method == "dense" or (method == "auto" and small)
         torus = method in ("auto", "ellipsoid") and image
         return ["ellipsoid"] * torus + ["dense ellipsoid"] * dense
 

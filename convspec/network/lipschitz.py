@@ -53,6 +53,8 @@ def lipschitz(
     * the product of the norms of all layers, batch norms apart; residual sums add, joins
       add squares;
     * the same after linear layers in a row were made one;
+    * of small networks, activations taken as half of themselves and a remainder (LipLT),
+      linear maps composed through all skips and joins before norms are taken;
     * an ellipsoid of differences carried from input to output (LipSDP, frequency by
       frequency on a torus that holds the images and their padding): with a first choice
       of its multipliers, and with those found in the time there is;
@@ -90,8 +92,9 @@ def lipschitz(
         ValueError: If an argument is none of what it may be.
 
     Source: the product is Szegedy et al., "Intriguing properties of neural networks",
-    ICLR 2014; the inequality behind the ellipsoid is Fazlyab, Robey, Hassani, Morari and
-    Pappas, NeurIPS 2019, its layerwise elimination Xu and Sivaranjani, NeurIPS 2024.
+    ICLR 2014; LipLT is Fazlyab, Entesari, Roy and Chellappa, NeurIPS 2023; the inequality
+    behind the ellipsoid is Fazlyab, Robey, Hassani, Morari and Pappas, NeurIPS 2019, its
+    layerwise elimination Xu and Sivaranjani, NeurIPS 2024.
 
     >>> layer = nn.Linear(2, 2, bias=False, dtype=torch.float64)
     >>> _ = layer.weight.data.copy_(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))

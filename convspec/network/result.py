@@ -61,7 +61,7 @@ class NetworkBound:
         warnings: What is to be known of single layers, and of the search.
         scale: Unit of each channel in which inputs are measured; empty for their own.
         domain: Of the inputs; None for all.
-        certificate: What proves ``upper``; None if that is a product of norms.
+        certificate: What proves ``upper``; None if norms alone do.
     """
 
     lower: float
@@ -121,7 +121,7 @@ class NetworkBound:
         """Write what proves ``upper`` to a file that :func:`convspec.verify` re-checks.
 
         Raises:
-            NotApplicable: If the least bound is a product of norms, which needs no file.
+            NotApplicable: If the least bound is one of norms alone, which needs no file.
         """
         if self.certificate is None:
             raise NotApplicable(

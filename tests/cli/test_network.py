@@ -126,7 +126,7 @@ def test_quiet_is_files_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main([*QUICK, "--method", "scalar", "--quiet", "--json", str(path)]) == 0
     assert capsys.readouterr() == ("", "")
     steps = json.loads(path.read_text())["steps"]
-    assert [step["name"] for step in steps] == ["product", "fused"]
+    assert [step["name"] for step in steps] == ["product", "fused", "LipLT"]
 
 
 def test_figures_of_other_kinds(tmp_path: Path, asked: list[Any]) -> None:
@@ -230,7 +230,10 @@ def test_control_c_prints_the_best_so_far(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 100
     assert "interrupted: what was found before holds" in out
     found = json.loads(path.read_text())
-    assert found["method"] == "first ellipsoid"
+    assert "first ellipsoid" in [step["name"] for step in found["steps"]]
+    assert found["upper"] == min(
+        step["upper"] for step in found["steps"] if step["upper"] != "inf"
+    )
 
 
 def test_control_c_before_there_is_anything(

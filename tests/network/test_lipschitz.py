@@ -141,7 +141,7 @@ def test_networks_without_activations(last: nn.Module) -> None:
 
 # -- methods ----------------------------------------------------------------------------
 
-SCALAR = ["product", "fused"]
+SCALAR = ["product", "fused", "LipLT"]
 TORUS = ["first ellipsoid", "ellipsoid"]
 DENSE = ["first dense ellipsoid", "dense ellipsoid"]
 
@@ -215,7 +215,7 @@ def test_methods_that_do_not_apply_say_why() -> None:
     assert step.upper == math.inf
     assert step.words.startswith("does not apply: ")
     assert math.isfinite(bound.upper)
-    assert json.loads(bound.to_json())["steps"][2]["upper"] == "inf"
+    assert json.loads(bound.to_json())["steps"][3]["upper"] == "inf"
 
 
 def test_progress_tells_the_least_so_far() -> None:
@@ -360,7 +360,7 @@ def test_an_upper_end_survives_a_search_that_fails() -> None:
 # -- interrupted ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at", range(1, 5))
+@pytest.mark.parametrize("at", range(1, 6))
 def test_an_interrupted_search_keeps_what_it_has(at: int) -> None:
     told = []
 
@@ -375,7 +375,7 @@ def test_an_interrupted_search_keeps_what_it_has(at: int) -> None:
     assert bound.steps[-1].upper == math.inf
     assert bound.steps[-1].words == "interrupted: what was found before holds"
     assert bound.lower == 0
-    assert (bound.certificate is not None) == (at > 2)
+    assert (bound.certificate is not None) == (at > 3)
 
 
 def test_an_interrupted_search_for_the_pair(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,7 +384,7 @@ def test_an_interrupted_search_for_the_pair(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(lipschitz, "attained", interrupt)
     bound = cs.lipschitz(perceptron(), (3,), method="scalar")
-    assert names(bound) == ["product", "fused", "a pair"]
+    assert names(bound) == ["product", "fused", "LipLT", "a pair"]
     assert bound.lower == 0
     assert "interrupted" in repr(bound)
 

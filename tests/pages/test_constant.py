@@ -200,7 +200,7 @@ def test_products_are_computed_again() -> None:
     assert "has no certificate" in section.text
     code = "".join(section.all("code")[0].own)
     names = {"cs": cs, "model": convolutional(), "input_shape": SHAPE}
-    assert eval(code, names).best.name in ("product", "fused")
+    assert eval(code, names).best.name in ("product", "fused", "LipLT")
 
 
 def test_pages_of_checked_certificates(proven: NetworkBound, tmp_path: Path) -> None:
