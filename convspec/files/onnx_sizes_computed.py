@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convspec.errors import ConvSpecError, UnreadableModel
+from convspec.errors import ConvSpecError
 from convspec.files.onnx_assembly import Assembly, version_of
 from convspec.files.onnx_file import Proto, answered, onnx
 from convspec.files.onnx_program import Node, Program
@@ -52,7 +52,7 @@ class _Sizes(Assembly):
         try:
             with answered("its sizes must follow from those of its inputs"):
                 self.data.update(self._inferred(node, lean))
-        except UnreadableModel:
+        except ConvSpecError:
             super().refuse(node, lean, error)
 
     def _inferred(self, node: Node, lean: Proto) -> dict[str, Tensor]:

@@ -446,7 +446,8 @@ def test_sizes_follow_amounts_that_are_computed(tmp_path: Path) -> None:
     assert call.operator().geometry.input_shape == (1, 16)
 
 
-def test_sizes_follow_operations_that_are_not_computed(tmp_path: Path) -> None:
+def remembering() -> Any:
+    """A convolution behind what is not computed, behind padding by computed amounts."""
     nodes = [
         node("Mul", ["one", "two"], ["n"]),
         node("Concat", ["zero", "n", "zero", "n"], ["p"], axis=0),
@@ -457,12 +458,23 @@ def test_sizes_follow_operations_that_are_not_computed(tmp_path: Path) -> None:
         node("Conv", ["t", "k"], ["y"], name="behind"),
     ]
     tensors = {
+        "w": weight(1, 20, 16),
         "zero": integers(0),
         "one": integers(1),
         "two": integers(2),
-        "w": weight(1, 20, 16),
         "h": weight(1, 20, 5),
         "k": weight(2, 1, 3),
     }
-    call = only(calls(model(nodes, (12,), tensors), tmp_path, (12,)))
+    return model(nodes, (12,), tensors)
+
+
+def test_sizes_follow_operations_that_are_not_computed(tmp_path: Path) -> None:
+    call = only(calls(remembering(), tmp_path, (12,)))
     assert call.operator().geometry.input_shape == (1, 5)
+
+
+def test_tensors_of_other_types_leave_sizes_unknown(tmp_path: Path) -> None:
+    made = remembering()
+    made.graph.initializer[0].data_type = 71
+    call = only(calls(made, tmp_path, (12,)))
+    assert "must have a size" in call.conv.unknown
