@@ -156,6 +156,31 @@ def test_models_of_several_inputs_are_refused(tmp_path: Path) -> None:
         cs.lipschitz(cs.open_model(path), (IMAGE, IMAGE))
 
 
+def test_uneven_pooling_on_a_domain(tmp_path: Path) -> None:
+    """Of pixels beside minus infinity, and of averages of fewer pixels at a border."""
+    uneven = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 0, 1, 1]}
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        node("MaxPool", ["c"], ["m"], **uneven),
+        node("Sigmoid", ["m"], ["s"]),
+        node("Mul", ["m", "s"], ["t"]),
+        node("AveragePool", ["t"], ["a"], kernel_shape=[3, 3], pads=[1, 0, 0, 1]),
+        node("Mul", ["a", "a"], ["y"]),
+    ]
+    made = model(nodes, (1, 9, 9), {"w": weight(3, 1, 3, 3)}, batch=1)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(made.SerializeToString())
+    source = cs.open_model(path)
+    bound = cs.lipschitz(source, domain=(-1.0, 1.0), seconds=2)
+    module = source.model.module(None)[0].double()
+    for seed in range(20):
+        x = gaussian(seed, 1, 9, 9).clamp(-1, 1)
+        jacobian = torch.autograd.functional.jacobian(lambda v: module(v[None]), x)
+        steepest = torch.linalg.matrix_norm(jacobian.reshape(-1, x.numel()), 2)
+        assert float(steepest) <= bound.upper
+    assert 0 < bound.lower <= bound.upper
+
+
 def test_half_precision_is_computed_in_single(tmp_path: Path) -> None:
     net = convolutional().half()
     nodes = [
