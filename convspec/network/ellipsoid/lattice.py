@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.frequency.conjugate import conjugate_half
+from convspec.frequency.conjugate import conjugate_half, one_of_each_pair
 
 __all__ = ["VECTOR", "Lattice", "pieces"]
 
@@ -31,9 +31,13 @@ class Lattice:
 
     Attributes:
         sizes: Pixels per axis.
+        halves: 1 for each axis along which frequencies lie halfway between those of the
+            torus, 0 for others; empty for none. Signals then change their sign where they
+            wrap around.
     """
 
     sizes: tuple[int, ...]
+    halves: tuple[int, ...] = ()
 
     @property
     def is_vector(self) -> bool:
@@ -43,7 +47,8 @@ class Lattice:
     @property
     def is_real(self) -> bool:
         """Whether each frequency is its own conjugate: no axis has over two pixels."""
-        return all(size <= 2 for size in self.sizes)
+        pairs = zip(self.sizes, self._halves, strict=True)
+        return all(size <= (1 if half else 2) for size, half in pairs)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -54,7 +59,19 @@ class Lattice:
     def _half(self) -> tuple[IntArray, IntArray]:
         if self.is_vector:
             return np.zeros((1, 0), dtype=np.int64), np.ones(1, dtype=np.int64)
-        return conjugate_half(self.sizes, False)
+        if not any(self.halves):
+            return conjugate_half(self.sizes, False)
+        index = np.indices(self.sizes).reshape(len(self.sizes), -1).T
+        return one_of_each_pair(index, index, self._mirrored(index), self.sizes)
+
+    @property
+    def _halves(self) -> IntArray:
+        return np.array(self.halves or (0,) * len(self.sizes), dtype=np.int64)
+
+    def _mirrored(self, index: IntArray) -> IntArray:
+        """Where ``-w`` is, of frequencies ``w = 2 pi (k + half / 2) / N``."""
+        found: IntArray = (-index - self._halves) % np.array(self.sizes, dtype=np.int64)
+        return found
 
     @property
     def index(self) -> IntArray:
@@ -72,8 +89,9 @@ class Lattice:
 
         Angles are reduced in integers, so that each is good to a few units.
         """
-        size = self.sizes[axis]
-        turns = np.multiply.outer(self.index[:, axis], places) % size
+        size = 2 * self.sizes[axis]
+        twice = 2 * self.index[:, axis] + self._halves[axis]
+        turns = np.multiply.outer(twice, places) % size
         angles = torch.from_numpy(2 * math.pi * turns / size)
         return torch.complex(angles.cos(), angles.sin())
 
@@ -88,7 +106,7 @@ class Lattice:
     def coarse(self, stride: tuple[int, ...]) -> Lattice:
         """The lattice of every s-th pixel."""
         pairs = zip(self.sizes, stride, strict=True)
-        return Lattice(tuple(size // step for size, step in pairs))
+        return Lattice(tuple(size // step for size, step in pairs), self.halves)
 
     def aliases(self, stride: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """For each frequency of the coarse lattice where its aliases are kept.
@@ -123,7 +141,7 @@ class Lattice:
         """Where each frequency of the torus is kept, and whether as its conjugate."""
         where = np.full(math.prod(self.sizes), -1, dtype=np.int64)
         turned = np.zeros(math.prod(self.sizes), dtype=np.bool_)
-        mirrored = -self.index % np.array(self.sizes, dtype=np.int64)
+        mirrored = self._mirrored(self.index)
         for index, conjugate in ((mirrored, True), (self.index, False)):
             flat = np.ravel_multi_index(tuple(index.T), self.sizes)
             where[flat], turned[flat] = np.arange(len(index)), conjugate

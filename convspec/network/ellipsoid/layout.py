@@ -56,12 +56,18 @@ class Layout:
         return cls((VECTOR,) * len(graph.nodes), {})
 
     @classmethod
-    def torus(cls, graph: Graph, base: Sequence[int] | None = None) -> Layout:
+    def torus(
+        cls,
+        graph: Graph,
+        base: Sequence[int] | None = None,
+        halves: tuple[int, ...] = (),
+    ) -> Layout:
         """Every image on a torus.
 
         Args:
             graph: As it is prepared for a torus.
             base: Sizes of the input's torus, by default the least that hold the network.
+            halves: Axes along which frequencies lie between those of the torus.
 
         Raises:
             NotApplicable: If a node mixes pixels in another way.
@@ -74,7 +80,8 @@ class Layout:
                 lattices.append(VECTOR)
                 continue
             pairs = zip(sizes, stride, strict=True)
-            lattices.append(Lattice(tuple(int(size / step) for size, step in pairs)))
+            own = tuple(int(size / step) for size, step in pairs)
+            lattices.append(Lattice(own, halves))
         return cls(tuple(lattices), flat)
 
     @classmethod

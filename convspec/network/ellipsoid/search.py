@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 
@@ -44,6 +46,8 @@ WANTED_STEPS, FEW_STEPS = 60, 15
 # what is found on a torus may fit its frequencies alone: a share of the time goes to one
 # of twice the size, if so many steps can be made there
 FINER_SHARE, FINER_STEPS = 0.5, 6
+# tori of one size, at whose frequencies and between them steps are made by turns
+MOST_TURNS = 4
 
 
 @dataclass
@@ -128,12 +132,26 @@ class Search:
             return False
         return not self.layout.lattices[node.inputs[0]].is_vector
 
-    def _on(self, base: tuple[int, ...]) -> Propagation | None:
+    def _on(
+        self, base: tuple[int, ...], halves: tuple[int, ...] = ()
+    ) -> Propagation | None:
         """The network on another torus, None on its own."""
         if base == self.layout.lattices[0].sizes:
             return None
-        layout = Layout.torus(self.graph, base)
+        layout = Layout.torus(self.graph, base, halves)
         return Propagation(self.graph, layout, True, self.scale, self.forgets)
+
+    def _turns(self, coarse: Propagation) -> list[Propagation]:
+        """A torus, and others with the frequencies halfway between those of it.
+
+        Args:
+            coarse: On the torus; the exact one, whose frequencies are all, stays alone.
+        """
+        base = coarse.layout.lattices[0].sizes
+        others = list(product((0, 1), repeat=len(base)))[1:]
+        others.sort(key=sum, reverse=True)
+        between = [self._on(base, halves) for halves in others[: MOST_TURNS - 1]]
+        return [coarse, *filter(None, between)]
 
     def _fits(self) -> bool:
         """Whether all maps at all frequencies may be kept."""
@@ -253,12 +271,16 @@ class Search:
     ) -> Multipliers | None:
         """Multipliers by Adam, the best of all steps; None if there was none.
 
+        Steps are made on a torus and between its frequencies by turns, and judged by the
+        worst of all turns, so that what fits some frequencies alone is not kept.
+
         Args:
             coarse: Where.
             seconds: How long.
             before: What was found on a smaller torus.
         """
         begun = time.perf_counter()
+        turns, recent = self._turns(coarse), deque[float]()
         if before is None:
             multipliers = Multipliers(self.norms, tilt=min(self.tilt, SEARCHED_TILT))
         else:
@@ -279,7 +301,7 @@ class Search:
                 group["lr"] = rate * (1 - share) + LEAST_RATE
             optimiser.zero_grad()
             try:
-                value = estimate(coarse.run(multipliers))
+                value = estimate(turns[step % len(turns)].run(multipliers))
             except Infeasible:
                 value = torch.tensor(math.nan, dtype=torch.float64, device="cpu")
             reached = float(value.detach())
@@ -288,10 +310,15 @@ class Search:
                 if kept is not None:
                     multipliers.take(kept)
                 optimiser = torch.optim.Adam(multipliers.searched, lr=rate)
+                recent.clear()
                 continue
             self.log.append(reached)
-            if kept is None or reached < best:
-                best = min(best, reached)
+            recent.append(reached)
+            if len(recent) > len(turns):
+                recent.popleft()
+            worst = max(recent)
+            if kept is None or (len(recent) == len(turns) and worst < best):
+                best = min(best, worst)
                 kept = multipliers.copied()
             value.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
