@@ -280,11 +280,6 @@ def test_what_one_operator_cannot_tell_is_said(case: str, tmp_path: Path) -> Non
     nodes, tensors, words = OUTSIDE[case]
     made = model(nodes, SHAPE, {**W, **tensors})
     call = only(calls(made, tmp_path, SHAPE))
-    assert len(call.conv.outside) in (0, 1)
-    if case == "computed amounts":  # nor is the size of what was padded
-        with pytest.raises(TypeError, match="must have a size"):
-            call.operator()
-        return
     (said,) = call.conv.outside
     assert said.startswith(words)
     assert "hold for the convolution alone" in said
