@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from convspec.isolation import isolated_class
+from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.convolve import convolve, convolve_transpose, product_bytes
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.linear_map import LinearMap
@@ -120,6 +122,36 @@ class MatrixFree(LinearMap):
     def with_geometry(self: Map, weight: Tensor, geometry: ConvGeometry) -> Map:
         """The map of another weight and the geometry that fits it, without a bias."""
         return self._of(weight, geometry, self.transposed)
+
+    def with_padding_mode(self: Map, padding_mode: str) -> Map:
+        """The same kernel, bias and amounts of padding in another padding mode.
+
+        Args:
+            padding_mode: One of torch's.
+
+        Raises:
+            GeometryError: If it is none of them, or cannot pad so much.
+
+        >>> from convspec import ConvOperator
+        >>> op = ConvOperator(torch.tensor([[[1.0, 2.0, 3.0]]]), 3, padding=1)
+        >>> op.with_padding_mode("circular").to_dense()
+        tensor([[2., 3., 1.],
+                [1., 2., 3.],
+                [3., 1., 2.]])
+        """
+        geometry = self.geometry
+        given = ConvArguments(
+            tuple(axis.stride for axis in geometry.axes),
+            tuple((axis.before, axis.after) for axis in geometry.axes),
+            tuple(axis.dilation for axis in geometry.axes),
+            geometry.groups,
+            padding_mode,
+        )
+        ConvGeometry.of(self.weight.shape, geometry.sizes, given)  # refuses what is none
+        axes = tuple(replace(axis, mode=padding_mode) for axis in geometry.axes)
+        return self._of(
+            self.weight, replace(geometry, axes=axes), self.transposed, self.bias
+        )
 
     @property
     def T(self: Map) -> Map:  # noqa: N802
