@@ -35,6 +35,7 @@ from convspec.network.kinds import (
     Sum,
 )
 from convspec.rounding.directed import UNIT, gamma, up
+from convspec.rounding.scaling import UNDERFLOW
 
 __all__ = ["lip_lt"]
 
@@ -57,14 +58,18 @@ class _Path:
     @property
     def norm(self) -> float:
         """At least its norm."""
-        off = up(float(torch.linalg.matrix_norm(self.error)) * ROOM)
-        return up(matrix_norm_above(self.matrix, 0.0) + off)
+        largest = float(self.error.max())
+        if not largest:
+            return matrix_norm_above(self.matrix, 0.0)
+        # squares of small numbers would be lost
+        off = up(largest * float(torch.linalg.matrix_norm(self.error / largest)) * ROOM)
+        return up(matrix_norm_above(self.matrix, 0.0) + up(off))
 
     def scaled(self, factor: Tensor) -> _Path:
         """Rows times factors, of which each is off by a unit and the product by one."""
         matrix = factor[:, None] * self.matrix
         error = factor.abs()[:, None] * self.error + 3 * UNIT * matrix.abs()
-        return _Path(matrix, ROOM * error)
+        return _Path(matrix, ROOM * error + UNDERFLOW)
 
 
 # by the number of the source
@@ -141,7 +146,8 @@ def _through(node: Node, shapes: Sequence[tuple[int, ...]], given: Paths) -> Pat
     found = {}
     for source, path in given.items():
         more = path.error + off * (path.matrix.abs() + path.error)
-        found[source] = _Path(matrix @ path.matrix, ROOM * (moduli @ more))
+        error = ROOM * (moduli @ more) + UNDERFLOW
+        found[source] = _Path(matrix @ path.matrix, error)
     return found
 
 

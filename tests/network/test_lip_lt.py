@@ -106,3 +106,12 @@ def test_rounding_is_in_it() -> None:
     found = lip_lt(graph, unknown(graph))
     third = float(np.float64(1) / 3)
     assert third <= found < third + 1e-7
+
+
+def test_underflow_is_in_it() -> None:
+    """Products that leave float64 are no reason for a bound of 0."""
+    net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)).double()
+    for layer in net:
+        layer.weight.data = torch.tensor([[1.5e-162]]).double()
+    graph = graph_of(net, torch.zeros(1, 1).double())
+    assert 2.25e-324 < lip_lt(graph, unknown(graph)) < 1e-200
