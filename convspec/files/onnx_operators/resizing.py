@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from convspec.files.onnx_operators.operands import Operands, Reader, Run
+from convspec.files.onnx_operators.views import shown
 
 __all__ = ["READERS"]
 
@@ -166,14 +167,7 @@ def _nearest(lines: list[_Line], axes: list[int], how: str, rounding: str) -> Ru
     if plain and min(axes) >= 2 and 3 <= len(lines) <= 5:
         sizes = [line.output for line in lines[2:]]
         return lambda x, *others: functional.interpolate(x, sizes, mode="nearest")
-
-    def run(x: Tensor, *others: Tensor) -> Tensor:
-        for axis, places in chosen.items():
-            index = torch.tensor(places, dtype=torch.int64, device=x.device)
-            x = torch.index_select(x, axis, index)
-        return x
-
-    return run
+    return shown(chosen)
 
 
 def _as_torch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch.nn import functional
 from convspec.files.onnx_moving import MODES, padded_line
 from convspec.files.onnx_operators.operands import Operands, Reader, Run
 
-__all__ = ["READERS"]
+__all__ = ["READERS", "shown"]
 
 # of an end that is beyond every axis
 FAR = 2**62
@@ -154,6 +154,11 @@ def _by_places(given: Operands, pairs: Sequence[tuple[int, int]], mode: str) -> 
             raise given.refused(f"{mode} padding of {size} entries by {pair} is none")
         if found is not None:
             lines[axis] = found.tolist()
+    return shown(lines)
+
+
+def shown(lines: Mapping[int, Sequence[int]]) -> Run:
+    """Of each of these axes the entries at places of it, in this order."""
 
     def run(x: Tensor, *others: Tensor) -> Tensor:
         for axis, places in lines.items():
