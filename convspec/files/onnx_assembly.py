@@ -3,6 +3,9 @@
 What does not depend on the model's input is computed once, when the module is made. What
 does is told its sizes on torch's meta device before anything is computed, so that no
 file makes a module that takes more memory than it may.
+
+The module computes in one type of floating point, that of the widest weight, at least in
+single precision: what the file rounds to narrower ones in between is not a part of it.
 """
 
 from __future__ import annotations
@@ -68,8 +71,11 @@ def network_of(
             "the model for a batch of one, or of any size"
         )
     assembly = Assembly(program, folder, version_of(model))
-    image = torch.empty(shape, dtype=dtype, device="meta")
-    return assembly.network(given.name, image), shape[1:]
+    image = torch.empty(shape, dtype=torch.float32, device="meta")
+    network = assembly.network(given.name, image)
+    widest = {dtype, *(each.dtype for each in network.parameters())}
+    wide = torch.float64 if torch.float64 in widest else torch.float32
+    return network.to(wide), shape[1:]
 
 
 def version_of(model: Proto) -> int:
@@ -178,7 +184,7 @@ class Assembly:
         values: list[Tensor | None] = []
         data: set[int] = set()
         for place, name in enumerate(node.inputs):
-            found = self.data.get(name)
+            found = self.data.get(name) if name else None
             if found is not None:
                 data.add(place)
             values.append(found if found is not None else self._input(node, name))
@@ -214,14 +220,14 @@ class Assembly:
         node = given.node
         while held and held[-1] is None:
             held.pop()
-        shapes = [None if value is None else value.to("meta") for value in held]
+        shapes = [None if value is None else _outline(value, step) for value in held]
         made = self._answered(given, lambda: several(step.run(*shapes)))
         if not all(isinstance(each, Tensor) for each in made):
             raise given.refused("it makes something else than tensors")
         self._count(given, made)
         if step.places:
-            shapes_made = (each.to("meta") for each in made)
-            self.data.update(zip(node.outputs, shapes_made, strict=False))
+            pairs = zip(node.outputs, made, strict=False)
+            self.data.update({name: each.to("meta") for name, each in pairs if name})
             self.steps.append(_Made(_name(node), step))
         else:
             with torch.no_grad():
@@ -284,6 +290,12 @@ class Assembly:
                 wanted.update(each.step.sources)
                 kept.append(each)
         return kept[::-1]
+
+
+def _outline(value: Tensor, step: Step) -> Tensor:
+    """A tensor without its numbers; beside data all of floating point has one type."""
+    beside = bool(step.places) and value.is_floating_point()
+    return value.to("meta", torch.float32 if beside else value.dtype)
 
 
 def _same(x: Tensor) -> Tensor:

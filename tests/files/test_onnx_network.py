@@ -565,6 +565,54 @@ def test_every_operation_of_the_table_is_compared() -> None:
     assert set(OPERATIONS) - seen == elsewhere | {"GreaterOrEqual"}
 
 
+def test_what_is_left_out_is_not_read(tmp_path: Path) -> None:
+    """An output without a name is no input that is left out."""
+    nodes = [
+        node("Split", ["x"], ["", "b"], axis=1, num_outputs=2),
+        node("Clip", ["b", "", "m"], ["y"]),
+    ]
+    x, y = computed(Case(nodes, {"m": scalar(0.25)}), tmp_path)
+    assert torch.equal(y, x[:, 2:].clamp(max=0.25))
+
+
+def test_types_in_between_are_one(tmp_path: Path) -> None:
+    """A body in half precision between conversions, computed in single and in double."""
+    nodes = [
+        node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
+        node("Conv", ["h", "w"], ["c"]),
+        node("Cast", ["c"], ["y"], to=TensorProto.FLOAT),
+    ]
+    kernel = weight(3, 4, 3, 3)
+    made = model(nodes, IMAGE, {"w": kernel.astype(np.float16)}, batch=1)
+    module, _ = opened(made, tmp_path).module(None)
+    x = gaussian(1, 1, *IMAGE)
+    for dtype in (torch.float32, torch.float64):
+        wanted = torch.nn.functional.conv2d(x.to(dtype), torch.tensor(kernel).to(dtype))
+        torch.testing.assert_close(module.to(dtype)(x.to(dtype)), wanted)
+    double = model(
+        [*nodes[:2], node("Mul", ["c", "d"], ["y"])],
+        IMAGE,
+        {"w": kernel.astype(np.float16), "d": np.array(1 / 3)},
+        batch=1,
+    )
+    module, _ = opened(double, tmp_path).module(None)
+    assert {each.dtype for each in module.parameters()} == {torch.float64}
+
+
+def test_a_gemm_that_adds_data(tmp_path: Path) -> None:
+    nodes = [
+        node("Flatten", ["x"], ["f"]),
+        node("Gemm", ["f", "w", "f"], ["y"]),
+    ]
+    x, y = computed(Case(nodes, {"w": weight(192, 192)}), tmp_path)
+    torch.testing.assert_close(
+        y,
+        x.flatten(1) @ torch.from_numpy(weight(192, 192)) + x.flatten(1),
+        rtol=1e-5,
+        atol=1e-4,
+    )
+
+
 REFUSED = {
     "rounding": (one("QuantizeLinear", "s"), {"s": scalar(1)}, "it rounds"),
     "a kernel that is computed": (

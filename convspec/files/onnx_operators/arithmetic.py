@@ -72,7 +72,8 @@ def _gemm(given: Operands) -> Run:
     first, second = node.integer("transA", 0), node.integer("transB", 0)
     columns = given.shape(1)[0 if second else -1]
     offset = not given.has(2) or given.shape(2) in ((columns,), (1, columns))
-    if alpha == 1 and beta == 1 and not first and offset:
+    known = given.data.isdisjoint((1, 2))
+    if alpha == 1 and beta == 1 and not first and offset and known:
         return lambda a, b, c=None: functional.linear(
             a, b if second else b.mT, None if c is None else c.reshape(-1)
         )

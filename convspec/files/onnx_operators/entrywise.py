@@ -103,19 +103,20 @@ def _shrink(given: Operands) -> Run:
 
 
 def _cast(given: Operands) -> Run:
-    """Another type; of floating point none narrower, where all is computed in float64."""
-    target = given.dtype("to", 1)
-    return lambda x: _converted(x, target)
+    """Another type of numbers that are known, or of data that is rounded to integers."""
+    return _converted(given, given.dtype("to", 1))
 
 
 def _cast_like(given: Operands) -> Run:
-    target = given.take(1).dtype
-    return lambda x, *others: _converted(x, target)
+    return _converted(given, given.take(1).dtype)
 
 
-def _converted(x: Tensor, target: torch.dtype) -> Tensor:
-    wide = x.dtype == torch.float64 and target.is_floating_point
-    return x if wide else x.to(target)
+def _converted(given: Operands, target: torch.dtype) -> Run:
+    """Data of floating point stays of the one type that it has."""
+    plain = given.value(0).is_floating_point() and target.is_floating_point
+    if 0 in given.data and plain:
+        return lambda x, *others: x
+    return lambda x, *others: x.to(target)
 
 
 def _dropout(given: Operands) -> Run:
