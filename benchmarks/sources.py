@@ -253,6 +253,8 @@ def _kernel(row: dict[str, Any]) -> str:
 
 def compared(found: Read, first: Read) -> Read:
     """The first of two with its distance to the second."""
+    if not found.is_right:  # rows are missing
+        return found
     same = [kernel for kernel, _ in found.norms] == [kernel for kernel, _ in first.norms]
     gap = float("inf")
     if same and found.norms:

@@ -60,5 +60,7 @@ def test_other_kernels_are_wrong() -> None:
     first = sources.Read("net", "one", (("3x3", 1.0),), 0.1)
     other = sources.Read("net", "other", (("5x5", 1.0),), 0.1)
     assert not sources.compared(other, first).is_right
+    short = sources.Read("net", "short", (("3x3", 1.0),), 0.1, float("inf"))
+    assert not sources.compared(short, short).is_right
     near = sources.Read("net", "near", (("3x3", 1.0 + 1e-9),), 0.1)
     assert sources.compared(near, first).is_right
