@@ -16,7 +16,6 @@ __all__ = [
     "integer",
     "is_integer",
     "kernel_size",
-    "listener",
     "pad_pairs",
     "per_axis",
     "same_pads",
@@ -104,19 +103,6 @@ def integer(name: str, value: int, least: int, hint: str = "") -> int:
             f"{name} must be an integer of at least {least}; got {shown(value)}{more}"
         )
     return int(value)
-
-
-def listener(progress: object) -> None:
-    """Refuse what cannot be told of progress.
-
-    Raises:
-        TypeError: If it is neither a function nor None.
-    """
-    if progress is not None and not callable(progress):
-        raise TypeError(
-            f"progress must be a function that is told of each step; got "
-            f"{shown(progress)}; the command line draws a bar"
-        )
 
 
 def part(share: float) -> float:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import math
+import re
+from contextlib import suppress
+from typing import cast
 
 import numpy as np
 
 from convspec.arguments import shown
 from convspec.errors import TooLargeError
 
-__all__ = ["DEFAULT_MAX_BYTES", "byte_limit", "readable_bytes", "require_bytes"]
+__all__ = [
+    "DEFAULT_MAX_BYTES",
+    "Bytes",
+    "byte_limit",
+    "readable_bytes",
+    "require_bytes",
+]
 
 DEFAULT_MAX_BYTES = 2**31
+
+Bytes = float | str  # a number of bytes, or one with a unit
+POWERS = "KMGTP"
+WITH_UNIT = re.compile(
+    rf"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([{POWERS}]?)(i?)B?\s*", re.IGNORECASE
+)
 
 
 def require_bytes(
@@ -26,7 +41,6 @@ def require_bytes(
         instead: What to do.
         adjustable: Whether the caller has an argument ``max_bytes``.
     """
-    byte_limit(max_bytes)
     if needed > max_bytes and not adjustable:
         raise TooLargeError(
             f"{what} must fit {readable_bytes(max_bytes)}; it needs "
@@ -39,18 +53,29 @@ def require_bytes(
         )
 
 
-def byte_limit(max_bytes: object) -> None:
-    """Refuse what is no number of bytes.
+def byte_limit(max_bytes: Bytes) -> int:
+    """A number of bytes; of words such as ``"1.5 GB"`` and ``"2GiB"``, what they say.
 
     Raises:
-        TypeError: If it is no real number, or NaN.
+        TypeError: If it is neither a real number nor such words.
+
+    >>> byte_limit("1.5 GB"), byte_limit("2GiB"), byte_limit(100)
+    (1500000000, 2147483648, 100)
     """
-    number = isinstance(max_bytes, int | float | np.integer | np.floating)
-    if not number or isinstance(max_bytes, bool) or max_bytes != max_bytes:
+    if isinstance(max_bytes, str):
+        found = WITH_UNIT.fullmatch(max_bytes)
+        if found is not None:
+            number, unit, binary = found.groups()
+            power = POWERS.index(unit.upper()) + 1 if unit else 0
+            with suppress(ValueError, OverflowError):
+                return int(float(number) * (1024 if binary else 1000) ** power)
+    real = isinstance(max_bytes, int | float | np.integer | np.floating)
+    if not real or isinstance(max_bytes, bool) or max_bytes != max_bytes:
         raise TypeError(
-            "max_bytes must be a number of bytes, such as 2**31 or 2e9; got "
+            "max_bytes must be a number of bytes, such as 2**31 or '2 GiB'; got "
             f"{shown(max_bytes)}"
         )
+    return cast(int, max_bytes)
 
 
 def readable_bytes(count: float) -> str:

@@ -29,6 +29,7 @@ ROOMS = (
     "run",
     "rounding",
     "quantity",
+    "progress",
     "operators",
     "krylov",
     "tori",

@@ -101,25 +101,42 @@ def test_axes(wrong: Any) -> None:
             draw()
 
 
-@pytest.mark.parametrize("wrong", ["1GB", None, torch.ones(2), [1], True, float("nan")])
+def bounded(op: cs.ConvOperator, limit: Any) -> list[Callable[[], object]]:
+    """Calls that take a byte limit."""
+    layer = torch.nn.Conv1d(1, 1, 3)
+    return [
+        lambda: op.to_dense(max_bytes=limit),
+        lambda: cs.analyze(layer, (1, 8), max_bytes=limit),
+        lambda: cs.spectral_norm(op, max_bytes=limit),
+        lambda: cs.worst_case_norm(op, max_bytes=limit),
+        lambda: cs.bounds.table(op, max_bytes=limit),
+        lambda: cs.spectrum(op, max_bytes=limit),
+        lambda: cs.explain(op, max_bytes=limit),
+        lambda: cs.spectral_envelope(op, max_bytes=limit),
+        lambda: cs.spectral_density(op, probes=2, steps=2, max_bytes=limit),
+        lambda: cs.frequency_response(op, max_bytes=limit),
+        lambda: cs.bounds.krylov(op, max_bytes=limit),
+        lambda: cs.bounds.schatten(op, max_bytes=limit),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["1 GBit", "much", "", None, torch.ones(2), [1], True, float("nan")]
+)
 def test_byte_limits(wrong: Any) -> None:
-    op = operator()
-    for call in (
-        lambda: op.to_dense(max_bytes=wrong),
-        lambda: cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 8), max_bytes=wrong),
-        lambda: cs.spectral_norm(op, max_bytes=wrong),
-        lambda: cs.worst_case_norm(op, max_bytes=wrong),
-        lambda: cs.bounds.table(op, max_bytes=wrong),
-        lambda: cs.spectrum(op, max_bytes=wrong),
-        lambda: cs.explain(op, max_bytes=wrong),
-        lambda: cs.spectral_envelope(op, max_bytes=wrong),
-        lambda: cs.spectral_density(op, probes=2, steps=2, max_bytes=wrong),
-        lambda: cs.frequency_response(op, max_bytes=wrong),
-        lambda: cs.bounds.krylov(op, max_bytes=wrong),
-        lambda: cs.bounds.schatten(op, max_bytes=wrong),
-    ):
+    for call in bounded(operator(), wrong):
         with pytest.raises(TypeError, match="max_bytes must be a number of bytes"):
             call()
+
+
+def test_byte_limits_in_words() -> None:
+    """They are read as the numbers they say, and refuse what these do."""
+    op = operator()
+    for call in bounded(op, "1GB"):
+        call()
+    for words in ("7 B", "0.007 kB", "7e-3KB"):
+        with pytest.raises(cs.TooLargeError, match="must fit max_bytes = 7 bytes"):
+            op.to_dense(max_bytes=words)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -130,13 +147,13 @@ def test_unhashable_padding_modes(transposed: bool) -> None:
         )
 
 
-@pytest.mark.parametrize("wrong", [True, "bar", 3])
+@pytest.mark.parametrize("wrong", ["bar", 3, 1])
 def test_progress(wrong: Any) -> None:
     for call in (
         lambda: cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 8), progress=wrong),
         lambda: cs.lipschitz(torch.nn.Linear(2, 2), (2,), progress=wrong),
     ):
-        with pytest.raises(TypeError, match=r"progress must be a function .* got"):
+        with pytest.raises(TypeError, match=r"progress must be True .* function .* got"):
             call()
 
 

@@ -12,7 +12,7 @@ from convspec.bounds.gram_steps import GramSteps
 from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import GRID_BYTES, MADE_OF_BLOCKS, Grid
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
@@ -29,7 +29,7 @@ LARGEST_P = 2**40
 
 @isolated
 def schatten(
-    op: ConvOperator, p: int = 16, *, max_bytes: int = DEFAULT_MAX_BYTES
+    op: ConvOperator, p: int = 16, *, max_bytes: Bytes = DEFAULT_MAX_BYTES
 ) -> Bound:
     """``sigma_1 <= (sum_i sigma_i^p)^(1/p) <= (count avg_w ||F(w)||_p^p)^(1/p)``.
 
@@ -62,6 +62,7 @@ def schatten(
     >>> round(cs.bounds.schatten(op, p=2).upper ** 2, 9)  # 50 times 6
     300.0
     """
+    max_bytes = byte_limit(max_bytes)
     if not is_integer(p) or p < 2 or p & (p - 1):
         raise ValueError(f"p must be a power of two, at least 2; got {shown(p)}")
     if p > LARGEST_P:

@@ -18,7 +18,7 @@ from convspec.bounds.layer import Layer, operator_of, own_frequency, symbol_of
 from convspec.bounds.result import Conditioning
 from convspec.frequency.search.extremes import enclose_smallest
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 
@@ -36,7 +36,7 @@ def worst_case_conditioning(
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
     max_seconds: float = math.inf,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
     max_flops: float = MAX_FLOPS,
 ) -> Conditioning:
     """The extremes of the symbol's singular values: ``sup sigma_1`` and ``inf sigma_n``.
@@ -68,6 +68,7 @@ def worst_case_conditioning(
         >>> 1.0 in found.smallest, 3.0 in found.condition_number
         (True, True)
     """
+    max_bytes = byte_limit(max_bytes)
     op = operator_of(
         layer, stride=stride, dilation=dilation, groups=groups, transposed=transposed
     )

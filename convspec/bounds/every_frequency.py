@@ -7,7 +7,7 @@ from convspec.bounds.result import WorstCase
 from convspec.frequency.reduced import symbol_bytes
 from convspec.frequency.search.branch_and_bound import SearchBudget
 from convspec.frequency.search.extremes import Extreme
-from convspec.limits import byte_limit, require_bytes
+from convspec.limits import require_bytes
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
 
@@ -49,7 +49,6 @@ def search_budget(
             raise ValueError(
                 f"{name} must be positive; got {shown(value)}; inf is no limit"
             )
-    byte_limit(max_bytes)
     return SearchBudget(max_flops, max_bytes, max_seconds, most=max_evaluations)
 
 

@@ -12,7 +12,7 @@ from convspec.bounds.gram_steps import GramSteps
 from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import full_precision, isolated
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
@@ -33,7 +33,7 @@ def gram_iteration(
     samples: Samples = None,
     dtype: torch.dtype = torch.float64,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``sigma_1 <= max_w ||G_t(w)||_F^(1 / 2^t)``, ``G_0 = F``, ``G_(j+1) = G_j^H G_j``.
 
@@ -72,6 +72,7 @@ def gram_iteration(
     >>> round(cs.bounds.gram_iteration(op).upper, 12)
     4.0
     """
+    max_bytes = byte_limit(max_bytes)
     iterations = integer("iterations", iterations, 0)
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype must be torch.float32 or torch.float64; got {dtype}")

@@ -12,7 +12,7 @@ from convspec.arguments import integer
 from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.operators.symbol import Symbol
@@ -40,7 +40,7 @@ def gram_iteration_zero(
     op: ConvOperator,
     iterations: int | None = None,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``sigma_1 <= (max_i sum_jq |G_t[i, j, q]|)^(1 / 2^t)`` for the t-th Gram kernel.
 
@@ -79,6 +79,7 @@ def gram_iteration_zero(
     >>> round(cs.bounds.gram_iteration_zero(op, iterations=1).upper, 9)
     4.0
     """
+    max_bytes = byte_limit(max_bytes)
     if iterations is not None:
         # the exponent leaves a factor of about 1 + 1e-12 then, rounding soon more
         iterations = min(integer("iterations", iterations, 1), LAST_ITERATION)

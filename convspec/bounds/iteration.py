@@ -13,7 +13,7 @@ from convspec.bounds.unfolding import unfolding_norm
 from convspec.isolation import isolated
 from convspec.krylov.independent import Lanczos
 from convspec.krylov.random_start import lanczos_excess, power_excess
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.convolve import product_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.linear_map import LinearMap
@@ -37,7 +37,7 @@ def power_iteration(
     failure: float = 1e-6,
     seed: int = 0,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``||A v|| / ||v|| <= sigma_1 <= sqrt(theta) (x^H B^q x)^(1/2q)``, ``B = A^H A``.
 
@@ -70,6 +70,7 @@ def power_iteration(
     >>> 3.9 < bound.lower < 3.99621 < bound.upper < 5  # 4 cos^2(pi / 102)
     True
     """
+    max_bytes = byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the starts as well")
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)
@@ -116,7 +117,7 @@ def krylov(
     failure: float = 1e-6,
     seed: int = 0,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``||A v|| / ||v|| <= sigma_1 <= sqrt(1 + delta) theta``, by Lanczos.
 
@@ -153,6 +154,7 @@ def krylov(
     >>> 3.996 < bound.lower < 3.99621 < bound.upper < 4.2  # 4 cos^2(pi / 102)
     True
     """
+    max_bytes = byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the starts as well")
     _check(steps, starts, failure)
     kernel = ScaledKernel.of(op)

@@ -11,7 +11,7 @@ from convspec.arrays import IntArray
 from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.autocorrelation import Autocorrelation
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
@@ -32,7 +32,7 @@ def lip_bound(
     version: int = 2,
     samples: Samples = None,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """Version 2: ``sup_w ||F(w)||_F``; version 1: ``sqrt(sum_i sup_w ||F_i(w)||^2)``.
 
@@ -67,6 +67,7 @@ def lip_bound(
     >>> round(cs.bounds.lip_bound(op, samples=1000).upper, 4)
     4.0
     """
+    max_bytes = byte_limit(max_bytes)
     if version not in (1, 2):
         raise ValueError(f"version must be 1 or 2; got {shown(version)}")
     kernel = ScaledKernel.of(op)

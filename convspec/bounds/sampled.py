@@ -7,7 +7,7 @@ from torch import Tensor
 from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid, Samples
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
@@ -24,7 +24,7 @@ def sampled_symbol(
     op: ConvOperator,
     samples: Samples = None,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``sigma_1 <= factor max ||F(w)||`` over a grid of frequencies, F the symbol.
 
@@ -56,6 +56,7 @@ def sampled_symbol(
     >>> round(cs.bounds.sampled_symbol(op, samples=1000).upper, 4)
     4.0
     """
+    max_bytes = byte_limit(max_bytes)
     kernel = ScaledKernel.of(op)
     flat = kernel.detached()
     real = not kernel.weight.is_complex()

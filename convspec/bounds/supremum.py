@@ -14,7 +14,7 @@ from convspec.bounds.every_frequency import (
 from convspec.bounds.least import Candidate, least
 from convspec.frequency.search.extremes import enclose_largest
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
@@ -32,7 +32,7 @@ def supremum(
     max_evaluations: int = MAX_EVALUATIONS,
     max_seconds: float = math.inf,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
     max_flops: float = MAX_FLOPS,
 ) -> Bound:
     """``sigma_1 <= sqrt(repeats) sup_w sigma_1(F(w))``, the supremum of the symbol F.
@@ -75,6 +75,7 @@ def supremum(
     >>> round(cs.bounds.supremum(op).upper, 12)
     4.0
     """
+    max_bytes = byte_limit(max_bytes)
     budget = search_budget(rtol, max_flops, max_evaluations, max_seconds, max_bytes)
     kernel = ScaledKernel.of(op)
     require_symbol(op, max_bytes)

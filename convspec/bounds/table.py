@@ -23,7 +23,7 @@ from convspec.bounds.tensor import tensor_norm
 from convspec.bounds.unfolding import fantastic_four, reshaped_kernel, tsuzuku
 from convspec.errors import NotApplicable, TooLargeError
 from convspec.isolation import isolated, isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, byte_limit
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.quantity import decimals
 from convspec.quantity.aligned import aligned
@@ -132,7 +132,7 @@ class BoundTable(Sequence["Bound | NotApplicable"]):
 
 
 @isolated
-def table(op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> BoundTable:
+def table(op: ConvOperator, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> BoundTable:
     """Every bound on sigma_1 of an operator, with what each took; its repr is the table.
 
     Lower ends are printed rounded down and upper ends rounded up. A bound that does not
@@ -151,7 +151,7 @@ def table(op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> BoundTable
     True
     """
     require_operator(op, "bounds.table")
-    byte_limit(max_bytes)
+    max_bytes = byte_limit(max_bytes)
     found: list[Bound | NotApplicable] = []
     seconds = []
     for name, bound in BOUNDS:

@@ -12,7 +12,7 @@ from convspec.arguments import integer
 from convspec.bounds.least import Candidate, least
 from convspec.frequency.grid import Grid
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.kernel import ScaledKernel
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
@@ -32,7 +32,7 @@ def tensor_norm(
     restarts: int = 8,
     seed: int = 0,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """An estimate of ``sqrt(k_1 ... k_d) ||K|| >= sigma_1``, K as a tensor.
 
@@ -65,6 +65,7 @@ def tensor_norm(
     >>> round(bound.upper, 9), bound.guarantee  # sqrt(3) sqrt(6)
     (4.242640687, 'estimate')
     """
+    max_bytes = byte_limit(max_bytes)
     restarts = integer("restarts", restarts, 0)
     seed = integer("seed", seed, 0, "any other fixes the starts as well")
     kernel = ScaledKernel.of(op)

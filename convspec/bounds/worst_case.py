@@ -19,7 +19,7 @@ from convspec.bounds.result import WorstCase
 from convspec.frequency.search.branch_and_bound import SearchBudget
 from convspec.frequency.search.extremes import enclose_largest
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.operator import ConvOperator
 from convspec.rounding.directed import up
 from convspec.tori.every_size import conditions, every_size
@@ -40,7 +40,7 @@ def worst_case_norm(
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
     max_seconds: float = math.inf,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
     max_flops: float = MAX_FLOPS,
 ) -> WorstCase:
     """The supremum of sigma_1 over every input size, enclosed: ``sup_w sigma_1(F(w))``.
@@ -102,6 +102,7 @@ def worst_case_norm(
         >>> 4.0 in bound, bound.gap < 1e-12
         (True, True)
     """
+    max_bytes = byte_limit(max_bytes)
     op = operator_of(
         layer,
         stride=stride,

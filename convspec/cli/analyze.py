@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convspec.cli.figures import write_figures
-from convspec.cli.progress import progress_bar
 from convspec.cli.source import opened_source, require_writable
+from convspec.progress import progress_bar
 from convspec.report.analyze import analyze
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from convspec.cli.progress import progress_bar
+from convspec.progress import progress_bar
 from convspec.report.terminal import print_report
 
 __all__ = ["run_demo_command"]

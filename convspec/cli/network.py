@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from convspec.cli.figures import kind_of_figure, picture
-from convspec.cli.progress import best_so_far
 from convspec.cli.source import opened_source, require_writable
 from convspec.errors import ConvSpecError, NotApplicable
 from convspec.extras import import_extra
@@ -15,6 +14,7 @@ from convspec.network.domain import domain_of
 from convspec.network.lipschitz import lipschitz
 from convspec.network.result import NetworkBound
 from convspec.network.verify import verify
+from convspec.progress import best_so_far
 from convspec.written import write_bytes
 
 __all__ = ["run_lipschitz", "run_verify"]

@@ -16,8 +16,8 @@ from convspec.demo.digits import INPUT_SHAPE, load_digits_net
 from convspec.demo.weights import load_mobilenet
 from convspec.errors import UnreadableModel
 from convspec.operators.operator import ConvOperator
+from convspec.progress import Progress
 from convspec.report import ModelReport, analyze
-from convspec.report.stages import Progress
 from convspec.spectrum import spectrum
 
 __all__ = ["Network", "choose_network", "run_demo"]

@@ -18,7 +18,7 @@ from convspec.files.onnx_model import OnnxModel
 from convspec.files.weights_file import read_weights
 from convspec.files.zoo import from_zoo, is_of_zoo
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.model.inputs import plain_shape
 from convspec.model.source import OpenedModel
 
@@ -38,7 +38,7 @@ def open_model(
     weights: str | os.PathLike[str] | None = None,
     input_shape: Any = None,
     geometry: str | os.PathLike[str] | None = None,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> OpenedModel:
     """The model of a source, as :func:`convspec.analyze` takes it.
 
@@ -55,12 +55,13 @@ def open_model(
             source says.
         geometry: For a bare checkpoint, a TOML file that states strides, paddings and
             sizes of layers; without it what the kernels alone determine is reported.
-        max_bytes: Files that are larger, unpacked, are refused.
+        max_bytes: Files that are larger, unpacked, are refused; a number or ``"2 GiB"``.
 
     Raises:
         UnreadableModel: If there is no such source, or it is not what it should be.
         MissingExtra: If a package that it takes is not installed.
     """
+    max_bytes = byte_limit(max_bytes)
     shape = None if input_shape is None else plain_shape(input_shape)
     opened = _opened(str(source), geometry, max_bytes)
     if weights is not None:

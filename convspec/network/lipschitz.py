@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from convspec.arguments import integer, listener, shown
+from convspec.arguments import integer, shown
 from convspec.errors import ConvSpecError
 from convspec.isolation import isolated
 from convspec.model.source import OpenedModel
@@ -20,6 +20,7 @@ from convspec.network.domain import domain_of
 from convspec.network.lower import Pair, attained, images_of
 from convspec.network.reading import network_of
 from convspec.network.result import NetworkBound
+from convspec.progress import BestSoFar, best_so_far, told
 
 __all__ = ["METHODS", "lipschitz"]
 
@@ -42,7 +43,7 @@ def lipschitz(
     scale: Sequence[float] | float | None = None,
     starts: Tensor | None = None,
     lower: bool = True,
-    progress: Callable[[str, float], None] | None = None,
+    progress: BestSoFar | bool | None = None,
     seed: int = 0,
 ) -> NetworkBound:
     """Enclose ``L = sup_{x, y} |f(x) - f(y)| / |x - y|`` of a network f, l2 to l2.
@@ -78,7 +79,8 @@ def lipschitz(
             differences are then measured before the division by it.
         starts: (b, *input_shape), inputs from which the search for the pair may start.
         lower: Whether a pair is searched.
-        progress: Told of each bound as it is found: the method and the bound.
+        progress: True for a line on a terminal or in a notebook; or a function that is
+            told of each bound as it is found: the method and the bound.
         seed: Of the search for the pair.
 
     Returns:
@@ -88,7 +90,8 @@ def lipschitz(
         UnsupportedLayer: If an operation has no constant; it is named with its module
             and its line, and what has one on a domain alone says so.
         UnreadableModel: If the model does not run on the shape, or none is known.
-        TypeError: If the model is none, or progress no function.
+        TypeError: If the model is none, or progress neither a function nor a
+            truth value.
         ValueError: If an argument is none of what it may be.
 
     Source: the product is Szegedy et al., "Intriguing properties of neural networks",
@@ -105,31 +108,31 @@ def lipschitz(
     if method not in METHODS:
         names = ", ".join(map(repr, METHODS))
         raise ValueError(f"method must be one of {names}; got {shown(method)}")
-    listener(progress)
     limit = seconds_of(seconds, SECONDS)
     module, shape = opened(model, input_shape, "lipschitz")
     weights = units(scale, shape)
     images_of(starts, shape)  # refused before the work rather than behind it
     integer("seed", seed, 0)
-    network = network_of(module, shape, domain_of(domain, shape))
-    work = Attempts(network, shape, weights, limit, progress)
-    work.run(method)
     pair: Pair | None = None
     note = ""
-    if lower and not work.stopped:
-        with work.interruptible("a pair"):
-            share = max(1.0, LOWER_SHARE * limit)
-            try:
-                pair = attained(
-                    module,
-                    shape,
-                    starts=starts,
-                    domain=network.domain,
-                    seconds=share,
-                    seed=seed,
-                )
-            except ConvSpecError as error:  # the upper end holds nevertheless
-                note = f"no pair of inputs: {error}"
+    with told(progress, best_so_far) as tell:
+        network = network_of(module, shape, domain_of(domain, shape))
+        work = Attempts(network, shape, weights, limit, tell)
+        work.run(method)
+        if lower and not work.stopped:
+            with work.interruptible("a pair"):
+                share = max(1.0, LOWER_SHARE * limit)
+                try:
+                    pair = attained(
+                        module,
+                        shape,
+                        starts=starts,
+                        domain=network.domain,
+                        seconds=share,
+                        seed=seed,
+                    )
+                except ConvSpecError as error:  # the upper end holds nevertheless
+                    note = f"no pair of inputs: {error}"
     found = work.outcome()
     if note:
         found = replace(found, warnings=(*found.warnings, note))

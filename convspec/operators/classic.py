@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.operator import ConvOperator, require_operator
 
 __all__ = ["from_toeplitz", "im2col", "to_matrix"]
@@ -26,7 +26,7 @@ def to_matrix(
     input_size: int | Sequence[int],
     homogeneous: bool = False,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Tensor:
     """The dense matrix A of a convolution layer, or ``[[A, b], [0, 1]]``.
 
@@ -69,7 +69,7 @@ def from_toeplitz(
     input_size: int | Sequence[int],
     padding: int | str | Sequence[int | Sequence[int]] = 0,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Tensor:
     """The dense A of a stride-1, zero-padded convolution from nested Toeplitz blocks.
 
@@ -100,6 +100,7 @@ def from_toeplitz(
                 [1., 2., 3.],
                 [0., 1., 2.]])
     """
+    max_bytes = byte_limit(max_bytes)
     op = ConvOperator(weight, input_size, padding=padding)
     m, n = op.shape
     needed = m * n * op.weight.element_size()
@@ -144,7 +145,9 @@ def _nested_toeplitz(
 
 
 @isolated
-def im2col(x: Tensor, op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Tensor:
+def im2col(
+    x: Tensor, op: ConvOperator, *, max_bytes: Bytes = DEFAULT_MAX_BYTES
+) -> Tensor:
     """A x as (reshaped weight) @ (unfolded x), without the bias.
 
     The patch that each output reads becomes a column; the weight, reshaped to
@@ -167,6 +170,7 @@ def im2col(x: Tensor, op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -
     Source: Chellapilla, Puri, Simard, "High Performance Convolutional Neural Networks
     for Document Processing", 2006.
     """
+    max_bytes = byte_limit(max_bytes)
     require_operator(op, "im2col")
     if op.transposed:
         raise NotApplicable(

@@ -18,7 +18,7 @@ import torch
 
 from convspec.arguments import shown
 from convspec.arrays import FloatArray, IntArray
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.matrix import Pattern, pattern_bytes
 from convspec.operators.operator import ConvOperator
 
@@ -103,7 +103,7 @@ def matrix_cells(
     most: int = 400,
     *,
     reduction: Gathering = "signed",
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Cells:
     """What stands in each of at most ``most`` x ``most`` cells of A, never built.
 
@@ -129,6 +129,7 @@ def matrix_cells(
                [ 1., -2.,  1.],
                [ 0.,  1., -2.]])
     """
+    max_bytes = byte_limit(max_bytes)
     check_gathering(op.dtype.is_complex, most, reduction)
     geometry = op.geometry
     needed = pattern_bytes([axis.source for axis in geometry.axes])

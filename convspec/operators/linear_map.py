@@ -18,7 +18,7 @@ from torch import Tensor
 from convspec.arguments import shown
 from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.scipy_bridge import linear_operator
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class LinearMap(ABC):
         """The same map in another dtype or on another device."""
 
     @abstractmethod
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """A in CSR format, (m, n); half precision, which SciPy lacks, becomes float32.
 
         Raises:
@@ -237,12 +237,13 @@ class LinearMap(ABC):
             )
         return multiple(1 / divisor, self)
 
-    def to_dense(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Tensor:
+    def to_dense(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> Tensor:
         """The dense A, (m, n), from its products with unit vectors; differentiable.
 
         Raises:
             TooLargeError: If it needs more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         m, n = self.shape
         side = min(m, n)
         at_once = max(1, min(side, CHUNK_ENTRIES // self._held))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from convspec.arguments import Padding, per_axis, single
 from convspec.errors import GeometryError, NotFiniteError
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators import matrix
 from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import ConvGeometry
@@ -172,7 +172,7 @@ class ConvOperator(MatrixFree):
         axes = self.geometry.axes
         return matrix.Pattern.of([axis.source for axis in axes], self.geometry.sizes)
 
-    def to_dense(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Tensor:
+    def to_dense(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> Tensor:
         """The dense A, (m, n): the weight's entries, zeros elsewhere.
 
         Where two taps of an output read one pixel (reflect, replicate, kernels that
@@ -181,6 +181,7 @@ class ConvOperator(MatrixFree):
         Raises:
             TooLargeError: If it needs more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         m, n = self.shape
         size = self.weight.element_size()
         needed = m * n * size + max(self._pattern_bytes, 2 * self.geometry.reads * size)
@@ -188,7 +189,7 @@ class ConvOperator(MatrixFree):
         dense = matrix.dense_matrix(self.weight.flatten(2), self._pattern, self.groups)
         return dense.T if self.transposed else dense
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """A in CSR format, (m, n), one stored entry per nonzero position.
 
         The dtype is the weight's; half precision, which SciPy lacks, becomes float32.
@@ -196,6 +197,7 @@ class ConvOperator(MatrixFree):
         Raises:
             TooLargeError: If it needs more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         weight = self.weight.detach().cpu()
         if weight.dtype in (torch.float16, torch.bfloat16):
             weight = weight.float()

@@ -14,7 +14,7 @@ from convspec.arguments import per_axis
 from convspec.arrays import IntArray
 from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.autocorrelation import half_coefficients
 from convspec.operators.lags import LagPairs
 from convspec.rounding.waves import rational_waves, wave_sums
@@ -119,7 +119,7 @@ class Symbol:
         self,
         frequencies: Tensor | npt.ArrayLike,
         *,
-        max_bytes: int = DEFAULT_MAX_BYTES,
+        max_bytes: Bytes = DEFAULT_MAX_BYTES,
     ) -> Tensor:
         """F at given frequencies.
 
@@ -134,6 +134,7 @@ class Symbol:
             GeometryError: If frequencies is not (j, d).
             TooLargeError: If the result needs more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         points = torch.as_tensor(
             frequencies, dtype=torch.float64, device=self.coefficients.device
         )
@@ -149,7 +150,7 @@ class Symbol:
         )
 
     def grid(
-        self, shape: int | Sequence[int], *, max_bytes: int = DEFAULT_MAX_BYTES
+        self, shape: int | Sequence[int], *, max_bytes: Bytes = DEFAULT_MAX_BYTES
     ) -> Tensor:
         """F on the torus grid ``w_j = 2 pi j / N``.
 
@@ -165,6 +166,7 @@ class Symbol:
             GeometryError: If the shape is not d positive integers.
             TooLargeError: If the result needs more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         sizes = per_axis("shape", shape, self.dim, least=1)
         count = math.prod(sizes)
         self._guard(count, max_bytes)
@@ -225,7 +227,7 @@ class Symbol:
         """The transposed operator's symbol, ``F(-w)^T``: ``F(w)^H`` for real weights."""
         return Symbol(self.coefficients.transpose(1, 2), -self.lags)
 
-    def gram(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Symbol:
+    def gram(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> Symbol:
         """The symbol of A^H A, ``F(w)^H F(w) = sum_q G_q exp(i <q, w>)``.
 
         ``G_q = sum_p C_p^H C_{p+q}``, (columns, columns) per group.
@@ -233,6 +235,7 @@ class Symbol:
         Raises:
             TooLargeError: If its coefficients need more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         pairs = LagPairs.of(self.lags)
         columns = self.block_shape[1]
         lags = np.concatenate((-pairs.lags[:0:-1], pairs.lags))

@@ -11,7 +11,8 @@ from convspec.arguments import shown
 from convspec.extras import import_extra
 from convspec.pages.figures import Picture, of_layer, of_report
 from convspec.pages.rendered import rendered
-from convspec.report.columns import Column, table
+from convspec.report.column import Column
+from convspec.report.columns import table
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.print import printable, shape, written

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from convspec.arguments import listener
 from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.model.sites import Call, chosen, named
 from convspec.model.source import OpenedModel
 from convspec.model.watched import watched
+from convspec.progress import Progress, progress_bar, told
 from convspec.report.asked import asked_quantities
 from convspec.report.draft import Draft
 from convspec.report.enclose import too_costly
@@ -24,7 +24,7 @@ from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
 from convspec.report.provenance import provenance
-from convspec.report.stages import Progress, take_stages
+from convspec.report.stages import take_stages
 from convspec.spectrum import explain
 
 __all__ = ["analyze"]
@@ -37,7 +37,7 @@ def analyze(
     inputs: Sequence[Any] | Mapping[str, Any] | torch.Tensor | None = None,
     effort: str = "default",
     seconds: float | None = None,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
     max_flops: float | None = None,
     norm_flops: float | None = None,
     envelope_flops: float | None = None,
@@ -49,7 +49,7 @@ def analyze(
     layers: str | Sequence[str] | None = None,
     linear: bool = False,
     fold_batch_norm: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
 
@@ -82,7 +82,7 @@ def analyze(
             1e-4 or 1e-6. Each of the limits below may be given by itself.
         seconds: About when to end in any case, a part of it before the last norm; what
             is found by then depends on the machine, and ``left_out`` of a row says so.
-        max_bytes: Byte limit per layer.
+        max_bytes: Byte limit per layer, a number or words such as ``"2 GiB"``.
         max_flops: A spectrum that is estimated to cost more operations is left out;
             1e11 by default.
         norm_flops: Operations on the norm of a layer without a spectrum, on average:
@@ -107,22 +107,23 @@ def analyze(
         linear: Whether linear layers are rows, too, as 1 x 1 convolutions.
         fold_batch_norm: Whether batch norm behind a convolution is part of its operator,
             in double precision.
-        progress: Called with (done, in all, what comes) before the norm of each layer,
-            before the other quantities of each that is not exact, and at the end.
+        progress: True for a bar on a terminal or in a notebook; or a function, called
+            with (done, in all, what comes) before the norm of each layer, before the
+            other quantities of each that is not exact, and at the end.
 
     Returns:
         A :class:`ModelReport`, whose ``repr`` is the table.
 
     Raises:
-        TypeError: If the model is no module, progress no function, or not one of
-            ``input_shape`` and ``inputs`` is given.
+        TypeError: If the model is no module, progress neither a function nor a truth
+            value, or not one of ``input_shape`` and ``inputs`` is given.
         UnreadableModel: If the model does not run on the input, or is a state dict or a
             TorchScript function.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         ValueError: If effort is none of its words, phases is not an integer of at least
             0, or a limit, a tolerance or a share not a number of its range.
     """
-    listener(progress)
+    max_bytes = byte_limit(max_bytes)
     asked = asked_quantities(rank_rtol, energy)
     limits = Limits.of(
         effort,
@@ -135,13 +136,14 @@ def analyze(
         worst_case_seconds=worst_case_seconds,
         phases=phases,
     )
-    seen = watched(
-        model, input_shape, inputs, linear=linear, fold_batch_norm=fold_batch_norm
-    )
-    calls = chosen(seen.trace.calls, layers)
-    origin = provenance(seen.title, seen.argument, limits)
-    begun = [_begun(name, call, limits) for name, call in named(calls)]
-    take_stages([row for row in begun if isinstance(row, Draft)], limits, progress)
+    with told(progress, progress_bar) as tell:
+        seen = watched(
+            model, input_shape, inputs, linear=linear, fold_batch_norm=fold_batch_norm
+        )
+        calls = chosen(seen.trace.calls, layers)
+        origin = provenance(seen.title, seen.argument, limits)
+        begun = [_begun(name, call, limits) for name, call in named(calls)]
+        take_stages([row for row in begun if isinstance(row, Draft)], limits, tell)
     rows = [row.finished(asked) if isinstance(row, Draft) else row for row in begun]
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
     notes, unused = (*seen.trace.notes, *refused), tuple(seen.trace.unused)

@@ -60,6 +60,7 @@ def _rank_above(rtol: float) -> Quantity:
         lambda band: band.rank(rtol),
         within,
         any=lambda m, n: Enclosure(0, min(m, n)),
+        counts=True,
     )
 
 
@@ -71,4 +72,5 @@ def _rank_for(share: float) -> Quantity:
         lambda spec: spec.energy_rank(share),
         lambda band: band.energy_rank(share),
         any=lambda m, n: Enclosure(0, max(0, math.ceil(share * min(m, n)))),
+        counts=True,
     )

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from convspec.quantity.enclosure import Enclosure
 
-__all__ = ["About", "AtMost", "Digits", "Entry", "Geometry", "Label", "sort_key"]
+__all__ = [
+    "About",
+    "AtMost",
+    "Counted",
+    "Digits",
+    "Entry",
+    "Geometry",
+    "Label",
+    "Number",
+    "sort_key",
+]
 
 
 @dataclass(frozen=True)
@@ -48,19 +58,20 @@ class About:
     error: float
 
 
-# words; a number, known or about; a shape; two ends; nothing
-Entry = (
-    str
-    | float
-    | tuple[int, ...]
-    | Label
-    | Geometry
-    | AtMost
-    | Digits
-    | About
-    | Enclosure
-    | None
-)
+# a number, known or about; two ends; nothing
+Number = float | AtMost | Digits | About | Enclosure | None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many of so many there are, ``256 of 512``."""
+
+    count: Number
+    all: int
+
+
+# words; a shape; a number
+Entry = str | tuple[int, ...] | Label | Geometry | Counted | Number
 
 
 def sort_key(entry: Entry) -> float | str | None:
@@ -72,6 +83,8 @@ def sort_key(entry: Entry) -> float | str | None:
         return entry.name
     if isinstance(entry, Geometry):
         return entry.words
+    if isinstance(entry, Counted):
+        return sort_key(entry.count)
     if isinstance(entry, tuple):
         return math.prod(entry)
     if isinstance(entry, AtMost):

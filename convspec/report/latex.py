@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.latex import NONE, enclosure, escaped, number, rounded_up, tabular
 from convspec.report.columns import COLUMNS, table
-from convspec.report.entries import About, AtMost, Digits, Entry, Geometry, Label
+from convspec.report.entries import (
+    About,
+    AtMost,
+    Counted,
+    Digits,
+    Entry,
+    Geometry,
+    Label,
+)
 from convspec.report.layer import LayerReport
 
 __all__ = ["DEFAULT_COLUMNS", "latex_table"]
@@ -57,6 +65,9 @@ def _cell(entry: Entry, digits: int) -> str:
     if isinstance(entry, Geometry):
         words = escaped(entry.words)
         return re.sub(r"(?<=\d)x(?=\d)", lambda _: r"$\times$", words)
+    if isinstance(entry, Counted):
+        count = _cell(entry.count, digits)
+        return count if count == NONE else f"{count} of {number(entry.all, digits)}"
     if isinstance(entry, tuple):
         return f"${TIMES.join(map(str, entry))}$"
     if isinstance(entry, AtMost):

@@ -12,10 +12,11 @@ from convspec.isolation import isolated_class
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.columns import fields, plain
+from convspec.report.columns import fields
 from convspec.report.known import Enclosed, Exact, NotKnown, Singular
 from convspec.report.quantities import QUANTITIES, Quantity
 from convspec.report.readings import Known
+from convspec.report.row_fields import plain
 from convspec.spectrum import Envelope, Spectrum
 from convspec.spectrum.sums.estimates import Estimated
 

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from convspec.arguments import integer, shown
-from convspec.limits import byte_limit
 
 __all__ = ["EFFORTS", "Effort", "Limits"]
 
@@ -106,7 +105,6 @@ class Limits:
             raise ValueError(
                 f"seconds must be positive; got {shown(seconds)}; None is no limit"
             )
-        byte_limit(max_bytes)
         if max_bytes < 0:
             raise ValueError(f"max_bytes must be at least 0; got {shown(max_bytes)}")
         return cls(

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from convspec.quantity import decimals
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.entries import About, AtMost, Digits, Entry, Geometry, Label
+from convspec.report.entries import (
+    About,
+    AtMost,
+    Counted,
+    Digits,
+    Entry,
+    Geometry,
+    Label,
+)
 
 __all__ = [
     "EMPTY",
@@ -53,6 +61,9 @@ def written(entry: Entry, digits: int = DIGITS) -> str:
         return printable(entry.name) + f" (x{entry.calls})" * (entry.calls > 1)
     if isinstance(entry, Geometry):
         return entry.words
+    if isinstance(entry, Counted):
+        count = written(entry.count, digits)
+        return count if count == EMPTY else f"{count} of {entry.all}"
     if isinstance(entry, tuple):
         return shape(entry)
     if isinstance(entry, AtMost):

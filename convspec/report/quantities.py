@@ -47,6 +47,7 @@ class Quantity:
         any: What can be said of every operator with m rows and n columns.
         nearer_above: Whether the upper end of an enclosure is the one that is attained,
             or nearer to it, as of the smallest value.
+        counts: Whether it is how many of the min(m, n) singular values are such.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Quantity:
     within: Callable[[Spectrum, float], Enclosure] | None = None
     any: Callable[[int, int], Enclosure] = lambda m, n: Enclosure(0.0, math.inf)
     nearer_above: bool = False
+    counts: bool = False
 
     def of_spectrum(self, spec: Spectrum) -> Reading:
         """The number, or bounds where the values are not known well enough for it."""
@@ -171,6 +173,7 @@ QUANTITIES = (
         lambda s: s.rank(),
         lambda e: e.rank(),
         any=lambda m, n: Enclosure(0, min(m, n)),
+        counts=True,
     ),
     Quantity(
         "nullity",

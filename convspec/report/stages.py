@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from convspec.bounds.spectral_norm.norm import norm_within
@@ -16,6 +16,7 @@ from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
 from convspec.errors import TooLargeError
 from convspec.isolation import isolated
 from convspec.operators.operator import ConvOperator
+from convspec.progress import Progress
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.agreement import agreed, met, supremum_of
@@ -28,9 +29,7 @@ from convspec.run.budget import Budget
 from convspec.spectrum import spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
 
-__all__ = ["Progress", "take_stages"]
-
-Progress = Callable[[int, int, str], None]
+__all__ = ["take_stages"]
 
 # of the operations on an envelope: as many more on sums, and on estimates; both are
 # decompositions of small blocks

@@ -95,15 +95,21 @@ def _spectral(layer: LayerReport) -> Iterator[Statement]:
         known = layer.quantities[q.name]
         if layer.spectrum is not None and not isinstance(known, Enclosure):
             value, how = _exact(layer.spectrum, q, known)
-            yield Statement(q.title, value, EXACT, how, q.meaning)
+            yield Statement(q.title, value + _in_all(layer, q), EXACT, how, q.meaning)
             continue
         value = written(known, ENDS)
         if value == EMPTY:
             yield Statement(q.title, value, UNKNOWN, "", q.meaning)
         else:
+            value += _in_all(layer, q)
             yield Statement(q.title, value, ENCLOSURE, _sources(layer, q), q.meaning)
         if q.name in layer.estimates:
             yield _estimated(q, layer.estimates[q.name])
+
+
+def _in_all(layer: LayerReport, q: Quantity) -> str:
+    """Behind a count: of how many."""
+    return f" of {min(layer.operator.shape)}" if q.counts and layer.operator else ""
 
 
 def _estimated(q: Quantity, about: Estimated) -> Statement:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from convspec.extras import import_extra
-from convspec.report.columns import Column, table
+from convspec.report.column import Column
+from convspec.report.columns import table
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.print import EMPTY

@@ -13,7 +13,7 @@ from convspec.arguments import per_axis
 from convspec.arrays import FloatArray
 from convspec.frequency.conjugate import conjugate_half
 from convspec.isolation import isolated, isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.normal import without_overflow
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.symbol import Symbol
@@ -114,7 +114,7 @@ def frequency_response(
     op: ConvOperator,
     grid: int | Sequence[int] | None = None,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> FrequencyResponse:
     """``sigma_i(F(w))``, all i, on a grid of the frequency square ``[-pi, pi)^d``.
 
@@ -139,6 +139,7 @@ def frequency_response(
         >>> response.values[:, 0].round(12)  # 2 - 2 cos w, from w = -pi
         array([4., 2., 0., 2.])
     """
+    max_bytes = byte_limit(max_bytes)
     require_operator(op, "frequency_response")
     work, exponent = without_overflow(op)
     symbol = work.symbol()

@@ -9,7 +9,7 @@ from convspec.arguments import integer, is_integer, shown, single
 from convspec.arrays import FloatArray
 from convspec.errors import NotConverged, TooLargeError
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, byte_limit, readable_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, readable_bytes
 from convspec.operators.linear_map import LinearMap, require_map
 from convspec.operators.normal import normalised, scaled_back
 from convspec.operators.operator import ConvOperator
@@ -43,7 +43,7 @@ def explain(
     vectors: bool = False,
     *,
     dtype: torch.dtype = torch.float64,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Plan:
     """The method that :func:`spectrum` takes for these arguments, and why.
 
@@ -58,8 +58,8 @@ def explain(
         >>> cs.explain(op).method, cs.explain(op.circular()).method
         ('dense', 'fourier')
     """
+    max_bytes = byte_limit(max_bytes)
     _check(op, k, which, method, vectors, dtype)
-    byte_limit(max_bytes)
     if not isinstance(op, ConvOperator):
         return composed_plan(op, k, which, method, vectors, max_bytes)
     work, _ = normalised(op, dtype)
@@ -80,7 +80,7 @@ def spectrum(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
     device: str | torch.device | None = None,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Spectrum:
     """Singular values of A: all min(m, n) of them, or the k largest or smallest.
 
@@ -125,7 +125,7 @@ def spectrum(
         dtype: ``torch.float64`` or ``torch.float32``, the arithmetic; weights are cast.
             ``"krylov"`` works in both, from single to double precision, whatever is told.
         device: Where to compute; by default where the weight is.
-        max_bytes: Byte limit of what is held at a time.
+        max_bytes: Byte limit of what is held at a time, a number or ``"2 GiB"``.
 
     Returns:
         A :class:`Spectrum`, its values float64 and descending.
@@ -137,12 +137,12 @@ def spectrum(
         ValueError: For an unknown method, which, k, dtype or accuracy, or an rtol not in
             (0, 1).
     """
+    max_bytes = byte_limit(max_bytes)
     _check(op, k, which, method, vectors, dtype)
     if rtol is None:
         alone = SINGLE_RTOL if k == 1 else VALUES_RTOL
         rtol = alone if which == "largest" and not vectors else VECTORS_RTOL
     _check_accuracy(accuracy, rtol)
-    byte_limit(max_bytes)
     seed = integer("seed", seed, 0, "any other fixes the start as well")
     if not isinstance(op, ConvOperator):
         op = op.to(device=device)

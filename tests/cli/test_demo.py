@@ -297,7 +297,7 @@ def test_missing_packages_name_the_extra(
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """It names the layer, and says how long it may take."""
-    from convspec.cli.progress import progress_bar
+    from convspec.progress import progress_bar
 
     stream = io.StringIO()
     monkeypatch.setenv("FORCE_COLOR", "1")

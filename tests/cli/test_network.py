@@ -178,7 +178,7 @@ def test_options_reach_the_library(asked: list[dict[str, Any]], tmp_path: Path) 
 
 
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    from convspec.cli.progress import best_so_far
+    from convspec.progress import best_so_far
 
     stream = io.StringIO()
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -209,7 +209,11 @@ def test_columns_and_layers_are_chosen(report: cs.ModelReport) -> None:
         "Layer", "Input", "Output", "Rank", "Effective rank", "Circular", "Method"
     ]  # fmt: skip
     assert [big[0], first[0]] == [r"\texttt{big}", r"\texttt{first\_one}"]
-    assert first[1:4] == [r"$1 \times 9 \times 9$", r"$2 \times 9 \times 9$", "$81$"]
+    assert first[1:4] == [
+        r"$1 \times 9 \times 9$",
+        r"$2 \times 9 \times 9$",
+        "$81$ of $81$",
+    ]
     circular = report["big"].circular
     assert circular is not None
     assert big[5] == latex.number(circular.norm)

@@ -11,7 +11,7 @@ from convspec.bounds.spectral_norm.lower import group_lower, leading
 from convspec.bounds.spectral_norm.search import Search
 from convspec.bounds.spectral_norm.steps import Proof, climb
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, byte_limit
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.kernel import ScaledKernel, scaled_up
 from convspec.operators.linear_map import LinearMap, require_map
 from convspec.operators.operator import ConvOperator, require_operator
@@ -40,7 +40,7 @@ def spectral_norm(
     rtol: float = 1e-6,
     *,
     max_flops: float = MAX_FLOPS,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Bound:
     """``lower <= sigma_1(A) <= upper``, certified, for any convolution.
 
@@ -90,7 +90,7 @@ def spectral_norm(
         rtol: Relative gap to stop at; it decides how hard to work.
         max_flops: Operations to spend on the upper end, about; 1e12 are a minute or two
             on one core. Krylov products for the lower end may take as many, beside.
-        max_bytes: Byte limit of what is held at a time.
+        max_bytes: Byte limit of what is held at a time, a number or ``"2 GiB"``.
 
     Raises:
         TooLargeError: If not even the fewest Krylov vectors fit ``max_bytes``.
@@ -103,6 +103,7 @@ def spectral_norm(
         >>> 2 + 2**0.5 in bound, bound.gap < 1e-6
         (True, True)
     """
+    max_bytes = byte_limit(max_bytes)
     _check(rtol, max_flops, max_bytes)
     budget = Budget(max_flops, max_bytes)
     require_map(op, "a bound")
@@ -184,7 +185,6 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
 def _check(rtol: float, max_flops: float, max_bytes: float) -> None:
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
-    byte_limit(max_bytes)
     for name, value in (("max_flops", max_flops), ("max_bytes", max_bytes)):
         if not value > 0:
             raise ValueError(f"{name} must be positive; got {shown(value)}")

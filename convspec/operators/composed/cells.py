@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from convspec.arrays import IntArray
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes
 from convspec.operators.heatmap import (
     Cells,
     Division,
@@ -26,7 +26,7 @@ def map_cells(
     most: int = 400,
     *,
     reduction: Gathering = "signed",
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Cells:
     """:func:`convspec.operators.heatmap.matrix_cells`, of other maps from their matrix.
 

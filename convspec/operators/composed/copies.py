@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.composed.identity import Identity
 from convspec.operators.linear_map import LinearMap, numpy_dtype
 
@@ -107,12 +107,13 @@ class Copies(LinearMap):
         empty = flat.new_zeros(len(flat), math.prod(self.out))
         return empty.index_add(1, self.places[kept], flat[:, kept])
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The matrix of zeros and ones.
 
         Raises:
             TooLargeError: If it needs more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         m, n = self.shape[::-1] if self.transposed else self.shape
         what = f"the sparse matrix of {m} copies"
         require_bytes(what, 48 * m, max_bytes, "use apply()")

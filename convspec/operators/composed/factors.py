@@ -9,7 +9,7 @@ from scipy import sparse
 from torch import Tensor
 
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.linear_map import LinearMap
 
 __all__ = ["Factors"]
@@ -71,12 +71,13 @@ class Factors(LinearMap):
     def _images(self, x: Tensor) -> Tensor:
         return self.factor.to(x.dtype) * x
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The diagonal matrix.
 
         Raises:
             TooLargeError: If it needs more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         side = self.shape[0]
         what = f"the sparse diagonal of {side} entries"
         require_bytes(what, 40 * side, max_bytes, "use apply()")

@@ -12,7 +12,7 @@ from torch import Tensor
 from convspec.arguments import is_integer, shown
 from convspec.errors import GeometryError
 from convspec.isolation import isolated, isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.linear_map import LinearMap, numpy_dtype
 
 __all__ = ["Identity", "identity"]
@@ -75,12 +75,13 @@ class Identity(LinearMap):
     def _images(self, x: Tensor) -> Tensor:
         return x
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The identity matrix.
 
         Raises:
             TooLargeError: If it needs more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         side = self.shape[0]
         what = f"the sparse identity of {side} entries"
         require_bytes(what, 24 * side, max_bytes, "use apply()")

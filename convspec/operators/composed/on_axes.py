@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.composed.part_of import matrix_of
 from convspec.operators.composed.product import sparse_product
 from convspec.operators.linear_map import LinearMap, numpy_dtype
@@ -89,12 +89,13 @@ class OnAxes(LinearMap):
             x = last.movedim(-1, 1 + axis)
         return x
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The Kronecker product of the matrices and identities.
 
         Raises:
             TooLargeError: If it may need more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         kind = numpy_dtype(self.dtype)
         found: sparse.csr_array | None = None
         shape = list(self.sizes)

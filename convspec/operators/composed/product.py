@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.composed.of_parts import OfParts
 from convspec.operators.composed.part_of import require_one_device
 from convspec.operators.linear_map import LinearMap
@@ -55,12 +55,13 @@ class Product(OfParts):
             x = part._images(x)
         return x
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The product of the sparse matrices, the last two first.
 
         Raises:
             TooLargeError: If it may need more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         found = self.parts[-1].to_sparse(max_bytes=max_bytes)
         for part in self.parts[-2::-1]:
             found = sparse_product(part.to_sparse(max_bytes=max_bytes), found, max_bytes)

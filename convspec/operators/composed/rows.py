@@ -10,7 +10,7 @@ from scipy import sparse
 from torch import Tensor
 
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.composed.part_of import matrix_of
 from convspec.operators.linear_map import LinearMap
 
@@ -76,12 +76,13 @@ class Rows(LinearMap):
         rows = x.flatten(1) @ self.matrix.to(x.dtype).mT
         return rows.reshape(len(x), *self.out)
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The matrix, without its zeros.
 
         Raises:
             TooLargeError: If it may need more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         needed = math.prod(self.shape) * (self.dtype.itemsize + 8)
         require_bytes("the matrix in CSR format", needed, max_bytes, "use apply()")
         return sparse.csr_array(matrix_of(self.matrix))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convspec.errors import GeometryError
 from convspec.isolation import isolated, isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.composed.of_parts import OfParts
 from convspec.operators.composed.part_of import require_one_device
 from convspec.operators.linear_map import LinearMap, require_map
@@ -52,12 +52,13 @@ class Stacked(OfParts):
     def _images(self, x: Tensor) -> Tensor:
         return torch.cat([part._images(x) for part in self.parts], dim=1)
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The sparse matrices on top of each other.
 
         Raises:
             TooLargeError: If one needs more than its share of ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         share = max_bytes // len(self.parts)
         parts = [part.to_sparse(max_bytes=share) for part in self.parts]
         return sparse.csr_array(sparse.vstack(parts))
@@ -102,12 +103,13 @@ class Beside(OfParts):
         assert found is not None
         return found
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The sparse matrices beside each other.
 
         Raises:
             TooLargeError: If one needs more than its share of ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         share = max_bytes // len(self.parts)
         parts = [part.to_sparse(max_bytes=share) for part in self.parts]
         return sparse.csr_array(sparse.hstack(parts))

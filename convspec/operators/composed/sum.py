@@ -14,7 +14,7 @@ from torch import Tensor
 from convspec.arguments import shown
 from convspec.errors import NotFiniteError
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.composed.part_of import require_one_device, require_same_shapes
 from convspec.operators.linear_map import LinearMap, Number
 
@@ -87,12 +87,13 @@ class Sum(LinearMap):
         assert found is not None
         return found
 
-    def to_sparse(self, *, max_bytes: int = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
         """The sum of the sparse matrices.
 
         Raises:
             TooLargeError: If it may need more than ``max_bytes``.
         """
+        max_bytes = byte_limit(max_bytes)
         found: sparse.csr_array | None = None
         for c, part in self.terms:
             matrix = part.to_sparse(max_bytes=max_bytes)

@@ -16,7 +16,7 @@ from convspec.arguments import integer, per_axis
 from convspec.arrays import FloatArray
 from convspec.frequency.conjugate import conjugate_half
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.normal import normalised, without_overflow
 from convspec.operators.operator import ConvOperator, require_operator
@@ -42,7 +42,7 @@ def spectral_density(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
     control: bool = True,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Density:
     """The distribution of all min(m, n) singular values, with its sampling error.
 
@@ -85,6 +85,7 @@ def spectral_density(
         >>> abs(density.check) < 4
         True
     """
+    max_bytes = byte_limit(max_bytes)
     require_operator(op, "spectral_density")
     probes = integer("probes", probes, 2, "one probe has no standard error")
     steps = integer("steps", steps, 1, "60 are usual")
@@ -120,7 +121,7 @@ def symbol_density(
     op: ConvOperator,
     grid: int | Sequence[int] | None = None,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Density:
     """The distribution of the symbol's singular values: the limit of large inputs.
 
@@ -147,6 +148,7 @@ def symbol_density(
     Source: Tilli, "Singular values and eigenvalues of non-Hermitian block Toeplitz
     matrices", Linear Algebra Appl. 272, 1998.
     """
+    max_bytes = byte_limit(max_bytes)
     require_operator(op, "symbol_density")
     work, exponent = without_overflow(op)
     symbol = work.symbol()

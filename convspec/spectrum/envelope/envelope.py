@@ -9,7 +9,7 @@ import torch
 
 from convspec.arguments import integer
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.reduce import Reduction
@@ -38,7 +38,7 @@ def spectral_envelope(
     phases: int = 4,
     leading: Spectrum | None = None,
     max_flops: float = math.inf,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Envelope:
     """``lower[i] <= sigma_i(A) <= upper[i]`` for every i, with rounding accounted for.
 
@@ -96,6 +96,7 @@ def spectral_envelope(
         >>> bool(band.lower[0] <= 2 + 2**0.5 <= band.upper[0] <= 3.4143)
         True
     """
+    max_bytes = byte_limit(max_bytes)
     require_operator(op, "spectral_envelope")
     phases = integer("phases", phases, 0)
     vectors = None if leading is None else _vectors(leading, op)

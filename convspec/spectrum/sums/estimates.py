@@ -30,7 +30,7 @@ from convspec.arguments import integer
 from convspec.arrays import FloatArray
 from convspec.errors import GeometryError
 from convspec.isolation import isolated, isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, byte_limit
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.symbol import Symbol
@@ -77,7 +77,7 @@ def estimated(
     frequencies: int = 16,
     seed: int = 0,
     max_flops: float = math.inf,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
     sigma_1: float | None = None,
     rtol: float | None = None,
     nuclear_norm: Enclosure | None = None,
@@ -108,8 +108,8 @@ def estimated(
     >>> abs(found.value - 927.08) < 4 * found.standard_error + found.bias
     True
     """
+    max_bytes = byte_limit(max_bytes)
     require_operator(op, "estimated")
-    byte_limit(max_bytes)
     frequencies = integer("frequencies", frequencies, 1, "16 are usual")
     seed = integer("seed", seed, 0, "any other fixes the shifts as well")
     work, exponent = normalised(op.to(device="cpu"), torch.float64)

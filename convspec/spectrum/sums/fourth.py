@@ -27,7 +27,7 @@ from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, require_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.lags import leading_sign
 from convspec.operators.normal import normalised
@@ -63,7 +63,7 @@ class _Family:
 
 
 @isolated
-def schatten_4(op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Enclosure:
+def schatten_4(op: ConvOperator, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> Enclosure:
     """``(sum sigma_i^4)^(1/4) = ||A^H A||_F^(1/2)``, up to rounding; proof above.
 
     Costs about ``k^2 / 2`` products of two c x c matrices for k taps in all, the image of
@@ -84,6 +84,7 @@ def schatten_4(op: ConvOperator, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Enclo
     >>> [round(end**4, 9) for end in ends]  # (2 + sqrt 2)^4 + 2^4 + (2 - sqrt 2)^4
     [152.0, 152.0]
     """
+    max_bytes = byte_limit(max_bytes)
     require_operator(op, "schatten_4")
     work, exponent = normalised(op.to(device="cpu"), torch.float64)
     largest = max(_family_bytes(work.geometry), default=0)

@@ -47,7 +47,7 @@ import numpy as np
 import torch
 
 from convspec.isolation import isolated, isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES, byte_limit
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.quantity.enclosure import Enclosure
@@ -92,7 +92,7 @@ def sums(
     op: ConvOperator,
     *,
     max_flops: float = math.inf,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
     norm_upper: float = math.inf,
     powers: Sequence[float] = (),
 ) -> Sums | None:
@@ -121,8 +121,8 @@ def sums(
     >>> found.grid, round(found.nuclear_norm.gap, 3)
     ((48, 48), 0.035)
     """
+    max_bytes = byte_limit(max_bytes)
     require_operator(op, "sums")
-    byte_limit(max_bytes)
     if not all(1 <= p <= 2 for p in powers):
         raise ValueError(f"powers must be from 1 to 2; got {tuple(powers)}")
     if any(map(repeats, op.geometry.axes)):
