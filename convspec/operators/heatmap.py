@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from convspec.arguments import shown
-from convspec.arrays import FloatArray, IntArray
+from convspec.arrays import AnyArray, FloatArray, IntArray
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.matrix import Pattern, pattern_bytes
 from convspec.operators.operator import ConvOperator
@@ -108,7 +108,7 @@ def matrix_cells(
     """What stands in each of at most ``most`` x ``most`` cells of A, never built.
 
     Args:
-        op: The operator, real.
+        op: The operator; if it is complex, gathered by magnitude.
         most: Most cells per side.
         reduction: ``"signed"`` for the entry of largest magnitude, with its sign (of
             two as large, the positive one); ``"max"`` for that magnitude; ``"rms"`` for
@@ -118,7 +118,7 @@ def matrix_cells(
 
     Raises:
         TooLargeError: If that list needs more than ``max_bytes``.
-        ValueError: For a complex operator, no cells, or an unknown reduction.
+        ValueError: For no cells, an unknown reduction, or the sign of complex entries.
 
     Example:
         >>> import torch, convspec as cs
@@ -153,18 +153,18 @@ def check_gathering(is_complex: bool, most: int, reduction: object) -> None:
     """Refuse what cannot be gathered.
 
     Raises:
-        ValueError: For a complex operator, no cells, or an unknown reduction.
+        ValueError: For no cells, an unknown reduction, or the sign of complex entries.
     """
-    if is_complex:
-        raise ValueError(
-            "cells gather real entries; got a complex operator; "
-            "take the real or imaginary part of its weight"
-        )
     if most < 1:
         raise ValueError(f"there must be at least 1 cell; got {most}")
     if reduction not in REDUCTIONS:
         raise ValueError(
             f"reduction must be one of {', '.join(REDUCTIONS)}; got {shown(reduction)}"
+        )
+    if is_complex and reduction == "signed":
+        raise ValueError(
+            "complex entries have no sign; got reduction='signed'; take 'max' or 'rms', "
+            "or the real part of the weight"
         )
 
 
@@ -178,7 +178,8 @@ def _gathered(
     """(row cells, column cells) of the convolution, or of the adjoint if transposed."""
     geometry = op.geometry
     pattern = Pattern.of([axis.source for axis in geometry.axes], geometry.sizes)
-    weight = op.weight.detach().cpu().to(torch.float64).flatten(2).numpy()
+    full = torch.complex128 if op.dtype.is_complex else torch.float64
+    weight = op.weight.detach().cpu().to(full).flatten(2).numpy()
     table, place = _sums(weight, pattern)
     row, column, take, count = _distinct(pattern, place, rows, columns)
     c_out, c = weight.shape[:2]
@@ -198,7 +199,7 @@ def _gathered(
         elif reduction == "max":
             np.maximum.at(high, cell, np.abs(entry).reshape(-1))
         else:
-            np.add.at(high, cell, (count * entry**2).reshape(-1))
+            np.add.at(high, cell, (count * np.abs(entry) ** 2).reshape(-1))
     if reduction == "signed":
         high = np.where(high >= -low, high, low)
     found: FloatArray = high.reshape(rows.cells, columns.cells)
@@ -207,7 +208,7 @@ def _gathered(
     return found
 
 
-def _sums(weight: FloatArray, pattern: Pattern) -> tuple[FloatArray, IntArray]:
+def _sums(weight: AnyArray, pattern: Pattern) -> tuple[AnyArray, IntArray]:
     """Taps and, where several read one pixel, their sums; and each entry's place there.
 
     Returns:
@@ -219,7 +220,7 @@ def _sums(weight: FloatArray, pattern: Pattern) -> tuple[FloatArray, IntArray]:
     place[pattern.entry] = pattern.tap
     several = reads > 1
     place[several] = taps + np.arange(several.sum())
-    sums = np.zeros((*weight.shape[:2], int(several.sum())))
+    sums = np.zeros((*weight.shape[:2], int(several.sum())), dtype=weight.dtype)
     number = np.cumsum(several) - 1
     for tap in range(taps):  # a tap reads no pixel of a row twice
         entry = pattern.entry[pattern.tap == tap]

@@ -10,7 +10,13 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 from matplotlib.transforms import ScaledTranslation
 
 __all__ = [
@@ -35,6 +41,7 @@ SUBSCRIPT = str.maketrans(
 DIGITS = 5
 # the largest ratio of a logarithmic axis's ends that has plain numbers
 PLAIN_SPAN = 500
+NARROW = 2.5  # one with ticks as far apart as those of a linear axis
 # beyond it, or one over it, matplotlib's search for ticks leaves float64
 EXTREME = 1e280
 # colours of values above this are those of a larger unit
@@ -78,7 +85,7 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
     """Ticks of a logarithmic axis with room for their numbers, none at minor ones.
 
     Powers of ten, written plainly over few decades, and numbers between them over little
-    more than one.
+    more than one; over less, such as a linear axis has.
     """
     axis.set_minor_formatter(NullFormatter())
     if low < 1 / EXTREME or high > EXTREME:
@@ -87,6 +94,11 @@ def plain_log_ticks(axis: Axis, low: float, high: float) -> None:
     if not 0 < low < high or high / low > PLAIN_SPAN:
         return
     if (low < 1e-3 or high > 1e4) and high / low >= 100:
+        return
+    if high / low < NARROW:
+        axis.set_major_locator(MaxNLocator(6))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter("{x:g}")
         return
     subs: tuple[float, ...] = (1.0,)
     if high / low < 100:

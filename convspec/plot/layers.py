@@ -43,6 +43,7 @@ POINTS_PER_INCH = 72
 GAP_POINTS = 5  # between a norm and its number
 CHARACTER = 0.7  # width of bold ones, relative to their size
 LAID_OUT = 0.7  # of the width of the axes is left, about, once names have their room
+TOLD = 1.25  # what the quartiles must cut of the bar of all values, to be drawn
 LEAST_POINTS = 3.5  # smaller text is left out rather than printed
 
 
@@ -60,11 +61,12 @@ def layers(
     Exact spectra are blue: a light bar from the smallest to the largest value, a dark
     one over the middle half, a white line at the median. Enclosed ones are orange and
     hatched: all values lie within the light bar, the quartiles (and all between them)
-    within the dark one. The norm is a dot, or a bracket from its certified lower to its
-    upper end; an open diamond is the certified worst case over input sizes. What goes on
-    below the axis, to small values or to zeros, runs to the axis's left end and into an
-    arrow. Numerical zeros, values of at most ``max(m, n) eps sigma_1``, are among all the
-    values and counted at the right.
+    within the dark one, which is missing where it would be nearly the light one.
+    The norm is a dot, or a bracket from its certified lower to its upper end; an open
+    diamond is the certified worst case over input sizes. What goes on below the axis, to
+    small values or to zeros, runs to the axis's left end and into an arrow. Numerical
+    zeros, values of at most ``max(m, n) eps sigma_1``, are among all the values and
+    counted at the right.
 
     Args:
         report: The model's report.
@@ -198,7 +200,8 @@ def _row(
     inner = max(known.low[1], floor), min(known.high[3], end)
     hatch = None if known.exact else "//////"
     look: dict[str, Any] = {"edgecolor": color, "hatch": hatch, "linewidth": 0.0}
-    for (left, right), shade in ((outer, 0.3), (inner, 1.0)):
+    bars = [(outer, 0.3), (inner, 1.0)] if _is_told(known, floor, end) else [(outer, 0.3)]
+    for (left, right), shade in bars:
         if right > left or known.exact:
             ax.barh(
                 place, max(right, left) - left, left=left, height=0.55,
@@ -218,6 +221,17 @@ def _row(
                 [x], [place], color=color, marker=marker, markersize=0.6 * size,
                 clip_on=False, transform=ax.transData + beside,
             )  # fmt: skip
+
+
+def _is_told(known: Bands, floor: float, end: float) -> bool:
+    """Whether the middle half is told from all values, on this axis."""
+    ends = (known.low[0], known.high[-1]), (known.low[1], known.high[3])
+    if known.exact:
+        return True
+    outer, inner = (
+        max(min(high, end), floor) / max(min(low, end), floor) for low, high in ends
+    )
+    return outer > TOLD * inner
 
 
 def _norm(
@@ -275,13 +289,15 @@ def _legend(
             Patch(facecolor=EXACT, label="middle half, exact"),
         ]
     if any(known is not None and not known.exact for known in bands):
-        handles += [
+        handles.append(
             Patch(
                 facecolor=(ENCLOSED, 0.3), edgecolor=ENCLOSED, hatch="//////",
                 linewidth=0, label="all values lie within",
-            ),
-            Patch(facecolor=ENCLOSED, label="middle half lies within"),
-        ]  # fmt: skip
+            )
+        )  # fmt: skip
+        enclosed = [known for known in bands if known is not None and not known.exact]
+        if any(_is_told(known, *ax.get_xlim()) for known in enclosed):
+            handles.append(Patch(facecolor=ENCLOSED, label="middle half lies within"))
     ends = [found for layer in rows if (found := norm_ends(layer)) and found[1] > 0]
     if any(low == high for low, high in ends):
         handles.append(Line2D([], [], color="black", marker=".", ls="", label="norm"))

@@ -34,7 +34,7 @@ def operator(
     *,
     ax: Axes | None = None,
     pixels: int = 400,
-    reduction: Gathering = "signed",
+    reduction: Gathering | None = None,
     blocks: bool = True,
     colorbar: bool = True,
     **kwargs: Any,
@@ -44,15 +44,17 @@ def operator(
     Of a convolution neither the dense nor the sparse matrix is built, see
     :func:`convspec.operators.heatmap.matrix_cells`: 200,000 rows and columns take well
     under a second. Of a composed map the sparse one is. Cells do not straddle channels,
-    unless there are more of these than pixels. Colours are symmetric around zero; where
-    they are printed in grey, magnitude is what is left of them.
+    unless there are more of these than pixels. Complex entries have no sign.
+    Colours are symmetric around zero; where they are printed in grey, magnitude is what
+    is left of them.
 
     Args:
-        op: The operator, or a map composed of some; real.
+        op: The operator, or a map composed of some.
         ax: Axes to draw on.
         pixels: Most cells per side.
         reduction: ``"signed"``; or without sign ``"max"`` for the largest magnitude and
             ``"rms"`` for the root mean square of the cell's entries, zeros included.
+            ``"signed"`` unless told, ``"max"`` of complex maps.
         blocks: Whether to draw thin lines between channels, and thinner ones between
             the rows of their images, where they leave room.
         colorbar: Whether to add a colour bar, which says what a cell shows.
@@ -61,9 +63,10 @@ def operator(
     Raises:
         TooLargeError: If the positions between two channels alone, or the sparse matrix
             of a composed map, are over the byte limit.
-        ValueError: For a complex operator, no pixels, or an unknown reduction.
+        ValueError: For no pixels, an unknown reduction, or the sign of complex entries.
     """
     require_map(op, "plot.operator")
+    reduction = reduction or ("max" if op.dtype.is_complex else "signed")
     cells = map_cells(op, pixels, reduction=reduction)
     ax = axes_or_new(ax)
     m, n = op.shape

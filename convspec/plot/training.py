@@ -11,10 +11,17 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from convspec.arguments import shown
 from convspec.isolation import isolated
-from convspec.plot.canvas import axes_or_new, finish, logarithmic, points
+from convspec.plot.canvas import (
+    axes_or_new,
+    finish,
+    logarithmic,
+    plain_log_ticks,
+    points,
+)
 from convspec.plot.palette import CYCLE, ENCLOSED, EXACT
 from convspec.quantity.enclosure import Enclosure
 from convspec.report import LayerReport, ModelReport
@@ -97,6 +104,9 @@ def training(
         ax.set_ylabel(quantity.replace("_", " "))
     if quantity in {*LOGARITHMIC, DISTRIBUTION} and _has_positive(ax):
         logarithmic(ax)
+        plain_log_ticks(ax.yaxis, *ax.get_ylim())
+    if all(step == round(step) for step in at):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("checkpoint" if steps is None else "step")
     finish(ax)
     if legend:

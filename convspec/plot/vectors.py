@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from convspec.arguments import shown
-from convspec.arrays import FloatArray
+from convspec.arrays import AnyArray, FloatArray
 from convspec.isolation import isolated
 from convspec.plot.canvas import axes_or_new, finish, points, sigma
 from convspec.plot.palette import CYCLE, DIVERGING
@@ -20,6 +21,7 @@ from convspec.spectrum import Spectrum
 __all__ = ["singular_vectors"]
 
 GAP = 0.08  # between pictures, in widths of one
+PARTS = {"real": "Re", "imag": "Im"}
 STYLES = ("-", "--", "-.", ":")
 
 
@@ -32,13 +34,15 @@ def singular_vectors(
     indices: int | Sequence[int] = 4,
     channels: int = 3,
     rgb: bool = True,
+    part: Literal["real", "imag"] = "real",
     **kwargs: Any,
 ) -> Axes:
     """Singular vectors side by side, as pictures of the input or of the output.
 
     A vector's sign means nothing: that of v is chosen so that its entry of largest
     magnitude is positive, and u goes with it, so that A v = sigma u between the two
-    pictures. Each vector has a scale of its own, its largest magnitude, with zero in
+    pictures; of complex vectors that entry is made real, and one part is shown. Each
+    vector has a scale of its own, its largest magnitude, with zero in
     the middle of the colours. Three channels are shown as one RGB image, grey for zero;
     of more, the channels that hold most of the vector's energy, with their share. Of
     three axes the slice of the first with most energy is shown. One axis gives curves,
@@ -51,11 +55,12 @@ def singular_vectors(
         indices: Places of the values in the spectrum, or the number of the first ones.
         channels: Most channels that are shown of each, if they are not RGB.
         rgb: Whether three channels are an RGB image.
+        part: Of complex vectors: their real or their imaginary part.
         **kwargs: For ``Axes.imshow``, or ``Axes.plot`` for one axis.
 
     Raises:
-        ValueError: If the spectrum has no vectors, they are complex, an index is not
-            there, or the side is another.
+        ValueError: If the spectrum has no vectors, an index is not there, or the side or
+            the part is another.
         TypeError: If it is no spectrum.
     """
     if not isinstance(spec, Spectrum):
@@ -65,11 +70,16 @@ def singular_vectors(
         )
     if side not in ("right", "left"):
         raise ValueError(f"side must be 'right' or 'left'; got {shown(side)}")
+    if part not in ("real", "imag"):
+        raise ValueError(f"part must be 'real' or 'imag'; got {shown(part)}")
     if channels < 1:
         raise ValueError(f"channels must be at least 1; got {channels}")
     chosen = _chosen(spec, indices)
     vectors = _signed(spec, side)[chosen]  # (v, channels, *size)
     names = [_name(spec, place) for place in chosen]
+    if np.iscomplexobj(vectors):
+        vectors = getattr(vectors, part)
+        names = [f"{name}, {PARTS[part]}" for name in names]
     if vectors.ndim == 3:
         return _curves(axes_or_new(ax), vectors, names, channels, kwargs)
     columns = [_pictures(vector, channels, rgb) for vector in vectors]
@@ -102,23 +112,23 @@ def _chosen(spec: Spectrum, indices: int | Sequence[int]) -> list[int]:
     return chosen
 
 
-def _signed(spec: Spectrum, side: str) -> FloatArray:
-    """The vectors with the sign that makes the largest entry of v positive."""
+def _signed(spec: Spectrum, side: str) -> AnyArray:
+    """The vectors with the sign or phase that makes the largest entry of v positive."""
     if spec.right is None or spec.left is None:
         raise ValueError(
             "singular_vectors needs a spectrum with vectors; this one has none; "
             f"call spectrum(op, k={min(8, len(spec.values))}, vectors=True)"
         )
-    if spec.right.is_complex():
-        raise ValueError("singular vectors must be real to be drawn; got complex ones")
-    right = spec.right.detach().cpu().double().numpy()
+    full = torch.complex128 if spec.right.is_complex() else torch.float64
+    right = spec.right.detach().cpu().to(full).numpy()
     flat = right.reshape(len(right), -1)
     peak = np.take_along_axis(flat, np.abs(flat).argmax(axis=1)[:, None], axis=1)[:, 0]
     chosen = right
     if side == "left":
-        chosen = spec.left.detach().cpu().double().numpy()
-    sign = np.where(peak < 0, -1.0, 1.0).reshape(-1, *[1] * (chosen.ndim - 1))
-    signed: FloatArray = chosen * sign
+        chosen = spec.left.detach().cpu().to(full).numpy()
+    turned = np.conj(np.where(peak == 0, 1.0, peak))
+    turned = turned / np.abs(turned)
+    signed: AnyArray = chosen * turned.reshape(-1, *[1] * (chosen.ndim - 1))
     return signed
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from convspec.errors import TooLargeError
 from convspec.operators.operator import ConvOperator
+from convspec.operators.shape_rank import shape_rank
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.quantities import NORM
 from convspec.report.readings import Reading
@@ -77,7 +79,7 @@ def estimates_of(
     max_flops: float,
     max_bytes: int,
 ) -> dict[str, Estimated]:
-    """Estimates of the quantities whose ends are wide, and of no others."""
+    """Estimates of the quantities whose ends are wide, within them, and of no others."""
     wide = [name for name in ESTIMATED if not _gap(known[name].ends) <= NARROW]
     norm = known[NORM].ends
     if not wide or not 0 < norm.upper < math.inf:
@@ -90,7 +92,14 @@ def estimates_of(
         sigma_1=norm.lower or norm.upper,
         nuclear_norm=nuclear if math.isfinite(nuclear.upper) else None,
     )
-    return {name: found[name] for name in wide if name in found}
+    return {
+        name: _within(found[name], known[name].ends) for name in wide if name in found
+    }
+
+
+def _within(about: Estimated, ends: Enclosure) -> Estimated:
+    """The estimate, where certified ends exclude it the nearer of them."""
+    return replace(about, value=min(max(about.value, ends.lower), ends.upper))
 
 
 def _gap(ends: Enclosure) -> float:
@@ -109,7 +118,7 @@ def ranks(
     at most the sum of these, which is at most ``sqrt(r) ||A||_F`` by Cauchy and Schwarz;
     and ``||A||_F^2 - N t^2`` is at most ``sqrt(r) (sum sigma^4)^(1/2)``.
     """
-    frobenius, count = certified_frobenius(op), min(op.shape)
+    frobenius, count, most = certified_frobenius(op), min(op.shape), shape_rank(op)
     if not 0 < norm.upper < math.inf or not frobenius.lower > 0:
         return {}
     stable = (frobenius / norm).squared & Enclosure(1.0, float(count))
@@ -124,7 +133,7 @@ def ranks(
     if nuclear is not None:
         left = down_nonnegative((nuclear.lower - up(count * level)) / frobenius.upper, 2)
         least = max(least, left**2)
-    rank = Enclosure(min(count, math.ceil(least * (1 - 16 * EPS))), count)
+    rank = Enclosure(min(most, math.ceil(least * (1 - 16 * EPS))), most)
     columns = op.shape[1]
     nullity = Enclosure(columns - rank.upper, columns - rank.lower)
     return {"stable_rank": stable, "rank": rank, "nullity": nullity}

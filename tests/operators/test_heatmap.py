@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import resource
 import sys
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
 import convspec as cs
+from convspec.operators.composed.cells import map_cells
 from convspec.operators.heatmap import Division, matrix_cells
 from tests.gaussian import gaussian
 from tests.oracles import Array
@@ -134,9 +136,30 @@ def test_zero_weights() -> None:
     assert not matrix_cells(cs.ConvOperator(torch.zeros(2, 1, 3), 5)).values.any()
 
 
-def test_complex_operators_are_refused() -> None:
+@pytest.mark.parametrize("reduction", ["max", "rms"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_complex_entries_are_gathered_by_magnitude(
+    reduction: Literal["max", "rms"], transposed: bool
+) -> None:
+    """Padding by reflection adds taps, so that magnitudes of sums are meant."""
+    weight = torch.complex(gaussian(24, 3, 2, 2, 2), gaussian(25, 3, 2, 2, 2))
+    mode = "zeros" if transposed else "reflect"
+    op = cs.ConvOperator(
+        weight, (5, 4), padding=1, padding_mode=mode, transposed=transposed
+    )
+    entries = np.abs(op.to_dense().numpy())
+    found = matrix_cells(op, reduction=reduction).values
+    assert np.allclose(found, entries, rtol=1e-6, atol=1e-6)
+    total = matrix_cells(op, 1, reduction=reduction).values
+    expected = entries.max() if reduction == "max" else np.sqrt((entries**2).mean())
+    assert total[0, 0] == pytest.approx(expected, rel=1e-6)
+    composed = map_cells(op.H @ op, reduction=reduction).values
+    assert np.allclose(composed, np.abs((op.H @ op).to_dense().numpy()), atol=1e-4)
+
+
+def test_complex_entries_have_no_sign() -> None:
     op = cs.ConvOperator(torch.ones(1, 1, 2, dtype=torch.complex64), 4)
-    with pytest.raises(ValueError, match="got a complex operator; take the real"):
+    with pytest.raises(ValueError, match=r"have no sign; got reduction='signed'; take"):
         matrix_cells(op)
 
 

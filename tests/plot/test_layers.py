@@ -120,6 +120,19 @@ def test_enclosed_row_lies_within_its_bars() -> None:
     assert found["|"].get_xdata().tolist() == [7.0, 8.0]
 
 
+def test_quartiles_of_which_nothing_is_known_are_not_drawn() -> None:
+    """The strongest colour is for what is known best."""
+    nothing = row("nothing", band=made_up_band([0.0] * 5, [8.0] * 5))
+    little = row("little", band=made_up_band([0.0] * 5, [8.0, 8.0, 8.0, 4.0, 4.0]))
+    ax = draw(nothing, row("exact", VALUES))
+    assert len(bars(ax, 0)) == 1
+    assert "middle half lies within" not in legend(ax)
+    assert "all values lie within" in legend(ax)
+    ax = draw(nothing, row("some", band=BAND), little)
+    assert [len(bars(ax, place)) for place in range(3)] == [1, 2, 1]
+    assert "middle half lies within" in legend(ax)
+
+
 @pytest.mark.parametrize("enclosed", [False, True], ids=["exact-only", "with-enclosed"])
 def test_legend_names_what_there_is(enclosed: bool) -> None:
     rows = [row("a", VALUES)] + [row("b", band=BAND, worst=20.0)] * enclosed

@@ -75,11 +75,14 @@ def test_axes_count_inputs_and_outputs() -> None:
     assert ax.get_ylabel() == "output, 3 \u00d7 3 \u00d7 5"
 
 
-def test_complex_operators_are_refused() -> None:
-    op = cs.ConvOperator(torch.ones(1, 1, 2, dtype=torch.complex64), 4)
-    with pytest.raises(ValueError, match="got a complex operator"):
-        plot.operator(op)
-    assert plt.get_fignums() == []
+def test_complex_operators_are_shown_by_magnitude() -> None:
+    op = cs.ConvOperator(torch.tensor([[[3 + 4j, -1j]]]), 4)
+    ax = plot.operator(op)
+    assert np.array_equal(shown(ax), op.to_dense().abs().numpy())
+    assert ax.images[0].get_clim() == (0, 5)
+    with pytest.raises(ValueError, match="complex entries have no sign"):
+        plot.operator(op, reduction="signed")
+    assert len(plt.get_fignums()) == 1
 
 
 @pytest.mark.parametrize("matrix", ["to_dense", "to_sparse"])

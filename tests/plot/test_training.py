@@ -207,3 +207,12 @@ def test_a_distribution_needs_one_in_every_report() -> None:
     with pytest.raises(ValueError, match="report 1 has neither: beyond the limits"):
         plot.training(reports, quantity="distribution")
     assert plt.get_fignums() == []
+
+
+def test_ticks_are_plain_numbers_and_whole_steps() -> None:
+    ax = plot.training(REPORTS[:3])
+    ax.figure.draw_without_rendering()
+    assert all(tick == round(tick) for tick in ax.get_xticks())
+    written = [text.get_text() for text in ax.get_yticklabels(which="both")]
+    assert any(written)
+    assert all(float(words) > 0 for words in written if words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -178,11 +179,29 @@ def test_spectra_without_vectors_are_refused() -> None:
     assert plt.get_fignums() == []
 
 
-def test_complex_vectors_are_refused() -> None:
-    op = cs.ConvOperator(torch.ones(1, 1, 2, dtype=torch.complex128) * 1j, 4)
-    spec = cs.spectrum(op, vectors=True)
-    with pytest.raises(ValueError, match="must be real to be drawn"):
-        plot.singular_vectors(spec)
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_parts_of_complex_vectors(side: Literal["right", "left"]) -> None:
+    """One phase for both sides, which makes the largest entry of v real and positive."""
+    weight = torch.complex(*torch.randn(2, 2, 1, 3, 3, dtype=torch.float64))
+    spec = cs.spectrum(cs.ConvOperator(weight, (6, 6), padding=1), 1, vectors=True)
+    right, wanted = spec.right[0].numpy(), getattr(spec, side)[0].numpy()
+    peak = right.reshape(-1)[np.abs(right).argmax()]
+    turned = wanted * np.conj(peak) / abs(peak)
+    for part in ("real", "imag"):
+        ax = plot.singular_vectors(
+            spec, side=side, indices=1, channels=2, part=part, rgb=False
+        )
+        expected = getattr(turned, part)
+        order = np.argsort(-(expected**2).sum(axis=(1, 2)))
+        expected = expected[order] / np.abs(expected).max()
+        assert np.allclose(images(ax), expected, atol=1e-12)
+        assert texts(ax)[-1].endswith({"real": ", Re", "imag": ", Im"}[part])
+
+
+def test_real_vectors_have_no_parts() -> None:
+    assert not any("Re" in text for text in texts(plot.singular_vectors(GREY)))
+    with pytest.raises(ValueError, match=r"part must be 'real' or 'imag'; got 'abs'"):
+        plot.singular_vectors(GREY, part="abs")  # type: ignore[arg-type]
 
 
 def test_arguments_are_checked() -> None:

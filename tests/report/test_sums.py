@@ -125,3 +125,15 @@ def test_exact_rows_have_no_estimates() -> None:
     (row,) = cs.analyze(nn.Conv1d(1, 1, 3), (1, 9))
     assert row.estimates == {}
     assert torch.is_tensor(row.operator.weight)
+
+
+def test_a_rank_is_at_most_that_by_shape() -> None:
+    """A stride leaves the last row and column unread: certified, and the estimate."""
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(8, 64, 3, stride=2)
+    (row,) = cs.analyze(layer, (8, 40, 40), max_flops=1e6, phases=0)
+    assert row.quantities["rank"].upper == 8 * 39 * 39
+    assert row.quantities["nullity"].lower == 8 * (40 * 40 - 39 * 39)
+    assert row.quantities["smallest"] == (0, 0)
+    for name, about in row.estimates.items():
+        assert about.value in row.quantities[name], name

@@ -31,14 +31,14 @@ def map_cells(
     """:func:`convspec.operators.heatmap.matrix_cells`, of other maps from their matrix.
 
     Args:
-        op: The map, real.
+        op: The map; if it is complex, gathered by magnitude.
         most: Most cells per side.
         reduction: ``"signed"``, ``"max"`` or ``"rms"``.
         max_bytes: Byte limit of the sparse matrix.
 
     Raises:
         TooLargeError: If that needs more than ``max_bytes``.
-        ValueError: For a complex map, no cells, or an unknown reduction.
+        ValueError: For no cells, an unknown reduction, or the sign of complex entries.
 
     >>> import torch, convspec as cs
     >>> op = cs.ConvOperator(torch.tensor([[[1.0, -2.0, 1.0]]]), 900, padding=1)
@@ -56,10 +56,10 @@ def map_cells(
         for shape in (op.output_shape, op.input_shape)
     )
     cell = _cell(rows, found.row) * columns.cells + _cell(columns, found.col)
-    entry = found.data.astype(np.float64)
+    entry = found.data.astype(np.complex128 if op.dtype.is_complex else np.float64)
     high = np.zeros(rows.cells * columns.cells)
     if reduction == "rms":
-        np.add.at(high, cell, entry**2)
+        np.add.at(high, cell, np.abs(entry) ** 2)
         counts = np.multiply.outer(rows.counts, columns.counts).reshape(-1)
         high = np.sqrt(high / counts)
     elif reduction == "max":
