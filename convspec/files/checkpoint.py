@@ -18,7 +18,7 @@ from convspec.files.reading import one_line, unreadable
 from convspec.files.reparametrized import multiplied_out
 from convspec.files.weights_file import read_weights
 from convspec.isolation import isolated_class
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes
 from convspec.model.convolutions import Convolution
 from convspec.model.sites import Call
 from convspec.model.source import ReadModel
@@ -75,7 +75,7 @@ class Checkpoint(ReadModel):
         path: str | os.PathLike[str],
         *,
         geometry: str | os.PathLike[str] | None = None,
-        max_bytes: float = DEFAULT_MAX_BYTES,
+        max_bytes: Bytes = DEFAULT_MAX_BYTES,
     ) -> Checkpoint:
         """The kernels of a file.
 

@@ -38,7 +38,7 @@ from convspec.files.archive import ZIP, inner, members
 from convspec.files.exported_graph import plain_graph, plain_payloads
 from convspec.files.reading import first_bytes, readers, require_file, unreadable
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, readable_bytes
 
 __all__ = ["example_shape", "read_exported"]
 
@@ -64,7 +64,7 @@ BYTES = {
 
 @isolated
 def read_exported(
-    path: str | os.PathLike[str], *, max_bytes: float = DEFAULT_MAX_BYTES
+    path: str | os.PathLike[str], *, max_bytes: Bytes = DEFAULT_MAX_BYTES
 ) -> torch.export.ExportedProgram:
     """The program of a file, on the CPU, without its sample inputs.
 
@@ -79,6 +79,7 @@ def read_exported(
             is not known to compute alone.
     """
     path = Path(path)
+    max_bytes = byte_limit(max_bytes)
     require_file(path, max_bytes)
     with readers(path, WHOLE):
         beginning = first_bytes(path, len(ZIP))

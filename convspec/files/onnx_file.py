@@ -11,7 +11,7 @@ from typing import Any
 
 from convspec.errors import ConvSpecError, UnreadableModel
 from convspec.extras import import_extra
-from convspec.limits import byte_limit, readable_bytes
+from convspec.limits import readable_bytes
 
 __all__ = ["Proto", "answered", "bytes_of", "messages_of", "model_of", "onnx"]
 
@@ -61,7 +61,6 @@ def bytes_of(
     Raises:
         UnreadableModel: If it is no plain file, larger, or shorter.
     """
-    byte_limit(max_bytes)
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):  # a pipe would wait for ever

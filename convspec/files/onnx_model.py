@@ -31,7 +31,7 @@ from convspec.files.onnx_sizes import follow_sizes
 from convspec.files.onnx_sizes_computed import shapes_computed
 from convspec.files.onnx_tensors import Folder, require_sizes
 from convspec.files.onnx_unfolding import unfolded
-from convspec.limits import DEFAULT_MAX_BYTES
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.model.convolutions import Convolution
 from convspec.model.inputs import plain_shape
 from convspec.model.sites import Call
@@ -75,7 +75,7 @@ class OnnxModel(ReadModel):
         self.folder = Folder(path, max_bytes)
 
     @classmethod
-    def open(cls, path: str | Path, *, max_bytes: float = DEFAULT_MAX_BYTES) -> OnnxModel:
+    def open(cls, path: str | Path, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> OnnxModel:
         """The model in a file.
 
         Args:
@@ -86,7 +86,7 @@ class OnnxModel(ReadModel):
             MissingExtra: If onnx is not installed.
             UnreadableModel: If it is no ONNX model, or larger than max_bytes.
         """
-        path = Path(path)
+        path, max_bytes = Path(path), byte_limit(max_bytes)
         with _named(path):
             model = model_of(bytes_of(path, max_bytes))
             with answered("its tensors must be valid"):

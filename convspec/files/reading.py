@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convspec.errors import UnreadableModel
 from convspec.extras import MissingExtra
-from convspec.limits import byte_limit, readable_bytes
+from convspec.limits import readable_bytes
 
 __all__ = ["first_bytes", "one_line", "readers", "require_file", "unreadable"]
 
@@ -34,10 +34,8 @@ def require_file(path: Path, max_bytes: float) -> int:
     """The size of a regular file that is neither empty nor larger than the limit.
 
     Raises:
-        TypeError: If the limit is none.
         UnreadableModel: If it is another file, or none.
     """
-    byte_limit(max_bytes)
     try:
         found = os.stat(path)
         if stat.S_ISREG(found.st_mode):

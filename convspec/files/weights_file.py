@@ -17,7 +17,7 @@ from convspec.files.reading import first_bytes, readers, require_file, unreadabl
 from convspec.files.safetensors_header import is_safetensors, require_header
 from convspec.files.wrappers import unwrapped
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, readable_bytes
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, readable_bytes
 
 __all__ = ["Weights", "read_weights"]
 
@@ -42,7 +42,7 @@ class Weights(dict[str, Tensor]):
 
 @isolated
 def read_weights(
-    path: str | os.PathLike[str], *, max_bytes: float = DEFAULT_MAX_BYTES
+    path: str | os.PathLike[str], *, max_bytes: Bytes = DEFAULT_MAX_BYTES
 ) -> Weights:
     """The tensors of a file, by name.
 
@@ -62,6 +62,7 @@ def read_weights(
         UnreadableModel: If the file is another, too large or damaged.
     """
     path = Path(path)
+    max_bytes = byte_limit(max_bytes)
     size = require_file(path, max_bytes)
     with readers(path, WHOLE):
         beginning = first_bytes(path, 9)

@@ -20,6 +20,7 @@ from convspec.network.ellipsoid.proof import Proven
 from convspec.network.ellipsoid.root import Infeasible
 from convspec.network.ellipsoid.search import Search
 from convspec.network.ellipsoid.setting import TooLong
+from convspec.network.ellipsoid.tori import Tori
 from convspec.network.fuse import fused
 from convspec.network.graph import Graph
 from convspec.network.lip_lt import lip_lt
@@ -222,7 +223,7 @@ class Attempts:
             forgets = name == RESCALED
             graph = prepared(self.graph, torus)
             layout = Layout.torus(graph) if torus else Layout.dense(graph)
-            search = Search(graph, layout, self.norms, self.scale, forgets)
+            search = Search(Tori(graph, layout, self.norms, self.scale, forgets))
             told = _Told(self, name, layout, forgets)
             search.run(seconds, told)
             if told.last is not None:

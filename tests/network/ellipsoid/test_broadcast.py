@@ -16,6 +16,7 @@ from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import prove
 from convspec.network.ellipsoid.propagation import Propagation
 from convspec.network.ellipsoid.search import Search
+from convspec.network.ellipsoid.tori import Tori
 from convspec.network.graph import Graph, Node, graph_of
 from convspec.network.kinds import Axes
 from convspec.network.norms import Norms
@@ -46,7 +47,7 @@ def ones(*shape: int) -> Tensor:
 def first_bound(graph: Graph, layout: Layout) -> float:
     """With the first multipliers; factors of pixels take some."""
     found: list[float] = []
-    search = Search(graph, layout, Norms())
+    search = Search(Tori(graph, layout, Norms()))
     search.run(1e-9, lambda passed, proven, fixed: found.append(proven.upper))
     return found[0]
 

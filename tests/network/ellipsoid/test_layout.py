@@ -10,7 +10,7 @@ import convspec as cs
 from convspec.network.domain import domain_of
 from convspec.network.ellipsoid.layout import Layout
 from convspec.network.ellipsoid.prepared import prepared
-from convspec.network.ellipsoid.search import Search
+from convspec.network.ellipsoid.tori import Tori
 from convspec.network.graph import Graph, graph_of
 from convspec.network.kinds import Axes, Bounded, Entrywise
 from convspec.network.norms import Norms
@@ -182,9 +182,9 @@ def test_the_search_is_coarse_unless_a_matrix_reads_pixels(pooled: bool) -> None
     if not pooled:
         head = [nn.Flatten(), nn.Linear(2 * 8 * 8, 3)]
     made = graph(nn.Sequential(*strided(2), *head), (2, 32, 32))
-    search = Search(made, Layout.torus(made), Norms())
-    assert search.layout.lattices[0].sizes == (36, 36)
-    assert search._least() == ((8, 8) if pooled else (36, 36))
+    tori = Tori(made, Layout.torus(made), Norms())
+    assert tori.layout.lattices[0].sizes == (36, 36)
+    assert tori.least() == ((8, 8) if pooled else (36, 36))
 
 
 class Squeeze(nn.Module):

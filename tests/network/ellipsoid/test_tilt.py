@@ -14,6 +14,7 @@ from convspec.network.ellipsoid.prepared import prepared
 from convspec.network.ellipsoid.proof import estimate
 from convspec.network.ellipsoid.propagation import Propagation
 from convspec.network.ellipsoid.search import TILTS, Search
+from convspec.network.ellipsoid.tori import Tori
 from convspec.network.graph import graph_of
 from convspec.network.norms import Norms
 from tests.gaussian import gaussian
@@ -49,7 +50,7 @@ def test_units_of_channels_do_not_matter_where_variances_count(dense: bool) -> N
 def test_the_best_of_all_tilts_is_where_a_search_begins() -> None:
     units = [1e-2, 1.0, 10.0, 1e2]
     graph = prepared(graph_of(network(units), torch.zeros(1, 2, 6, **DOUBLE)), True)
-    search = Search(graph, Layout.torus(graph), Norms())
+    search = Search(Tori(graph, Layout.torus(graph), Norms()))
     found = list[float]()
     search.run(1e-9, lambda _, proven, __: found.append(proven.upper))
     wanted = min(TILTS, key=lambda tilt: first(units, tilt, False))
