@@ -84,7 +84,8 @@ def thick_restart_lanczos(
         following, coupling = orthonormal_rows(image, basis[:end], generator, scale)
         full = end + block > capacity
         # small problems are looked at after each step, large ones now and then
-        if full or end <= 8 * block or steps % 4 == 0 or steps >= max_steps:
+        pause = 1 if end <= 8 * block else 2 if end <= 24 * block else 4
+        if full or steps % pause == 0 or steps >= max_steps:
             theta, y = torch.linalg.eigh(projected[:end, :end])
             theta, y = theta.flip(0), y.flip(1)
             residual = torch.linalg.vector_norm(coupling.T @ y[first:end], dim=0)

@@ -39,6 +39,8 @@ def channel_blocks(op: ConvOperator) -> list[ChannelBlocks]:
     """
     weight = op.weight.detach()
     weight = weight.reshape(op.groups, -1, *weight.shape[1:])
+    if bool((weight.flatten(3)[..., 0] != 0).all()):  # the usual, by one tap
+        return _by_times(weight)
     joined = (weight != 0).flatten(3).any(dim=3).cpu().numpy()  # (groups, out, in)
     if joined.all():
         return _by_times(weight)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convspec.operators.channels import ChannelBlocks, channel_blocks
+from convspec.operators.channels import ChannelBlocks
 from convspec.operators.direct_sum import Summand, summands
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reads import Reads
@@ -43,17 +43,20 @@ class Kronecker:
     distance: float = 0.0
 
 
-def kronecker_sum(op: ConvOperator, tolerance: float, cost: Cost) -> list[Kronecker]:
+def kronecker_sum(
+    op: ConvOperator, all_blocks: list[ChannelBlocks], tolerance: float, cost: Cost
+) -> list[Kronecker]:
     """What A is a direct sum of, with zeros; products where those cost less.
 
     Args:
         op: The operator.
+        all_blocks: Its :func:`convspec.operators.channels.channel_blocks`.
         tolerance: Of :func:`convspec.operators.separable.separate`.
         cost: What decomposing a direct sum costs.
     """
     axes = tuple(Reads.of(axis) for axis in op.geometry.axes)
     found = []
-    for blocks in channel_blocks(op):
+    for blocks in all_blocks:
         whole, products = _sorted(blocks, axes, tolerance, cost)
         found += products
         if len(whole):

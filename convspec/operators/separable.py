@@ -23,6 +23,9 @@ from convspec.rounding.directed import gamma, up
 
 __all__ = ["Separation", "may_separate", "separate"]
 
+# times the largest entry of an output channel is above the tolerance, or it says nothing
+PIVOT = 1e-2
+
 
 @dataclass(frozen=True)
 class Separation:
@@ -88,28 +91,38 @@ def separate(
 def may_separate(weights: Tensor, tolerance: float) -> Tensor:
     """Which kernels an axis may split off, by one output channel of each; (b,).
 
+    Where a kernel is P + E, P a product and no entry of E above e, the same holds of the
+    channel. With the lines through its largest entry p, at least e / PIVOT, its entries
+    differ from products of lines by ``4 e`` and terms in e^2 / p.
+
     Args:
         weights: (b, out channels, in channels, *kernel), none all zero.
         tolerance: As for :func:`separate`.
     """
-    wide = weights.to(torch.complex128 if weights.is_complex() else torch.float64).cpu()
-    which = torch.arange(len(wide))
-    place = wide.abs().flatten(1).argmax(dim=1)
-    length = wide.shape[2:].numel()
-    sample = wide[which, place // length]  # (b, in channels, *kernel)
-    order = torch.arange(length).reshape(sample.shape[1:])
-    found = torch.zeros(len(wide), dtype=torch.bool)
+    wide = torch.complex128 if weights.is_complex() else torch.float64
+    which = torch.arange(len(weights))
+    allowed = tolerance * _largest(weights)  # (b,)
+    sample = weights[:, 0].to(wide).cpu()  # (b, in channels, *kernel)
+    sizes = sample.abs().flatten(1)
+    place = sizes.argmax(dim=1)
+    found = sizes[which, place] * PIVOT <= allowed
+    order = torch.arange(sizes.shape[1]).reshape(sample.shape[1:])
     for dim in range(2, sample.ndim):
         taps = sample.shape[dim]
         if taps == 1:
             continue
-        planes = sample.movedim(dim, -1).reshape(len(wide), -1, taps)
-        at = order.movedim(dim - 1, -1).flatten().argsort()[place % length]
-        column = planes[which, :, at % taps]
-        line = planes[which, at // taps] / column[which, at // taps, None]
+        planes = sample.movedim(dim, -1).reshape(len(sample), -1, taps)
+        at = order.movedim(dim - 1, -1).flatten().argsort()[place]
+        column, pivot = planes[which, :, at % taps], planes[which, at // taps, at % taps]
+        line = planes[which, at // taps] / torch.where(pivot == 0, 1, pivot)[:, None]
         off = (planes - column[:, :, None] * line[:, None]).abs().flatten(1).amax(dim=1)
-        found |= off <= 2 * tolerance * column[which, at // taps].abs()
+        found |= off <= 8 * allowed
     return found
+
+
+def _largest(weights: Tensor) -> Tensor:
+    """The largest entry of each kernel; (b,), float64."""
+    return weights.abs().flatten(1).amax(dim=1).double().cpu()
 
 
 def _line(weight: Tensor, pivot: tuple[int, ...], dim: int) -> Tensor:

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from convspec.arrays import FloatArray
+from convspec.operators.channels import ChannelBlocks, channel_blocks
 from convspec.operators.kronecker import Kronecker, kronecker_sum
 from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import sum_error
 from convspec.operators.reduce import Reduction
+from convspec.operators.separable import may_separate
 from convspec.spectrum.products import product_bytes, product_flops, product_values
 from convspec.spectrum.summands import sum_flops
 
@@ -51,11 +53,21 @@ class Structure:
         exact = self._parts(eps)
         if eps >= SINGLE or self._memory(exact) <= self.max_bytes:
             return exact
+        if not any(self._may_separate(blocks, SINGLE) for blocks in self._blocks):
+            return exact
         nearly = self._parts(SINGLE)
         return nearly if self._memory(nearly) <= self.max_bytes else exact
 
     def _parts(self, eps: float) -> list[Kronecker]:
-        return kronecker_sum(self.op, ROUNDINGS * eps, sum_flops)
+        return kronecker_sum(self.op, self._blocks, ROUNDINGS * eps, sum_flops)
+
+    @cached_property
+    def _blocks(self) -> list[ChannelBlocks]:
+        return channel_blocks(self.op)
+
+    @staticmethod
+    def _may_separate(blocks: ChannelBlocks, eps: float) -> bool:
+        return bool(may_separate(blocks.weight, ROUNDINGS * eps).any())
 
     def _memory(self, parts: list[Kronecker]) -> int:
         return 24 * min(self.op.shape) + 3 * product_bytes(parts)
