@@ -66,7 +66,7 @@ def effective_rank_above(lower: FloatArray, upper: FloatArray) -> float:
     share = share / share.sum()
     # share may add up to a little more than 1; Gibbs' inequality holds of share / sum
     weights = math.log1p(4 * (len(low) + 8) * EPS) - np.log(share)
-    entropy, step = float((share * weights).sum()), 1e-13
+    entropy, step = float((share * weights).sum()), 8 * (len(low) + 128) * EPS
     while entropy < math.log(len(low)) and not _proves(entropy, weights, low, high):
         entropy, step = entropy + step, 2 * step
     return min(math.exp(entropy) * (1 + 8 * EPS), float(len(low)))

@@ -66,24 +66,35 @@ def frobenius_bounds(
     unit = 4 * (length + 8) * EPS
     below = prefix_sums(lower**2)
     missing = max(0.0, squares[1] - below[-1]) + unit * (squares[1] + below[-1])
-    counts = np.arange(1, length + 1)
-    better_upper = np.sqrt((below[1:] + missing) / counts) * (1 + 8 * EPS)
+    most = below[1:] + missing  # means of squares, of which the roots are taken at last
+    most /= np.arange(1, length + 1)
     for k in _windows(length):
-        mean = (below[k:] - below[:-k] + missing) / k
-        most = np.sqrt(mean.clip(min=0.0)) * (1 + 8 * EPS)
-        part = better_upper[k - 1 :]
-        np.minimum(part, most, out=part)
-    better_lower = np.zeros(length)
+        mean = _means(below, k, missing)
+        np.minimum(most[k - 1 :], mean, out=most[k - 1 :])
     if not np.isfinite(upper).all():
-        return better_lower, better_upper
+        return np.zeros(length), _roots(most, 1 + 8 * EPS)
     above = prefix_sums(upper**2)
     excess = above[-1] - squares[0] + unit * above[-1]
+    least = np.zeros(length)
     for k in _windows(length):
-        mean = (above[k:] - above[:-k] - excess) / k
-        least = np.sqrt(mean.clip(min=0.0)) * (1 - 8 * EPS)
-        part = better_lower[: len(least)]
-        np.maximum(part, least, out=part)
-    return better_lower, better_upper
+        mean = _means(above, k, -excess)
+        np.maximum(least[: len(mean)], mean, out=least[: len(mean)])
+    return _roots(least, 1 - 8 * EPS), _roots(most, 1 + 8 * EPS)
+
+
+def _means(sums: FloatArray, k: int, more: float) -> FloatArray:
+    """Of all windows of k values, with so much more in each, from prefix sums."""
+    mean: FloatArray = sums[k:] - sums[:-k]
+    mean += more
+    mean /= k
+    return mean
+
+
+def _roots(means: FloatArray, slack: float) -> FloatArray:
+    np.maximum(means, 0.0, out=means)
+    np.sqrt(means, out=means)
+    means *= slack
+    return means
 
 
 def _windows(length: int) -> list[int]:
