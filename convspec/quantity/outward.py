@@ -85,7 +85,9 @@ def total(values: FloatArray) -> float:
 
 def prefix_sums(values: FloatArray) -> FloatArray:
     """The sums of the first 0, 1, ... values, rounded to the nearest; (n + 1,)."""
-    return np.concatenate([np.zeros(1), np.cumsum(values)])
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 def power_norm(values: FloatArray, p: float, side: int) -> float:

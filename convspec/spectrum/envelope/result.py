@@ -69,7 +69,7 @@ class Envelope:
         """``sigma_min(m, n)``."""
         return Enclosure(float(self.lower[-1]), float(self.upper[-1]))
 
-    @property
+    @cached_property
     def nuclear_norm(self) -> Enclosure:
         """``sum sigma_i``."""
         least, most = total(self._concentrated_below), total(self._even_above)
@@ -87,12 +87,19 @@ class Envelope:
             return self.norm
         if p == 2:
             return self.frobenius_norm
+        return self._schatten_4 if p == 4 else self._schatten(p)
+
+    def _schatten(self, p: float) -> Enclosure:
         if p < 2:
             least, most = self._concentrated_below, self._even_above
         else:
             least = even(self.lower, self.upper, self.frobenius_norm[0], -1)
             most = concentrated(self.lower, self.upper, self.frobenius_norm[1], 1)
         return Enclosure(power_norm(least, p, -1), power_norm(most, p, 1))
+
+    @cached_property
+    def _schatten_4(self) -> Enclosure:
+        return self._schatten(4.0)
 
     @property
     def stable_rank(self) -> Enclosure:
@@ -126,7 +133,7 @@ class Envelope:
         """``(sum sigma_i^2)^2 / sum sigma_i^4``; 0 for the zero operator."""
         if self.norm.upper == 0:
             return Enclosure(0.0, 0.0)
-        return (self.frobenius_norm / self.schatten(4)).squared.squared & self._ranks
+        return (self.frobenius_norm / self._schatten_4).squared.squared & self._ranks
 
     @property
     def log_volume(self) -> Enclosure:
@@ -166,8 +173,15 @@ class Envelope:
         Raises:
             ValueError: If a tolerance is negative or NaN.
         """
-        if rtol is None:
-            rtol = max(self.shape) * EPS if atol is None else 0.0
+        if rtol is None and atol is None:
+            return self._rank
+        return self._rank_above(0.0 if rtol is None else rtol, atol)
+
+    @cached_property
+    def _rank(self) -> Enclosure:
+        return self._rank_above(max(self.shape) * EPS, None)
+
+    def _rank_above(self, rtol: float, atol: float | None) -> Enclosure:
         atol = 0.0 if atol is None else atol
         for name, value in (("rtol", rtol), ("atol", atol)):
             if not value >= 0:
