@@ -148,7 +148,7 @@ def pad_pairs(
     kernel: Sequence[int],
     strides: Sequence[int],
     dilations: Sequence[int],
-    mode: str,
+    modes: Sequence[str],
 ) -> list[tuple[int, int]]:
     """(before, after) per axis; 'same' puts the odd pixel behind, as torch does."""
     if isinstance(padding, str) and padding == "valid":
@@ -161,7 +161,7 @@ def pad_pairs(
             )
         return same_pads(kernel, dilations)
     entries = [padding] * len(kernel) if is_integer(padding) else _entries(padding)
-    if len(entries) == 1 and mode == "zeros":  # torch repeats it in this mode alone
+    if len(entries) == 1 and {*modes} == {"zeros"}:  # torch repeats it in this mode alone
         entries = [*entries] * len(kernel)
     pairs = [_pad_pair(entry) for entry in entries]
     if len(pairs) != len(kernel) or any(min(pair) < 0 for pair in pairs):

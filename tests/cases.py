@@ -34,7 +34,7 @@ class Case:
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     padding: str | tuple[int, ...] | Pads
-    padding_mode: str = "zeros"
+    padding_mode: str | tuple[str, ...] = "zeros"
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
     bias: bool = True

@@ -14,7 +14,8 @@ import torch
 
 from tests.cases import Case, Pads, same_padding
 
-MODES = ("zeros", "circular", "reflect", "replicate")
+MODES = ("zeros", "circular", "reflect", "replicate")  # of torch's layers
+EVERY_MODE = (*MODES, "symmetric")
 
 # by number of axes: the longest kernel, the taps and pixels of all axes, the padding
 KERNEL = {1: 7, 2: 4, 3: 4}
@@ -28,11 +29,19 @@ READS = 6_000  # steps of the innermost loop of the oracles
 
 @st.composite
 def convolutions(draw: st.DrawFn, dim: int, asymmetric: bool = False) -> Case:
-    """Convolutions of ``dim`` axes, with (before, after) pairs if ``asymmetric``."""
-    mode = draw(st.sampled_from(MODES))
+    """Convolutions of ``dim`` axes, if ``asymmetric`` with what torch's layers lack.
+
+    That is (before, after) pairs, symmetric padding, and a mode of each axis.
+    """
+    mode: str | tuple[str, ...] = draw(
+        st.sampled_from(EVERY_MODE if asymmetric else MODES)
+    )
+    if asymmetric and draw(st.booleans()):
+        mode = tuple(draw(st.sampled_from(EVERY_MODE)) for _ in range(dim))
     size = _lengths(draw, dim, PIXELS[dim], 12 if dim == 1 else 7)
     stride = _numbers(draw, dim, 3)
-    limit = [_most_padding(mode, n, dim) for n in size]
+    modes = [mode] * dim if isinstance(mode, str) else mode
+    limit = [_most_padding(m, n, dim) for m, n in zip(modes, size, strict=True)]
     span = [n + 2 * most for n, most in zip(size, limit, strict=True)]
     kernel, dilation = _fitting(
         _lengths(draw, dim, TAPS[dim], KERNEL[dim]), _numbers(draw, dim, 3), span
@@ -154,7 +163,7 @@ KINDS = {
 
 
 def _most_padding(mode: str, size: int, dim: int) -> int:
-    if mode == "circular":
+    if mode in ("circular", "symmetric"):
         return min(PADDING[dim], size)
     if mode == "reflect":
         return min(PADDING[dim], size - 1)

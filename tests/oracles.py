@@ -25,7 +25,7 @@ Pairs = Sequence[tuple[int, int]]
 def shown_pixel(position: int, size: int, mode: str) -> int | None:
     """The pixel that a padded line shows at ``position``; 0 is the first real pixel.
 
-    None stands for a zero. One turn for circular, one mirror image for reflect.
+    None stands for a zero. One turn for circular, one mirror image for the others.
     """
     if 0 <= position < size:
         return position
@@ -35,6 +35,8 @@ def shown_pixel(position: int, size: int, mode: str) -> int | None:
         return position + size if position < 0 else position - size
     if mode == "replicate":
         return 0 if position < 0 else size - 1
+    if mode == "symmetric":
+        return -1 - position if position < 0 else 2 * size - 1 - position
     if mode == "reflect":
         return -position if position < 0 else 2 * (size - 1) - position
     raise ValueError(mode)
@@ -55,10 +57,13 @@ def loop_matrix(
     padding: Pairs,
     dilation: Sequence[int],
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: str | Sequence[str] = "zeros",
 ) -> Array:
     """The matrix of a convolution, gathered output by output and tap by tap."""
     c_out, c, *kernel = weight.shape
+    modes = (
+        [padding_mode] * len(kernel) if isinstance(padding_mode, str) else padding_mode
+    )
     outputs = [
         (before + n + after - d * (k - 1) - 1) // s + 1
         for n, k, s, d, (before, after) in zip(
@@ -71,9 +76,9 @@ def loop_matrix(
         row = flat(output, outputs)
         for tap in product(*map(range, kernel)):
             read = [
-                shown_pixel(s * o + d * t - before, n, padding_mode)
-                for o, t, n, s, d, (before, _) in zip(
-                    output, tap, size, stride, dilation, padding, strict=True
+                shown_pixel(s * o + d * t - before, n, mode)
+                for o, t, n, s, d, (before, _), mode in zip(
+                    output, tap, size, stride, dilation, padding, modes, strict=True
                 )
             ]
             if None in read:

@@ -27,6 +27,15 @@ OPERATORS = {
     "replicate": cs.ConvOperator(
         gaussian(8, 2, 3, 3), 4, padding=2, padding_mode="replicate"
     ),
+    "symmetric": cs.ConvOperator(
+        gaussian(8, 2, 2, 5), 5, padding=4, stride=2, padding_mode="symmetric"
+    ),
+    "a-mode-for-each-axis": cs.ConvOperator(
+        gaussian(9, 3, 2, 3, 2),
+        (4, 3),
+        padding=((1, 2), (1, 0)),
+        padding_mode=("symmetric", "circular"),
+    ),
     "wrapped": cs.ConvOperator(
         gaussian(8, 2, 1, 5), 2, padding=2, padding_mode="circular"
     ),

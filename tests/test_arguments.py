@@ -62,7 +62,18 @@ BAD = [
     (
         "mode-unknown",
         {"padding_mode": "mirror"},
-        r"zeros, circular, reflect, replicate; got 'mirror'",
+        r"zeros, circular, reflect, replicate, symmetric, or .*; got 'mirror'; "
+        "'mirror' is called 'reflect' here",
+    ),
+    (
+        "mode-of-an-axis-unknown",
+        {"padding_mode": ("zeros", "cyclic")},
+        r"must be one of .*; got \('zeros', 'cyclic'\)$",
+    ),
+    (
+        "modes-too-many",
+        {"padding_mode": ["zeros"] * 3},
+        r"must be one name, or 2 \(one per spatial axis\); got \['zeros', ",
     ),
     (
         "channels-in-size",

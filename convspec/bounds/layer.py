@@ -16,6 +16,7 @@ from convspec.errors import GeometryError
 from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.layers import read_layer
 from convspec.operators.operator import ConvOperator
+from convspec.operators.padding_mode import modes_per_axis
 from convspec.operators.symbol import Symbol
 from convspec.operators.weight import finite_tensor
 
@@ -50,7 +51,8 @@ def operator_of(layer: Layer, **given: Any) -> ConvOperator:
         return ConvOperator.from_layer(layer, size)
     weight = finite_tensor("weight", layer)
     arguments = ConvArguments(**given)
-    if arguments.padding_mode != "zeros" and "padding" not in given:
+    modes = modes_per_axis(arguments.padding_mode, weight.ndim - 2)
+    if {*modes} != {"zeros"} and "padding" not in given:
         pads = same_pads(*_kernel(weight.shape, arguments))
         arguments = replace(arguments, padding=pads)
     size = _some_size(weight.shape, arguments)

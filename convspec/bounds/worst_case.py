@@ -21,6 +21,7 @@ from convspec.frequency.search.extremes import enclose_largest
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.operator import ConvOperator
+from convspec.operators.padding_mode import PaddingMode
 from convspec.rounding.directed import up
 from convspec.tori.every_size import conditions, every_size
 
@@ -35,7 +36,7 @@ def worst_case_norm(
     padding: Padding | None = None,
     dilation: int | Sequence[int] | None = None,
     groups: int | None = None,
-    padding_mode: str | None = None,
+    padding_mode: PaddingMode | None = None,
     transposed: bool | None = None,
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
@@ -78,7 +79,7 @@ def worst_case_norm(
             keeps the size. With zero padding it makes no difference.
         dilation: It makes no difference without stride.
         groups: The norm is the largest of the groups'.
-        padding_mode: ``"zeros"``, ``"circular"``, ``"reflect"`` or ``"replicate"``.
+        padding_mode: As :class:`convspec.ConvOperator` takes it.
         transposed: Whether the weight is that of a transposed convolution.
         rtol: Relative gap to stop at.
         max_evaluations: Frequencies to test at most.

@@ -115,7 +115,7 @@ def _draw_operator(ax: Axes, network: Network, op: ConvOperator) -> None:
 
 def _draw_padding(ax: Axes, network: Network, op: ConvOperator) -> None:
     """One layer's singular values under its own and under circular padding."""
-    mode = op.geometry.axes[0].mode.removesuffix("s")
+    mode = op.geometry.padding_mode.removesuffix("s")
     spectra = {
         f"{mode} padding, dense": spectrum(op, method="dense"),
         "circular padding, Fourier": spectrum(op.circular(), method="fourier"),

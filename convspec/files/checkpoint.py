@@ -25,6 +25,7 @@ from convspec.model.source import ReadModel
 from convspec.model.trace import Trace
 from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import ConvGeometry
+from convspec.operators.padding_mode import modes_per_axis
 
 __all__ = ["Checkpoint"]
 
@@ -217,13 +218,14 @@ def _kernel(
         dilations = per_axis("dilation", arguments.dilation, dim, least=1)
         more = per_axis("output_padding", arguments.output_padding, dim, least=0)
         mode = arguments.padding_mode
-        pads = pad_pairs(arguments.padding, kernel, strides, dilations, mode)
+        modes = modes_per_axis(mode, dim)
+        pads = pad_pairs(arguments.padding, kernel, strides, dilations, modes)
         whole = ConvArguments(
             stride=strides,
             padding=tuple(pads),
             dilation=dilations,
             groups=arguments.groups,
-            padding_mode=mode,
+            padding_mode=mode if isinstance(mode, str) else modes,
             transposed=arguments.transposed,
             output_padding=more,
         )

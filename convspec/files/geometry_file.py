@@ -12,7 +12,7 @@ from typing import Any
 from convspec.arguments import is_integer
 from convspec.extras import import_extra
 from convspec.files.reading import readers, require_file, unreadable
-from convspec.operators.axis import PADDING_MODES
+from convspec.operators.padding_mode import PADDING_MODES
 
 __all__ = ["LayerGeometry", "matched", "read_geometry"]
 
@@ -84,7 +84,8 @@ def _fault(key: str, value: object) -> tuple[str, str] | None:
         right = is_integer(value) and _number(value) >= 1
         return None if right else ("have a positive number there", "write groups = 1")
     if key == "padding_mode":
-        right = isinstance(value, str) and value in PADDING_MODES
+        names = value if isinstance(value, list) and value else [value]
+        right = all(isinstance(name, str) and name in PADDING_MODES for name in names)
         known = ", ".join(PADDING_MODES)
         return None if right else (f"have one of {known} there", "write one of them")
     if key == "padding" and value in ("same", "valid"):

@@ -14,6 +14,7 @@ from convspec.model.convolutions import Convolution
 from convspec.model.event import Event, Value
 from convspec.model.movement import moved_back, moved_on
 from convspec.model.window import Window, windows_of
+from convspec.operators.padding_mode import mode_words
 
 __all__ = [
     "cut",
@@ -122,17 +123,16 @@ def padded(conv: Convolution, windows: tuple[Window, ...]) -> Convolution | None
         return conv
     if conv.given.transposed or not all(w.is_all or w.pads for w in windows):
         return None
-    modes, pads = set[str](), []
+    found, pads = list[set[str]](), []
     for own, window in zip(conv.pads, windows, strict=True):
-        if window.pads:
-            modes.add(window.mode)
-        if any(own):
-            modes.add("zeros")
+        found.append({*[window.mode] * window.pads, *["zeros"] * any(own)})
         pads.append((own[0] + window.before, own[1] + window.after))
-    if len(modes) > 1:
+    if any(len(modes) > 1 for modes in found):
         return None
-    (mode,) = modes
-    given = replace(conv.given, padding=tuple(pads), padding_mode=mode)
+    usual = next(mode for modes in found for mode in modes)
+    each = [next(iter(modes), usual) for modes in found]
+    given = replace(conv.given, padding=tuple(pads), padding_mode=tuple(each))
+    mode = mode_words(each)
     amounts = _amounts([(window.before, window.after) for window in windows])
     size = tuple(window.size for window in windows)
     return replace(

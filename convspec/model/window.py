@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.operators.axis import PADDING_MODES, Axis
+from convspec.operators.axis import Axis
+from convspec.operators.padding_mode import PADDING_MODES, most_padding
 
 __all__ = ["Window", "window_of", "windows_of"]
 
@@ -132,9 +133,8 @@ def _shows_all(line: IntArray, size: int, before: int, after: int) -> bool:
 def _padded(size: int, before: int, after: int, mode: str, line: IntArray) -> bool:
     """Whether the places beyond the axis show what the mode has there."""
     ahead, behind = max(0, before), max(0, after)
-    if mode == "reflect" and max(ahead, behind) >= size:
-        return False
-    if mode == "circular" and max(ahead, behind) > size:
+    most = most_padding(mode, size)
+    if most is not None and max(ahead, behind) > most:
         return False
     whole = Axis(size, 1, 1, before=ahead, after=behind, mode=mode).padded
     cut = whole[max(0, -before) : len(whole) - max(0, -after)]

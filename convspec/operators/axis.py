@@ -5,23 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from convspec.arrays import IntArray
+from convspec.operators.padding_mode import PADDING_MODES
 
-__all__ = ["PADDING_MODES", "Axis", "most_common", "shared_reads"]
-
-
-# torch's padding mode -> NumPy's name for the same extension of a line of pixels
-PADDING_MODES: dict[str, Any] = {
-    "zeros": "constant",
-    "circular": "wrap",
-    "reflect": "reflect",
-    "replicate": "edge",
-}
+__all__ = ["Axis", "most_common", "shared_reads"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,7 @@ class Axis:
         dilation: Pixels between neighbouring taps.
         before: Padding in front of the first pixel.
         after: Padding behind the last pixel.
-        mode: One of torch's padding modes.
+        mode: One of :data:`convspec.operators.padding_mode.PADDING_MODES`.
     """
 
     size: int

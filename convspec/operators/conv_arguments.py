@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convspec.arguments import Padding
+from convspec.operators.padding_mode import PaddingMode
 
 __all__ = ["ConvArguments"]
 
@@ -25,7 +26,7 @@ class ConvArguments:
             (before, after) pair.
         dilation: Per axis or for all.
         groups: Number of groups.
-        padding_mode: One of torch's padding modes.
+        padding_mode: Of torch's, or ``"symmetric"``; one, or one for each axis.
         transposed: Whether it is a transposed convolution.
         output_padding: Per axis or for all; of transposed ones alone.
     """
@@ -34,7 +35,7 @@ class ConvArguments:
     padding: Padding = 0
     dilation: int | Sequence[int] = 1
     groups: int = 1
-    padding_mode: str = "zeros"
+    padding_mode: PaddingMode = "zeros"
     transposed: bool = False
     output_padding: int | Sequence[int] = 0
 

@@ -163,7 +163,9 @@ def _extend(x: Tensor, geometry: ConvGeometry, native: list[int]) -> Tensor:
     for j, (axis, done) in enumerate(zip(geometry.axes, native, strict=True)):
         if axis.mode == "zeros":
             excess = [axis.before - done, axis.after - done, *excess]
-        elif axis.before or axis.after:
+            continue
+        excess = [0, 0, *excess]
+        if axis.before or axis.after:
             x = x.index_select(2 + j, torch.as_tensor(axis.padded, device=x.device))
     return F.pad(x, excess) if any(excess) else x
 

@@ -25,10 +25,16 @@ from convspec.arguments import (
     shown,
 )
 from convspec.errors import GeometryError
-from convspec.operators.axis import PADDING_MODES, Axis
+from convspec.operators.axis import Axis
 from convspec.operators.conv_arguments import ConvArguments
+from convspec.operators.padding_mode import (
+    PaddingMode,
+    mode_words,
+    modes_per_axis,
+    require_room,
+)
 
-__all__ = ["PADDING_MODES", "Axis", "ConvGeometry"]
+__all__ = ["Axis", "ConvGeometry"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,11 @@ class ConvGeometry:
         live = math.prod(int((axis.source >= 0).sum()) for axis in self.axes)
         return self.c_out * (self.c_in // self.groups) * live
 
+    @property
+    def padding_mode(self) -> str:
+        """The mode of all axes, or of each, in a word."""
+        return mode_words([axis.mode for axis in self.axes])
+
     @classmethod
     def of(
         cls,
@@ -94,10 +105,10 @@ class ConvGeometry:
         dim = len(kernel)
         which = "input channels" if given.transposed else "output channels"
         groups = group_count(given.groups, weight_shape[0], which)
-        _require_consistent(given)
+        modes = _modes(given, dim)
         strides = per_axis("stride", given.stride, dim, least=1)
         dilations = per_axis("dilation", given.dilation, dim, least=1)
-        pads = pad_pairs(given.padding, kernel, strides, dilations, given.padding_mode)
+        pads = pad_pairs(given.padding, kernel, strides, dilations, modes)
         more = per_axis("output_padding", given.output_padding, dim, least=0)
         if any(more) and not given.transposed:
             raise GeometryError(
@@ -109,8 +120,7 @@ class ConvGeometry:
         if given.transposed:
             axes = tuple(_transposed_axis(j, *line, more[j]) for j, line in lines)
         else:
-            mode = given.padding_mode
-            axes = tuple(_convolution_axis(j, *line, mode) for j, line in lines)
+            axes = tuple(_convolution_axis(j, *line, modes[j]) for j, line in lines)
         return cls(groups * weight_shape[1], weight_shape[0], groups, axes)
 
     def with_sizes(self, sizes: tuple[int, ...]) -> ConvGeometry:
@@ -149,11 +159,11 @@ class ConvGeometry:
         return replace(self, axes=tuple(axes))
 
 
-def _require_consistent(given: ConvArguments) -> None:
-    """Refuse padding modes that there are not, and padding of transposed convolutions."""
+def _modes(given: ConvArguments, dim: int) -> tuple[str, ...]:
+    """The padding mode of each axis; refused where a transposed convolution has none."""
     mode = given.padding_mode
     if given.transposed:
-        if not isinstance(mode, str) or mode != "zeros":
+        if not isinstance(mode, str | list | tuple) or {*_names(mode)} != {"zeros"}:
             raise GeometryError(
                 "a transposed convolution has padding_mode='zeros' only, as in torch; "
                 f"got {shown(mode)}; for the adjoint of a {mode} "
@@ -164,10 +174,11 @@ def _require_consistent(given: ConvArguments) -> None:
                 "padding of a transposed convolution must be integers; "
                 f"got {shown(given.padding)}; give the amount per axis"
             )
-    elif not isinstance(mode, str) or mode not in PADDING_MODES:
-        raise GeometryError(
-            f"padding_mode must be one of {', '.join(PADDING_MODES)}; got {shown(mode)}"
-        )
+    return modes_per_axis(mode, dim)
+
+
+def _names(mode: PaddingMode) -> list[str]:
+    return [mode] if isinstance(mode, str) else [str(name) for name in mode]
 
 
 def _convolution_axis(
@@ -182,17 +193,7 @@ def _convolution_axis(
     """Axis j of a convolution, with as many outputs as fit, or a refusal."""
     before, after = pad
     extent = dilation * (kernel - 1) + 1
-    if mode == "reflect" and max(pad) >= size:
-        raise GeometryError(
-            "reflect padding must be smaller than the input size; "
-            f"axis {j} has size {size} and padding {pad}; "
-            "pad less or use 'replicate'"
-        )
-    if mode == "circular" and max(pad) > size:
-        raise GeometryError(
-            "circular padding must not wrap more than once: at most the input size; "
-            f"axis {j} has size {size} and padding {pad}; pad less"
-        )
+    require_room(mode, j, size, pad)
     span = before + size + after
     if span < extent:
         raise GeometryError(

@@ -14,6 +14,7 @@ from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.convolve import convolve, convolve_transpose, product_bytes
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.linear_map import LinearMap
+from convspec.operators.padding_mode import PaddingMode
 
 __all__ = ["MatrixFree"]
 
@@ -96,7 +97,7 @@ class MatrixFree(LinearMap):
                 str(a.before) if a.before == a.after else f"({a.before}, {a.after})"
                 for a in axes
             )
-            extras.append(f"padding {pads} {axes[0].mode}")
+            extras.append(f"padding {pads} {self.geometry.padding_mode}")
         kind = "transposed " if self.transposed else ""
         return (
             f"<ConvOperator {self.shape[0]} x {self.shape[1]}: {kind}"
@@ -123,11 +124,11 @@ class MatrixFree(LinearMap):
         """The map of another weight and the geometry that fits it, without a bias."""
         return self._of(weight, geometry, self.transposed)
 
-    def with_padding_mode(self: Map, padding_mode: str) -> Map:
+    def with_padding_mode(self: Map, padding_mode: PaddingMode) -> Map:
         """The same kernel, bias and amounts of padding in another padding mode.
 
         Args:
-            padding_mode: One of torch's.
+            padding_mode: As :class:`convspec.ConvOperator` takes it.
 
         Raises:
             GeometryError: If it is none of them, or cannot pad so much.
@@ -147,8 +148,11 @@ class MatrixFree(LinearMap):
             geometry.groups,
             padding_mode,
         )
-        ConvGeometry.of(self.weight.shape, geometry.sizes, given)  # refuses what is none
-        axes = tuple(replace(axis, mode=padding_mode) for axis in geometry.axes)
+        other = ConvGeometry.of(self.weight.shape, geometry.sizes, given)
+        axes = tuple(
+            replace(axis, mode=new.mode)
+            for axis, new in zip(geometry.axes, other.axes, strict=True)
+        )
         return self._of(
             self.weight, replace(geometry, axes=axes), self.transposed, self.bias
         )

@@ -23,6 +23,7 @@ from convspec.operators.geometry import ConvGeometry
 from convspec.operators.layers import read_layer
 from convspec.operators.linear_map import LinearMap
 from convspec.operators.matrix_free import MatrixFree
+from convspec.operators.padding_mode import PaddingMode
 from convspec.operators.scipy_bridge import linear_operator
 from convspec.operators.symbol import Symbol
 from convspec.operators.weight import finite_tensor
@@ -55,7 +56,9 @@ class ConvOperator(MatrixFree):
             (before, after) pair, the latter written ``((1, 0),)`` for one axis.
         dilation: Per axis or for all.
         groups: Number of groups.
-        padding_mode: ``"zeros"``, ``"circular"``, ``"reflect"`` or ``"replicate"``.
+        padding_mode: ``"zeros"``, ``"circular"``, ``"reflect"``, ``"replicate"`` or
+            ``"symmetric"``, which mirrors the border's pixels too; or one for each axis,
+            ``("zeros", "circular")``.
         transposed: Whether this is a transposed convolution.
         output_padding: As in ``torch.nn.ConvTranspose{1,2,3}d``.
 
@@ -86,7 +89,7 @@ class ConvOperator(MatrixFree):
         padding: Padding = 0,
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
         transposed: bool = False,
         output_padding: int | Sequence[int] = 0,
     ) -> None:

@@ -161,12 +161,11 @@ def _facts(layer: LayerReport) -> list[tuple[str, str]]:
     op = layer.operator
     if op is None:
         return facts
-    axes = op.geometry.axes
     return [
         ("type", printable(layer.type)),
         ("weight", f"{shape(tuple(op.weight.shape))}, {_dtype(op.weight.dtype)}"),
         ("geometry", layer.geometry),
-        ("padding mode", axes[0].mode),
+        ("padding mode", op.geometry.padding_mode),
         ("input", shape(op.input_shape)),
         ("output", shape(op.output_shape)),
         ("matrix", f"{op.shape[0]:,} x {op.shape[1]:,}"),

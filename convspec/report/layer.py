@@ -121,8 +121,9 @@ class LayerReport:
             if any(value != usual for value in values):
                 same = len(set(values)) == 1
                 parts.append(letter + (values[0] if same else ",".join(values)))
-        if axes[0].mode != "zeros":
-            parts.append(axes[0].mode)
+        mode = self.operator.geometry.padding_mode
+        if mode != "zeros":
+            parts.append(mode)
         if self.operator.transposed:
             parts.append("transposed")
         if self.fused:

@@ -7,8 +7,9 @@ they are at most, over all sizes that torch accepts:
 * circular: with more padding than the kernel needs some rows of the circulant occur
   twice or three times. Some sizes share no factor with the stride: only the symbol
   without stride serves for all.
-* reflect, replicate: A is a convolution without padding after the padding map, a 0/1
-  matrix with one 1 in each row, whose norm squared is how often it shows a pixel.
+* reflect, symmetric, replicate: A is a convolution without padding after the padding
+  map, a 0/1 matrix with one 1 in each row, whose norm squared is how often it shows a
+  pixel.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convspec.operators.geometry import Axis
+from convspec.operators.padding_mode import mode_words
 
 __all__ = ["Repeats", "conditions", "every_size"]
 
@@ -54,6 +56,10 @@ def every_size(axis: Axis) -> Repeats:
         # one pixel is mirrored at both ends if n <= pad + 1, where torch accepts that
         both = min(axis.before, axis.after) > 0 and 2 * pad >= axis.extent - 1
         return Repeats(3 if both else 2)
+    if axis.mode == "symmetric":
+        # the same, of sizes below both together, with a pixel of the border more
+        both = min(axis.before, axis.after) > 0 and 2 * pad - 1 >= axis.extent
+        return Repeats(3 if both else 2)
     if axis.mode != "replicate":
         raise NotImplementedError(f"how often {axis.mode} padding repeats pixels")
     count = 1 + max(axis.before, axis.after)
@@ -71,13 +77,19 @@ def conditions(axes: Sequence[Axis]) -> str:
         kinds = "zero padding of any amount, circular padding that keeps the size"
         strided = max(axis.stride for axis in axes) > 1
         return f"every input size; {kinds}{STRIDED if strided else ''}"
-    words = [f"every input size; {axes[0].mode} padding of this amount"]
+    modes = mode_words([axis.mode for axis in axes])
+    words = [f"every input size; {modes} padding of this amount"]
     if not all(repeat.with_stride for repeat in repeats):
         words.append(
             "upper end without stride, as sizes need that the stride does not divide"
         )
     if count > 1:
-        what = "rows" if axes[0].mode == "circular" else "pixels"
+        several = [
+            axis.mode == "circular"
+            for axis, repeat in zip(axes, repeats, strict=True)
+            if repeat.count > 1
+        ]
+        what = " and ".join(["rows"] * any(several) + ["pixels"] * (not all(several)))
         words.append(f"upper end times sqrt({count}) for {what} that are repeated")
     return "; ".join(words)
 

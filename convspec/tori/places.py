@@ -42,6 +42,7 @@ __all__ = ["Place", "Setting", "settings", "unrepeated_settings"]
 COUNTEREXAMPLES = {
     "reflect": "[1, 1, 1] / 3 on 8 pixels with reflect padding 1 has norm 1.029",
     "replicate": "[1, ..., 1] / 5 on 8 pixels with replicate padding 2 has norm 1.011",
+    "symmetric": "[1, 1] / 2 on 8 pixels with symmetric padding 1 has norm 1.155",
     "circular": "[1] on 3 pixels with circular padding 1 has norm 1.414",
 }
 
@@ -168,8 +169,8 @@ def unrepeated_settings(axes: Sequence[Reads], name: str) -> list[Setting]:
     found = [setting for setting in settings(axes) if setting.multiplicity == 1]
     if found:
         return found
-    mode = axes[0].axis.mode
     worst = max(axes, key=lambda read: Place.on_line(read).multiplicity)
+    mode = worst.axis.mode
     times = Place.on_line(worst).multiplicity
     raise NotApplicable(
         f"{name} needs padding that shows no pixel twice, zeros or circular padding "

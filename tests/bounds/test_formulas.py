@@ -59,7 +59,9 @@ def operator(weight: Array, size: Any, **options: Any) -> cs.ConvOperator:
 # -- from the entries ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize(
+    "mode", ["zeros", "circular", "reflect", "replicate", "symmetric"]
+)
 @pytest.mark.parametrize("stride", [1, 2])
 @everywhere
 def test_entries(weight: Array, size: Any, stride: int, mode: str) -> None:

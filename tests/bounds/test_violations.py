@@ -195,7 +195,9 @@ def test_taps_that_read_only_padding_do_not_count() -> None:
         assert method(op).upper == pytest.approx(method(known).upper, rel=1e-9)
 
 
-@pytest.mark.parametrize("padding_mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize(
+    "padding_mode", ["zeros", "circular", "reflect", "replicate", "symmetric"]
+)
 def test_zero_kernels(padding_mode: str) -> None:
     """Zero is its own bound; no logarithm of 0, no division by 0."""
     weight = torch.zeros(2, 3, 3, 3, requires_grad=True)

@@ -185,7 +185,7 @@ def test_wide_layers_agree_with_a_grid(side: int) -> None:
 
 # -- every size ---------------------------------------------------------------------
 
-MODES = ("zeros", "circular", "reflect", "replicate")
+MODES = ("zeros", "circular", "reflect", "replicate", "symmetric")
 
 
 def norms(weight: Tensor, arguments: dict[str, Any], largest: int) -> list[float]:
@@ -233,8 +233,10 @@ def random_layer(seed: int) -> tuple[Tensor, dict[str, Any], int]:
         "padding": tuple(map(tuple, pads.tolist())),
         "dilation": rng.integers(1, 3, dim).tolist(),
         "groups": groups,
-        "padding_mode": MODES[int(rng.integers(4))],
+        "padding_mode": MODES[int(rng.integers(len(MODES)))],
     }
+    if dim == 2 and rng.random() < 0.5:
+        arguments["padding_mode"] = rng.choice(MODES, 2).tolist()
     return weight, arguments, 11 if dim == 1 else 4
 
 
@@ -268,6 +270,11 @@ ATTAINED: dict[str, tuple[Tensor, dict[str, Any]]] = {
     "circular-thrice": (kernel([1.0]), {"padding": (2,), "padding_mode": "circular"}),
     "reflect-both-ends": (kernel([1.0]), {"padding": (2,), "padding_mode": "reflect"}),
     "reflect-one-end": (kernel([1.0]), {"padding": ((0, 2),), "padding_mode": "reflect"}),
+    "symmetric-both-ends": (kernel([1.0]), {"padding": 2, "padding_mode": "symmetric"}),
+    "symmetric-one-end": (
+        kernel([1.0]),
+        {"padding": ((0, 2),), "padding_mode": "symmetric"},
+    ),
     "replicate-one-pixel": (
         kernel([1.0]),
         {"padding": (2,), "padding_mode": "replicate"},

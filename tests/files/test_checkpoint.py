@@ -212,6 +212,19 @@ def test_geometry_is_that_of_torch(tmp_path: Path) -> None:
     assert any("are assumed" in note for note in trace.notes)
 
 
+def test_a_padding_mode_for_each_axis(tmp_path: Path) -> None:
+    toml = """
+[[layer]]
+names = "*"
+padding = 1
+padding_mode = ["zeros", "circular"]
+size = [4, 5]
+"""
+    (call,) = opened(tmp_path, {"a.weight": filled(2, 1, 3, 3)}, toml).calls
+    op = call.operator()
+    assert [axis.mode for axis in op.geometry.axes] == ["zeros", "circular"]
+
+
 def assert_operator(call: Call, layer: nn.Module, channels: int) -> None:
     """The matrix is that of torch's layer, run on images of one pixel."""
     weight, size = call.conv.weight, call.input_size

@@ -77,6 +77,21 @@ CASES: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
         (2, 5, 6),
         "reflect 2 before",
     ),
+    "symmetric by hand": (
+        Block(
+            lambda x, c: c(torch.cat([x[..., :2].flip(-1), x, x[..., -2:].flip(-1)], -1)),
+            c=layer(nn.Conv1d, 2, 3, 4),
+        ),
+        (2, 7),
+        "symmetric 2 before",
+    ),
+    "a panorama": (
+        nn.Sequential(
+            nn.ZeroPad2d((0, 0, 1, 1)), nn.CircularPad2d((2, 1, 0, 0)), conv(2, 3, 3)
+        ),
+        (2, 5, 6),
+        "zeros/circular (1,1),(2,1) before",
+    ),
     "replication, strided": (
         nn.Sequential(nn.ReplicationPad2d((1, 2, 0, 3)), conv(2, 3, 3, stride=2)),
         (2, 5, 6),
@@ -214,10 +229,12 @@ OUTSIDE: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
     ),
     "two modes": (
         nn.Sequential(
-            nn.ZeroPad2d((1, 1, 0, 0)), nn.CircularPad2d((0, 0, 1, 1)), conv(1, 1, 3)
+            nn.ReflectionPad2d((1, 1, 0, 0)),
+            nn.ReplicationPad2d((1, 1, 0, 0)),
+            conv(1, 1, 3),
         ),
         (1, 4, 5),
-        "what pads its input, aten::constant_pad_nd, is no part of it",
+        "what pads its input, aten::reflection_pad2d, is no part of it",
     ),
     "channels": (
         Block(lambda x, c: c(F.pad(x, (0, 0, 0, 0, 0, 1))), c=conv(3, 1, 3)),

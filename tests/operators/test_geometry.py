@@ -136,7 +136,13 @@ def test_refuses_exactly_what_torch_refuses(arguments: dict[str, Any]) -> None:
 
 # -- padding in pairs ---------------------------------------------------------------
 
-F_MODES = {"zeros": "constant"}
+NUMPY_MODES: dict[str, Any] = {
+    "zeros": "constant",
+    "circular": "wrap",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "symmetric": "symmetric",
+}
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -148,10 +154,15 @@ def test_pairs_are_pad_then_valid(dim: int, data: st.DataObject) -> None:
     op = case.operator()
     generator = torch.Generator().manual_seed(case.seed)
     x = torch.randn(1, *op.input_shape, dtype=case.dtype, generator=generator)
-    ends = [end for pair in reversed(case.pads) for end in pair]  # last axis first
-    padded = F.pad(x, ends, mode=F_MODES.get(case.padding_mode, case.padding_mode))
+    modes = (case.padding_mode,) * dim
+    if not isinstance(case.padding_mode, str):
+        modes = case.padding_mode
+    padded = x.numpy()
+    for j, (mode, ends) in enumerate(zip(modes, case.pads, strict=True)):
+        widths = [(0, 0)] * (2 + j) + [ends] + [(0, 0)] * (dim - 1 - j)
+        padded = np.pad(padded, widths, mode=NUMPY_MODES[mode])
     expected = CONV[dim](
-        padded,
+        torch.from_numpy(padded),
         op.weight,
         stride=case.stride,
         dilation=case.dilation,

@@ -23,7 +23,7 @@ from tests.cases import Case
 
 DIGITS = 50
 EPS = float(np.finfo(np.float64).eps)
-MODES = ("zeros", "circular", "reflect", "replicate")
+MODES = ("zeros", "circular", "reflect", "replicate", "symmetric")
 KINDS = (*MODES, "transposed", "torus", "torus", "torus")
 TINIEST = float(np.nextafter(0, 1))  # 2^-1074
 

@@ -14,7 +14,7 @@ from tests import oracles
 from tests.closed_forms import CLOSED_FORMS, ClosedForm
 from tests.gaussian import gaussian
 
-MODES = ("zeros", "circular", "reflect", "replicate")
+MODES = ("zeros", "circular", "reflect", "replicate", "symmetric")
 HALF_UNIT = 0.5e-8  # of figures given to eight decimals
 
 

@@ -165,7 +165,8 @@ def axis_lines(case: Case) -> list[oracles.Array]:
             matrix = oracles.scatter_matrix(taps, size, stride, pads, extra, dilation)
             lines.append(matrix.T)
         else:
-            mode = case.padding_mode
+            given = case.padding_mode
+            mode = given if isinstance(given, str) else given[j]
             lines.append(oracles.loop_matrix(taps, size, stride, pads, dilation, 1, mode))
     return lines
 

@@ -47,7 +47,9 @@ def test_sum_of_squares_without_a_matrix(name: str) -> None:
     assert total == pytest.approx(op.frobenius_norm() ** 2, rel=rtol, abs=0)
 
 
-@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize(
+    "mode", ["zeros", "circular", "reflect", "replicate", "symmetric"]
+)
 @pytest.mark.parametrize("transposed", [False, True], ids=["conv", "adjoint"])
 def test_sum_of_squares_dense(mode: str, transposed: bool) -> None:
     op = cs.ConvOperator(
@@ -59,7 +61,9 @@ def test_sum_of_squares_dense(mode: str, transposed: bool) -> None:
     assert total == pytest.approx(op.frobenius_norm() ** 2, rel=rtol, abs=0)
 
 
-@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize(
+    "mode", ["zeros", "circular", "reflect", "replicate", "symmetric"]
+)
 @pytest.mark.parametrize(
     ("shape", "size", "options"),
     [

@@ -179,18 +179,19 @@ def test_a_stride_that_does_not_divide_the_circle_leaves_two_ways(padding: Any) 
 
 FORMULAS = [bounds.fantastic_four, bounds.tensor_norm, bounds.gram_iteration_zero]
 COUNTED = {
-    # mode: taps, pixels, padding, the norm in closed form or by a dense SVD
-    "reflect": (3, 8, 1, 1.0292689500755388),
-    "replicate": (5, 8, 2, 1.0113511112535358),
-    "circular": (1, 3, 1, math.sqrt(2)),
+    # mode: taps of sum 1, pixels, padding, the norm in closed form or by a dense SVD
+    "reflect": ([1 / 3] * 3, 8, 1, 1.0292689500755388),
+    "replicate": ([1 / 5] * 5, 8, 2, 1.0113511112535358),
+    "symmetric": ([0.5, 0.5], 8, 1, 1.154817541685588),
+    "circular": ([1.0], 3, 1, math.sqrt(2)),
 }
 
 
-def padded_box(taps: int, size: int, padding: int, mode: str) -> oracles.Array:
-    """The matrix of a box of sum 1, one row at a time."""
+def padded(taps: list[float], size: int, padding: int, mode: str) -> oracles.Array:
+    """The matrix of a kernel, one row at a time."""
     name = {"circular": "wrap", "replicate": "edge"}.get(mode, mode)
     shown = np.pad(np.eye(size), ((padding, padding), (0, 0)), mode=name)
-    return np.array([row.mean(axis=0) for row in windows(shown, taps)])
+    return np.array([taps @ row for row in windows(shown, len(taps))])
 
 
 def windows(rows: oracles.Array, length: int) -> list[oracles.Array]:
@@ -200,12 +201,12 @@ def windows(rows: oracles.Array, length: int) -> list[oracles.Array]:
 @pytest.mark.parametrize("mode", COUNTED)
 @pytest.mark.parametrize("method", FORMULAS, ids=lambda method: method.__name__)
 def test_the_counterexamples_are_true(method: Any, mode: str) -> None:
-    """The formula gives 1 for a box of sum 1, whose norm with this padding is larger."""
+    """The formula gives 1 for taps of sum 1, whose norm with this padding is larger."""
     taps, size, padding, expected = COUNTED[mode]
-    known = float(np.linalg.norm(padded_box(taps, size, padding, mode), 2))
+    known = float(np.linalg.norm(padded(taps, size, padding, mode), 2))
     assert known == pytest.approx(expected, rel=1e-14)
     assert COUNTEREXAMPLES[mode].endswith(f"has norm {known:.3f}")
-    weight = torch.full((1, 1, taps), 1 / taps, dtype=torch.float64)
+    weight = torch.tensor([[taps]], dtype=torch.float64)
     assert method(cs.ConvOperator(weight, size, padding=padding)).upper < 1 + 1e-11
     op = cs.ConvOperator(weight, size, padding=padding, padding_mode=mode)
     with pytest.raises(cs.NotApplicable) as caught:

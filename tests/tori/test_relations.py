@@ -22,7 +22,7 @@ from convspec.tori.relation import Relation
 from convspec.tori.relations import relations
 from tests import oracles
 
-MODES = ("zeros", "circular", "reflect", "replicate")
+MODES = ("zeros", "circular", "reflect", "replicate", "symmetric")
 TURNS = (Fraction(0), Fraction(1, 2), Fraction(1, 4), Fraction(3, 8))
 
 

@@ -96,7 +96,7 @@ def _padded(made: Made, node: Node) -> int | None:
         return None
     op = node.kind.op
     axes = op.geometry.axes
-    modes = ("reflect", "replicate", *["circular"] * made.unrolls)
+    modes = ("reflect", "replicate", "symmetric", *["circular"] * made.unrolls)
     repeats = [axis.mode in modes and axis.span > axis.size for axis in axes]
     if op.transposed or not any(repeats):
         return None

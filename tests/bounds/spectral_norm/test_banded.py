@@ -104,6 +104,7 @@ def test_band_is_that_of_the_dense_gram_matrix(
 @given(case=geometries.any_case())
 def test_band_of_any_geometry(case: Case) -> None:
     op = case.operator()
+    assume(op.geometry.reads)  # of one that reads nothing the norm is 0 before
     layout = layout_of(Reduction.of(op))
     assume(layout.side <= 400)
     agree(layout, 2)

@@ -139,7 +139,7 @@ def test_closed_forms(form: ClosedForm, n: int) -> None:
     assert bound.gap <= 1e-8
 
 
-@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "symmetric"])
 def test_the_gap_closes_where_a_band_is_affordable(mode: str) -> None:
     """768 unknowns, no dense matrix."""
     op = cs.ConvOperator(gaussian(0, 3, 4, 3, 3), 16, padding=1, padding_mode=mode)
@@ -148,7 +148,9 @@ def test_the_gap_closes_where_a_band_is_affordable(mode: str) -> None:
     assert bound.assumptions == "upper end: the operator itself"
 
 
-@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize(
+    "mode", ["zeros", "reflect", "replicate", "circular", "symmetric"]
+)
 @pytest.mark.parametrize(
     ("size", "max_flops"),
     [(24, 3e7), (24, 1e7), (24, 4e6), ((9, 40), 3e6), ((40, 9), 2e6)],
@@ -167,7 +169,7 @@ def test_bounds_without_the_operator(mode: str, size: Any, max_flops: float) -> 
     assert less.gap < {"zeros": 0.02, "circular": 2e-9}.get(mode, 0.5)
 
 
-@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "symmetric"])
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_pieces_hold(mode: str, axes: int) -> None:
     """Pieces of every width, down to where an axis cannot be cut, are upper bounds."""
@@ -206,7 +208,9 @@ def test_norms_beyond_float64() -> None:
     assert bound.lower < math.inf
 
 
-@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize(
+    "mode", ["zeros", "circular", "reflect", "replicate", "symmetric"]
+)
 def test_zero_kernels(mode: str) -> None:
     weight = torch.zeros(2, 3, 3, 3)
     op = cs.ConvOperator(weight, 4, padding=1, padding_mode=mode)

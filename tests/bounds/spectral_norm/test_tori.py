@@ -139,7 +139,7 @@ def cancelling(seed: int, channels: int, taps: int, rest: float) -> torch.Tensor
 
 
 @pytest.mark.parametrize("first", ["tori", "any"])
-@pytest.mark.parametrize("mode", ["circular", "replicate", "reflect"])
+@pytest.mark.parametrize("mode", ["circular", "replicate", "reflect", "symmetric"])
 @pytest.mark.parametrize("rest", [0.0, 1e-18, 1e-16, 1e-14, 1e-10])
 def test_taps_that_coincide_and_cancel(
     rest: float, mode: str, first: str, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ from tests.cases import Case
 from tests.rounding.test_errors import DIGITS, FAMILIES, small_cases, truth
 
 EPS = float(np.finfo(np.float64).eps)
-MODES = ("zeros", "circular", "reflect", "replicate")
+MODES = ("zeros", "circular", "reflect", "replicate", "symmetric")
 KINDS = (*MODES, "transposed")
 
 

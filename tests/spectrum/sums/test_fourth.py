@@ -39,7 +39,9 @@ def test_any_geometry(kind: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [(2, 5), (5, 2)], ids=str)
-@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+@pytest.mark.parametrize(
+    "mode", ["zeros", "circular", "reflect", "replicate", "symmetric"]
+)
 def test_both_sides(mode: str, channels: tuple[int, int]) -> None:
     weight = gaussian(1, *channels, 3, 3)
     op = cs.ConvOperator(weight, (6, 7), padding=2, padding_mode=mode)
