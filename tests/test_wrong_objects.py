@@ -140,11 +140,10 @@ def test_byte_limits_in_words() -> None:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_unhashable_padding_modes(transposed: bool) -> None:
-    with pytest.raises(cs.GeometryError, match=r"padding_mode.*got \['zeros'\]"):
-        cs.ConvOperator(
-            torch.ones(1, 1, 3), 6, padding_mode=["zeros"], transposed=transposed
-        )
+@pytest.mark.parametrize("mode", [{"zeros": 1}, [["zeros"]], None, 0], ids=str)
+def test_unhashable_padding_modes(mode: Any, transposed: bool) -> None:
+    with pytest.raises(cs.GeometryError, match=r"padding_mode.*got "):
+        cs.ConvOperator(torch.ones(1, 1, 3), 6, padding_mode=mode, transposed=transposed)
 
 
 @pytest.mark.parametrize("wrong", ["bar", 3, 1])

@@ -14,6 +14,7 @@ from convspec.operators.operator import ConvOperator
 from convspec.operators.product_error import sum_error
 from convspec.operators.reduce import Reduction
 from convspec.operators.separable import may_separate
+from convspec.spectrum.fourier.partly import at_frequencies
 from convspec.spectrum.products import product_bytes, product_flops, product_values
 from convspec.spectrum.summands import sum_flops
 
@@ -51,6 +52,9 @@ class Structure:
         """The products that it is a direct sum of; none for 0."""
         eps = torch.finfo(self.op.dtype).eps
         exact = self._parts(eps)
+        apart = at_frequencies(self.op, self.max_bytes)
+        if apart is not None and product_flops(apart) < product_flops(exact):
+            exact = apart
         if eps >= SINGLE or self._memory(exact) <= self.max_bytes:
             return exact
         if not any(self._may_separate(blocks, SINGLE) for blocks in self._blocks):
