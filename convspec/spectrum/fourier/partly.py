@@ -25,17 +25,20 @@ from convspec.rounding.waves import symbol_error
 
 __all__ = ["at_frequencies"]
 
+NUMBER = 16  # bytes
+HELD = 4  # copies of the kernels, about
+
 
 def at_frequencies(op: ConvOperator, max_bytes: int) -> list[Kronecker] | None:
     """What A is a direct sum of, by the frequencies of its cyclic axes.
 
     Args:
         op: The operator, with weights near 1.
-        max_bytes: Of all kernels at all frequencies.
+        max_bytes: Of all kernels at all frequencies, and of a block.
 
     Returns:
         The frequencies that stand for themselves, and those that stand for a pair; None
-        where no axis is cyclic, or all are, or the kernels take too much.
+        where no axis is cyclic, or all are, or they take too much.
     """
     axes = tuple(Reads.of(axis) for axis in op.geometry.axes)
     cyclic = [j for j, axis in enumerate(axes) if axis.cyclic and not axis.single]
@@ -50,8 +53,13 @@ def at_frequencies(op: ConvOperator, max_bytes: int) -> list[Kronecker] | None:
     index, multiplicity = conjugate_half(sizes, weight.is_complex())
     phases = math.prod(axes[j].pixels_per_output for j in cyclic)
     kernel = [weight.shape[2 + j] for j in others]
-    entries = len(index) * weight.shape[0] * weight.shape[1] * phases * math.prod(kernel)
-    if 4 * 16 * entries > max_bytes:
+    channels = weight.shape[0] // op.groups, weight.shape[1] * phases
+    entries = len(index) * op.groups * math.prod(channels) * math.prod(kernel)
+    # at least what the largest has, as dilation may split each into as many classes
+    block = math.prod(channels) * math.prod(
+        axes[j].outputs * len(axes[j].pixels) / axes[j].axis.dilation ** 2 for j in others
+    )
+    if max(HELD * entries, block) * NUMBER > max_bytes:
         return None
     rows = _taps_as_rows(weight, op.groups, others, cyclic)
     symbol = Symbol.of_taps(

@@ -119,3 +119,12 @@ def test_what_takes_too_much_is_left_whole() -> None:
 def test_all_axes_of_one_kind_have_their_own_methods(mode: str) -> None:
     op = cs.ConvOperator(gaussian(5, 2, 2, 3, 3), (5, 8), padding=1, padding_mode=mode)
     assert at_frequencies(normalised(op, torch.float64)[0], DEFAULT_MAX_BYTES) is None
+
+
+def test_blocks_that_do_not_fit_are_not_looked_for() -> None:
+    """256 channels of 224 rows: the kernels alone would take a third of a gigabyte."""
+    op = cs.ConvOperator(
+        gaussian(0, 256, 256, 3, 3), 224, padding=1, padding_mode=("zeros", "circular")
+    )
+    assert at_frequencies(op, DEFAULT_MAX_BYTES) is None
+    assert cs.explain(op, 1).method == "krylov"
