@@ -106,7 +106,7 @@ def training(
         logarithmic(ax)
         plain_log_ticks(ax.yaxis, *ax.get_ylim())
     if all(step == round(step) for step in at):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     ax.set_xlabel("checkpoint" if steps is None else "step")
     finish(ax)
     if legend:
