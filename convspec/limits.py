@@ -25,7 +25,7 @@ DEFAULT_MAX_BYTES = 2**31
 Bytes = float | str  # a number of bytes, or one with a unit
 POWERS = "KMGTP"
 WITH_UNIT = re.compile(
-    rf"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([{POWERS}]?)(i?)B?\s*", re.IGNORECASE
+    rf"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(?:([{POWERS}])(i?))?B?\s*", re.IGNORECASE
 )
 
 

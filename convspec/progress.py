@@ -34,8 +34,10 @@ def told(
     if progress is True:
         with bar() as show:
             yield show
-    elif progress is None or progress is False or callable(progress):
-        yield progress or None
+    elif progress is None or progress is False:
+        yield None
+    elif callable(progress):
+        yield progress
     else:
         raise TypeError(
             "progress must be True for a bar, or a function that is told of each step; "

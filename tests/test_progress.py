@@ -28,28 +28,37 @@ CASES = pytest.mark.parametrize(("call", "words"), CALLS.values(), ids=CALLS)
 
 
 @CASES
-def test_a_bar_on_a_terminal(
+@pytest.mark.parametrize("where", ["terminal", "notebook"])
+def test_a_bar(
     call: Callable[..., object],
     words: str,
+    where: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    """In a notebook it is written as to a terminal: no widgets need be installed."""
+    if where == "terminal":
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    else:
+        monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     call(True)
     assert words in capsys.readouterr().err
+
+
+class Kept(list[object]):
+    """A list that is told of steps, and false as long as it is empty."""
+
+    def __call__(self, *step: object) -> None:
+        self.append(step)
 
 
 @CASES
-def test_a_bar_in_a_notebook(
-    call: Callable[..., object],
-    words: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_function_is_told_whatever_it_is(
+    call: Callable[..., object], words: str
 ) -> None:
-    """It is written as to a terminal: no widgets need be installed."""
-    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    call(True)
-    assert words in capsys.readouterr().err
+    kept = Kept()
+    call(kept)
+    assert kept
 
 
 @CASES

@@ -121,7 +121,7 @@ def bounded(op: cs.ConvOperator, limit: Any) -> list[Callable[[], object]]:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["1 GBit", "much", "", None, torch.ones(2), [1], True, float("nan")]
+    "wrong", ["1 GBit", "much", "", "2iB", None, torch.ones(2), [1], True, float("nan")]
 )
 def test_byte_limits(wrong: Any) -> None:
     for call in bounded(operator(), wrong):

@@ -10,6 +10,7 @@ from convspec.arrays import IntArray
 from convspec.files.onnx_constants import Constants
 from convspec.files.onnx_program import Node
 from convspec.operators.axis import Axis
+from convspec.operators.padding_mode import most_padding
 
 __all__ = ["MOST_PLACES", "lines_of", "padded_line", "source_name"]
 
@@ -121,8 +122,9 @@ def padded_line(size: int, before: int, after: int, mode: str) -> IntArray | Non
     ahead, behind = max(0, before), max(0, after)
     if ahead + size + behind > MOST_PLACES or size + min(0, before) + min(0, after) < 1:
         return None
-    most = {"reflect": size - 1, "circular": size}.get(mode, MOST_PLACES)
-    if max(ahead, behind) > most or (mode != "zeros" and min(before, after) < 0):
+    most = most_padding(mode, size)
+    beyond = most is not None and max(ahead, behind) > most
+    if beyond or (mode != "zeros" and min(before, after) < 0):
         return None
     whole = Axis(size, 1, 1, before=ahead, after=behind, mode=mode).padded
     return whole[max(0, -before) : len(whole) - max(0, -after)]

@@ -28,7 +28,6 @@ from convspec.errors import GeometryError
 from convspec.operators.axis import Axis
 from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.padding_mode import (
-    PaddingMode,
     mode_words,
     modes_per_axis,
     require_room,
@@ -161,24 +160,19 @@ class ConvGeometry:
 
 def _modes(given: ConvArguments, dim: int) -> tuple[str, ...]:
     """The padding mode of each axis; refused where a transposed convolution has none."""
-    mode = given.padding_mode
-    if given.transposed:
-        if not isinstance(mode, str | list | tuple) or {*_names(mode)} != {"zeros"}:
-            raise GeometryError(
-                "a transposed convolution has padding_mode='zeros' only, as in torch; "
-                f"got {shown(mode)}; for the adjoint of a {mode} "
-                "convolution take ConvOperator(...).T"
-            )
-        if isinstance(given.padding, str):
-            raise GeometryError(
-                "padding of a transposed convolution must be integers; "
-                f"got {shown(given.padding)}; give the amount per axis"
-            )
-    return modes_per_axis(mode, dim)
-
-
-def _names(mode: PaddingMode) -> list[str]:
-    return [mode] if isinstance(mode, str) else [str(name) for name in mode]
+    modes = modes_per_axis(given.padding_mode, dim)
+    if given.transposed and {*modes} != {"zeros"}:
+        raise GeometryError(
+            "a transposed convolution has padding_mode='zeros' only, as in torch; "
+            f"got {shown(given.padding_mode)}; for the adjoint of a {mode_words(modes)} "
+            "convolution take ConvOperator(...).T"
+        )
+    if given.transposed and isinstance(given.padding, str):
+        raise GeometryError(
+            "padding of a transposed convolution must be integers; "
+            f"got {shown(given.padding)}; give the amount per axis"
+        )
+    return modes
 
 
 def _convolution_axis(

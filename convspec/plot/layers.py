@@ -225,9 +225,9 @@ def _row(
 
 def _is_told(known: Bands, floor: float, end: float) -> bool:
     """Whether the middle half is told from all values, on this axis."""
-    ends = (known.low[0], known.high[-1]), (known.low[1], known.high[3])
     if known.exact:
         return True
+    ends = (known.low[0], known.high[-1]), (known.low[1], known.high[3])
     outer, inner = (
         max(min(high, end), floor) / max(min(low, end), floor) for low, high in ends
     )
