@@ -97,7 +97,9 @@ def _quantity(q: Quantity) -> Column:
             most = q.any(*layer.operator.shape).upper if layer.operator else None
             about = layer.estimates.get(q.name)
             if about is not None and known.gap > WIDE:
-                value = _whole(about.value) if q.counts else about.value
+                value = about.value
+                if q.counts:  # as rounded no more than there are
+                    value = min(_whole(value), int(known.upper))
                 return About(value, about.standard_error)
             open_ = known.width > 0 and known.upper == most
             return Enclosure(known.lower, math.inf) if open_ else known

@@ -137,3 +137,15 @@ def test_a_rank_is_at_most_that_by_shape() -> None:
     assert row.quantities["smallest"] == (0, 0)
     for name, about in row.estimates.items():
         assert about.value in row.quantities[name], name
+
+
+def test_an_estimated_count_is_printed_as_no_more_than_there_are() -> None:
+    """301,056 to four digits are 301,100."""
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(96, 96, 3, stride=2, padding=1, groups=96)
+    (row,) = cs.analyze(layer, (96, 112, 112), max_flops=1e6, phases=0)
+    assert min(row.operator.shape) == 301_056
+    cell = BY_NAME["rank"].cell(row)
+    count, _, total = cell.removeprefix("~").partition(" of ")
+    assert cell.startswith("~")
+    assert int(count) <= int(total) == 301_056
