@@ -37,6 +37,7 @@ ROOMS = (
     "files",
     "frequency",
     "spectrum",
+    "inverse",
     "bounds",
     "network",
     "report",
@@ -46,8 +47,9 @@ ROOMS = (
     "demo",
     "cli",
 )
-# methods of a result that draw it or write it down, imported when they are called
+# methods that are at home above their class, imported when they are called
 DOORS = {
+    ("operators/linear_map.py", "inverse"),
     ("report/model.py", "plot"),
     ("report/model.py", "pages"),
     ("network/result.py", "pages"),

@@ -12,13 +12,15 @@ same singular values and are decomposed once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from convspec.arrays import IntArray
 from convspec.operators.components import components
 from convspec.operators.reads import Reads
 
-__all__ = ["residue_classes"]
+__all__ = ["EqualClasses", "equal_classes", "residue_classes"]
 
 
 def residue_classes(read: Reads) -> list[tuple[int, Reads]]:
@@ -34,14 +36,64 @@ def residue_classes(read: Reads) -> list[tuple[int, Reads]]:
     read = read.live
     if read.single or _is_chain(read):
         return [(1, read)]
+    places = _by_pattern(read)
+    if len(places) == len(places[0]) == 1:
+        return [(1, read)]
+    return [(len(equal), read.of_outputs(equal[0])) for equal in places]
+
+
+@dataclass(frozen=True)
+class EqualClasses:
+    """Classes of one pattern: with their outputs and pixels in order they are copies.
+
+    Attributes:
+        outputs: Of the axis, class by class; (classes, m').
+        pixels: Of the axis, class by class; (classes, n').
+        taps: Those that read something; (k',).
+        source: ``source[t, o]``: which of the n' pixels of its class tap ``taps[t]`` of
+            output o reads, or -1; (k', m').
+    """
+
+    outputs: IntArray
+    pixels: IntArray
+    taps: IntArray
+    source: IntArray
+
+
+def equal_classes(read: Reads) -> list[EqualClasses]:
+    """All classes of an axis, those of one pattern together; none if it reads nothing.
+
+    Outputs that read nothing and pixels that nothing reads are in no class.
+
+    >>> from convspec.operators.axis import Axis
+    >>> patches = Reads.of(Axis(7, 2, 3, stride=3))
+    >>> [found.pixels.tolist() for found in equal_classes(patches)]
+    [[[0, 1, 2], [3, 4, 5]]]
+    """
+    read = read.live
+    if not read.outputs:
+        return []
+    return [_described(read, places) for places in _by_pattern(read)]
+
+
+def _described(read: Reads, places: IntArray) -> EqualClasses:
+    """Classes by the places of their outputs; (classes, m')."""
+    first = read.of_outputs(places[0])
+    tap, output = np.nonzero(first.source >= 0)
+    _, at = np.unique(first.source[tap, output], return_index=True)
+    taps = np.searchsorted(read.taps, first.taps[tap[at]])
+    pixels = read.pixels[read.source[taps, places[:, output[at]]]]
+    return EqualClasses(read.rows[places], pixels, first.taps, first.source)
+
+
+def _by_pattern(read: Reads) -> list[IntArray]:
+    """The places of the outputs, class by class; an array for each pattern."""
     tap, output = np.nonzero(read.source >= 0)
     shape = read.outputs, len(read.pixels)
     classes, _ = components(output, read.source[tap, output], shape)
     if not (classes != classes[0]).any():
-        return [(1, read)]
-    return [
-        (times, read.of_outputs(outputs)) for times, outputs in _distinct(read, classes)
-    ]
+        return [np.arange(read.outputs)[None]]
+    return _distinct(read, classes)
 
 
 def _is_chain(read: Reads) -> bool:
@@ -56,8 +108,8 @@ def _is_chain(read: Reads) -> bool:
     return not (classes != classes[0]).any()
 
 
-def _distinct(read: Reads, classes: IntArray) -> list[tuple[int, IntArray]]:
-    """The outputs of one class of each pattern, and how many classes have it."""
+def _distinct(read: Reads, classes: IntArray) -> list[IntArray]:
+    """The outputs of the classes of each pattern; (classes, outputs) each."""
     names, sizes = np.unique(classes, return_counts=True)
     order = np.argsort(classes, kind="stable")  # outputs, class by class
     first = np.cumsum(sizes) - sizes
@@ -66,13 +118,9 @@ def _distinct(read: Reads, classes: IntArray) -> list[tuple[int, IntArray]]:
     for size in np.unique(sizes):
         places = first[sizes == size, None] + np.arange(size)  # (classes, outputs)
         patterns = np.moveaxis(table[:, places], 1, 0).reshape(len(places), -1)
-        _, chosen, times = np.unique(
-            patterns, axis=0, return_index=True, return_counts=True
-        )
-        found += [
-            (int(count), order[places[place]])
-            for place, count in zip(chosen, times, strict=True)
-        ]
+        kinds, which = np.unique(patterns, axis=0, return_inverse=True)
+        which = which.reshape(-1)
+        found += [order[places[which == kind]] for kind in range(len(kinds))]
     return found
 
 

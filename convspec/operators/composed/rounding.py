@@ -19,8 +19,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from convspec.errors import NotApplicable
 from convspec.operators.composed.copies import Copies
 from convspec.operators.composed.factors import Factors
+from convspec.operators.composed.identity import Identity
 from convspec.operators.composed.normal import plain_number
 from convspec.operators.composed.on_axes import OnAxes
 from convspec.operators.composed.product import Product
@@ -137,7 +139,14 @@ def _leaf(op: LinearMap) -> tuple[float, float]:
         return _off(modulus, op.relative, len(op.matrices), terms)
     if isinstance(op, Copies):
         return square_root(op.most), gamma(op.most) if op.most > 1 else 0.0
-    return 1.0, 0.0  # the identity
+    if isinstance(op, Identity):
+        return 1.0, 0.0
+    raise NotApplicable(
+        f"proofs need maps whose products have a bound on their rounding; {op} has none; "
+        "of a pseudo-inverse the singular values are 1 / sigma of those of the map: take "
+        "its own spectrum, or op.to_dense()",
+        "rounding",
+    )
 
 
 def _off(modulus: float, relative: float, times: int, terms: int) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""What a linear map loses and what can be had back of it: inverses, null spaces."""

@@ -1,0 +1,245 @@
+"""The pseudo-inverse of a linear map, as a linear map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from convspec.arguments import shown, single
+from convspec.errors import NotConverged
+from convspec.inverse.decomposition import Decomposition
+from convspec.inverse.iterative import least_squares_by_products, wave_preconditioner
+from convspec.inverse.methods import (
+    DECOMPOSED,
+    check_method,
+    form_or_none,
+    may_decompose,
+)
+from convspec.isolation import isolated_class
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
+from convspec.operators.composed.normal import normal_form
+from convspec.operators.linear_map import LinearMap
+from convspec.rounding.scaling import ldexp
+
+__all__ = ["PseudoInverse", "pseudo_inverse"]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """How a pseudo-inverse is computed.
+
+    Attributes:
+        op: The map A.
+        damp: At least 0.
+        rank_rtol: Singular values up to this part of the largest count as zero.
+        method: ``"auto"``, ``"direct"`` or ``"krylov"``.
+        rtol: Of iterations.
+        max_products: Of iterations, for an image.
+        max_bytes: Of what is held at a time.
+    """
+
+    op: LinearMap
+    damp: float
+    rank_rtol: float | None
+    method: str
+    rtol: float
+    max_products: int
+    max_bytes: int
+
+    @cached_property
+    def decomposition(self) -> Decomposition | None:
+        """A in singular vectors; None where products with it serve instead."""
+        form = form_or_none(self.op, self.method, self.max_bytes)
+        if not may_decompose(form, self.method, self.max_bytes):
+            return None
+        assert form is not None
+        return Decomposition.of(form)
+
+    def cut(self, found: Decomposition) -> float:
+        """The largest value that counts as zero."""
+        rtol = self.rank_rtol
+        if rtol is None:
+            rtol = max(self.op.shape) * float(torch.finfo(torch.float64).eps)
+        return rtol * found.norm
+
+    def applied(self, images: Tensor, adjoint: bool) -> Tensor:
+        """The pseudo-inverse of images, or its adjoint; in double precision."""
+        found = self.decomposition
+        if found is None:
+            return self._by_products(images, adjoint)
+        damp = math.ldexp(self.damp, -found.form.exponent)
+        x = found.pseudo_inverse(images, self.cut(found), damp, adjoint)
+        return ldexp(x, -found.form.exponent)
+
+    def _by_products(self, images: Tensor, adjoint: bool) -> Tensor:
+        """``A^+H = (A^H)^+``, damped or not."""
+        work, exponent = normal_form(self.op.H if adjoint else self.op)
+        damp = math.ldexp(self.damp, -exponent)
+        precondition = None
+        if damp:
+            precondition = wave_preconditioner(work, damp, self.max_bytes, DECOMPOSED)
+        found = least_squares_by_products(
+            work, images, damp, self.rtol, self.max_products, precondition
+        )
+        x = ldexp(found.images, -exponent)
+        if not found.converged:
+            raise NotConverged(
+                f"a least-squares solution must meet rtol = {self.rtol:g} within "
+                f"max_products = {self.max_products}; it did not; raise max_products or "
+                "rtol, damp the problem with damp=..., or use method='direct'; the best "
+                "so far is in .best",
+                x,
+            )
+        return x
+
+
+@isolated_class
+@dataclass(frozen=True, eq=False, repr=False)
+class PseudoInverse(LinearMap):
+    """``V S / (S^2 + damp^2) U^H`` of a map with ``A = U S V^H``, or its adjoint.
+
+    Without damping it is the Moore-Penrose inverse: ``A^+ y`` is, of all x that make
+    ``||A x - y||`` least, the one of least norm.
+
+    Attributes:
+        solver: What it is of, and how it is computed.
+        adjoint_of: Whether it is the adjoint of that.
+    """
+
+    solver: Solver
+    adjoint_of: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of an output of A."""
+        op = self.solver.op
+        return op.input_shape if self.adjoint_of else op.output_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of an input of A."""
+        op = self.solver.op
+        return op.output_shape if self.adjoint_of else op.input_shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of A; all is computed in double precision."""
+        return self.solver.op.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """That of A."""
+        return self.solver.op.device
+
+    @property
+    def T(self) -> PseudoInverse:  # noqa: N802
+        """The pseudo-inverse of the transpose."""
+        if not self.dtype.is_complex:
+            return self.H
+        return self._of(self.solver.op.T)
+
+    @property
+    def H(self) -> PseudoInverse:  # noqa: N802
+        """The pseudo-inverse of the adjoint."""
+        return replace(self, adjoint_of=not self.adjoint_of)
+
+    def to(
+        self,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+    ) -> PseudoInverse:
+        """The pseudo-inverse of A in another dtype or on another device."""
+        return self._of(self.solver.op.to(dtype, device))
+
+    def _of(self, op: LinearMap) -> PseudoInverse:
+        return replace(self, solver=replace(self.solver, op=op))
+
+    def to_sparse(self, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> sparse.csr_array:
+        """The matrix in CSR format, (n, m); most of its entries are not zero."""
+        dense = self.to_dense(max_bytes=byte_limit(max_bytes) / 3).detach().cpu()
+        if dense.dtype in (torch.float16, torch.bfloat16):
+            dense = dense.float()
+        return sparse.csr_array(dense.resolve_conj().numpy())
+
+    @property
+    def rank(self) -> int | None:
+        """How many singular values do not count as zero; None if by products."""
+        found = self.solver.decomposition
+        if found is None:
+            return None
+        return int((found.values > self.solver.cut(found)).sum())
+
+    def _images(self, y: Tensor) -> Tensor:
+        return _applied(y, self.solver, self.adjoint_of)
+
+
+class _Applied(torch.autograd.Function):
+    """Products with a pseudo-inverse: gradients reach the images."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, solver: Solver, adjoint: bool) -> Tensor:
+        ctx.how = solver, adjoint
+        return _computed(images, solver, adjoint)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        solver, adjoint = ctx.how
+        return _applied(gradient, solver, not adjoint), None, None
+
+
+def _applied(images: Tensor, solver: Solver, adjoint: bool) -> Tensor:
+    found: Tensor = _Applied.apply(images, solver, adjoint)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _computed(images: Tensor, solver: Solver, adjoint: bool) -> Tensor:
+    """Products in double precision; of complex images and a real map, two at a time."""
+    if images.is_complex() and not solver.op.dtype.is_complex:
+        both = torch.cat([images.real, images.imag])
+        real, imaginary = _computed(both, solver, adjoint).chunk(2)
+        return torch.complex(real, imaginary)
+    op = solver.op
+    if not len(images):
+        return images.new_zeros(0, *(op.output_shape if adjoint else op.input_shape))
+    wide = torch.complex128 if images.is_complex() else torch.float64
+    return solver.applied(images.to(wide), adjoint).to(images.dtype)
+
+
+def pseudo_inverse(
+    op: LinearMap,
+    damp: float,
+    rank_rtol: float | None,
+    method: str,
+    rtol: float,
+    max_products: int,
+    max_bytes: Bytes,
+) -> PseudoInverse:
+    """The pseudo-inverse, with arguments checked."""
+    check_method(method, rtol, max_products)
+    single("damp", damp)
+    if not 0 <= damp < math.inf:
+        raise ValueError(f"damp must be a finite number of at least 0; got {shown(damp)}")
+    if rank_rtol is not None:
+        single("rank_rtol", rank_rtol)
+        if not 0 <= rank_rtol < 1:
+            raise ValueError(
+                "rank_rtol must be at least 0 and below 1, a part of the largest "
+                f"singular value, or None; got {shown(rank_rtol)}"
+            )
+    return PseudoInverse(
+        Solver(
+            op,
+            float(damp),
+            rank_rtol,
+            method,
+            float(rtol),
+            max_products,
+            byte_limit(max_bytes),
+        )
+    )
