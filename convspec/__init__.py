@@ -63,6 +63,7 @@ __all__ = [
     "Plan",
     "SavedReport",
     "Spectrum",
+    "Subspace",
     "Symbol",
     "TooLargeError",
     "UnreadableModel",
@@ -78,8 +79,10 @@ __all__ = [
     "identity",
     "im2col",
     "lipschitz",
+    "null_space",
     "open_model",
     "plot",
+    "range_space",
     "read_report",
     "spectral_density",
     "spectral_envelope",
@@ -97,6 +100,7 @@ __all__ = [
 if TYPE_CHECKING:
     from convspec import plot
     from convspec.files.open import open_model
+    from convspec.inverse.subspace import Subspace, null_space, range_space
     from convspec.model.source import OpenedModel
     from convspec.network.lipschitz import lipschitz
     from convspec.network.radius import certified_accuracy, certified_radius
@@ -115,6 +119,9 @@ LATER = {
     "certified_accuracy": "convspec.network.radius",
     "certified_radius": "convspec.network.radius",
     "lipschitz": "convspec.network.lipschitz",
+    "null_space": "convspec.inverse.subspace",
+    "range_space": "convspec.inverse.subspace",
+    "Subspace": "convspec.inverse.subspace",
     "to_operator": "convspec.network.to_operator",
     "verify": "convspec.network.verify",
     "ModelReport": "convspec.report",

@@ -248,11 +248,18 @@ class Part:
         found = found.reshape(
             len(images), self.groups * channels, *(some.size for some in places)
         )
-        index = [torch.from_numpy(some.reshape(-1)).to(images.device) for some in places]
+        images[self._where(left)] = found
+
+    def mark(self, images: Tensor, left: bool) -> None:
+        """Write True at all places of this part."""
+        images[self._where(left)] = True
+
+    def _where(self, left: bool) -> tuple[slice | Tensor, ...]:
+        """The places as an index of images."""
+        index = [torch.from_numpy(some.reshape(-1)) for some in self._places(left)]
         grid = torch.meshgrid(*index, indexing="ij") if index else ()
         every: tuple[slice | Tensor, ...] = (slice(None), slice(None))
-        where = every + tuple(grid)
-        images[where] = found
+        return every + tuple(grid)
 
     def _places(self, left: bool) -> list[IntArray]:
         return [part.outputs if left else part.pixels for part in self.axes]

@@ -16,8 +16,16 @@ from convspec.inverse.blocks import Part, along
 from convspec.inverse.form import Form
 from convspec.operators.linear_map import LinearMap
 from convspec.operators.operator import ConvOperator
+from convspec.rounding.scaling import ldexp
 
-__all__ = ["BlockFactors", "Inverse", "SparseFactors", "lu_flops"]
+__all__ = [
+    "BlockFactors",
+    "Inverse",
+    "Scaled",
+    "SparseFactors",
+    "lu_flops",
+    "square_blocks",
+]
 
 # of an SVD with vectors an LU takes this part
 LU = 1 / 18
@@ -31,6 +39,27 @@ class Inverse(Protocol):
 
     def adjoint(self, x: Tensor) -> Tensor:
         """About ``A^-H x``; (b, *input_shape) -> (b, *output_shape)."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """The inverse of a map by that of ``2^-exponent A``.
+
+    Attributes:
+        of_scaled: That one.
+        exponent: Of the scaling.
+    """
+
+    of_scaled: Inverse
+    exponent: int
+
+    def solve(self, y: Tensor) -> Tensor:
+        """``A^-1 y``."""
+        return ldexp(self.of_scaled.solve(y), -self.exponent)
+
+    def adjoint(self, x: Tensor) -> Tensor:
+        """``A^-H x``."""
+        return ldexp(self.of_scaled.adjoint(x), -self.exponent)
 
 
 def lu_flops(form: Form) -> float:

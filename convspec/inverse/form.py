@@ -101,13 +101,20 @@ class Form:
 
     def image(self, columns: list[Tensor], count: int, left: bool) -> Tensor:
         """``count`` images of columns of each part, zeros where there is no part."""
-        shape = self.op.output_shape if left else self.op.input_shape
-        like = self.op.dtype, self.op.device
-        images = torch.zeros(count, *shape, dtype=like[0], device=like[1])
-        view = images.flatten(1) if self.flat else images
+        images = self.blank(count, left)
         for part, found in zip(self.parts, columns, strict=True):
-            part.placed(found, view, left != self.flipped)
+            self.place(part, found, images, left)
         return images
+
+    def blank(self, count: int, left: bool) -> Tensor:
+        """Images of zeros: outputs of the map if left, else inputs."""
+        shape = self.op.output_shape if left else self.op.input_shape
+        return torch.zeros(count, *shape, dtype=self.op.dtype, device=self.op.device)
+
+    def place(self, part: Part, columns: Tensor, images: Tensor, left: bool) -> None:
+        """Write what columns of a part's blocks are into images."""
+        view = images.flatten(1) if self.flat else images
+        part.placed(columns, view, left != self.flipped)
 
 
 def _parts(kernel: Kernel, kinds: list[list[AxisPart]]) -> tuple[Part, ...]:

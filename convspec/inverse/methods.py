@@ -23,8 +23,11 @@ __all__ = [
     "direct_inverse",
     "form_or_none",
     "may_decompose",
+    "singular",
+    "zero_part",
 ]
 
+EPS = 2.0**-52
 METHODS = ("auto", "direct", "krylov")
 MAX_PRODUCTS = 20_000
 # operations of decomposing blocks beyond which products are taken; half a minute, about
@@ -43,6 +46,19 @@ def check_method(method: str, rtol: float, max_products: int) -> None:
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1; got {shown(rtol)}")
     integer("max_products", max_products, 2)
+
+
+def zero_part(rank_rtol: float | None, op: LinearMap) -> float:
+    """Up to which part of the largest singular values count as zero."""
+    if rank_rtol is None:
+        return max(op.shape) * EPS
+    single("rank_rtol", rank_rtol)
+    if not 0 <= rank_rtol < 1:
+        raise ValueError(
+            "rank_rtol must be at least 0 and below 1, a part of the largest "
+            f"singular value, or None; got {shown(rank_rtol)}"
+        )
+    return float(rank_rtol)
 
 
 def form_or_none(op: LinearMap, method: str, max_bytes: int) -> Form | None:

@@ -12,15 +12,19 @@ from scipy import sparse
 from torch import Tensor
 
 from convspec.arguments import shown, single
-from convspec.errors import NotConverged
+from convspec.errors import NotApplicable, NotConverged
 from convspec.inverse.decomposition import Decomposition
+from convspec.inverse.factored import Scaled
 from convspec.inverse.iterative import least_squares_by_products, wave_preconditioner
 from convspec.inverse.methods import (
     DECOMPOSED,
     check_method,
+    direct_inverse,
     form_or_none,
     may_decompose,
+    zero_part,
 )
+from convspec.inverse.size import inverse_norm, norm
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.composed.normal import normal_form
@@ -37,7 +41,7 @@ class Solver:
     Attributes:
         op: The map A.
         damp: At least 0.
-        rank_rtol: Singular values up to this part of the largest count as zero.
+        zero_part: Singular values up to this part of the largest count as zero.
         method: ``"auto"``, ``"direct"`` or ``"krylov"``.
         rtol: Of iterations.
         max_products: Of iterations, for an image.
@@ -46,7 +50,7 @@ class Solver:
 
     op: LinearMap
     damp: float
-    rank_rtol: float | None
+    zero_part: float
     method: str
     rtol: float
     max_products: int
@@ -61,20 +65,44 @@ class Solver:
         assert form is not None
         return Decomposition.of(form)
 
-    def cut(self, found: Decomposition) -> float:
-        """The largest value that counts as zero."""
-        rtol = self.rank_rtol
-        if rtol is None:
-            rtol = max(self.op.shape) * float(torch.finfo(torch.float64).eps)
-        return rtol * found.norm
+    @cached_property
+    def factors(self) -> Scaled | None:
+        """Of a square map that is too large to decompose, and of full rank; or None."""
+        if self.damp or self.op.shape[0] != self.op.shape[1]:
+            return None
+        form = form_or_none(self.op, self.method, self.max_bytes)
+        if form is None or not form.parts:
+            return None
+        try:
+            found = direct_inverse(form, self.method, self.max_bytes)
+        except NotApplicable:  # singular
+            return None
+        if found is None:
+            return None
+        least = 1 / inverse_norm(found, form.op)
+        return (
+            Scaled(found, form.exponent)
+            if least > self.zero_part * norm(form.op)
+            else None
+        )
+
+    @property
+    def rank(self) -> int | None:
+        """How many singular values do not count as zero; None if by products."""
+        found = self.decomposition
+        if found is not None:
+            return int((found.values > self.zero_part * found.norm).sum())
+        return None if self.factors is None else self.op.shape[0]
 
     def applied(self, images: Tensor, adjoint: bool) -> Tensor:
         """The pseudo-inverse of images, or its adjoint; in double precision."""
         found = self.decomposition
+        if found is None and self.factors is not None:
+            return self.factors.adjoint(images) if adjoint else self.factors.solve(images)
         if found is None:
             return self._by_products(images, adjoint)
         damp = math.ldexp(self.damp, -found.form.exponent)
-        x = found.pseudo_inverse(images, self.cut(found), damp, adjoint)
+        x = found.pseudo_inverse(images, self.zero_part * found.norm, damp, adjoint)
         return ldexp(x, -found.form.exponent)
 
     def _by_products(self, images: Tensor, adjoint: bool) -> Tensor:
@@ -170,10 +198,7 @@ class PseudoInverse(LinearMap):
     @property
     def rank(self) -> int | None:
         """How many singular values do not count as zero; None if by products."""
-        found = self.solver.decomposition
-        if found is None:
-            return None
-        return int((found.values > self.solver.cut(found)).sum())
+        return self.solver.rank
 
     def _images(self, y: Tensor) -> Tensor:
         return _applied(y, self.solver, self.adjoint_of)
@@ -225,18 +250,11 @@ def pseudo_inverse(
     single("damp", damp)
     if not 0 <= damp < math.inf:
         raise ValueError(f"damp must be a finite number of at least 0; got {shown(damp)}")
-    if rank_rtol is not None:
-        single("rank_rtol", rank_rtol)
-        if not 0 <= rank_rtol < 1:
-            raise ValueError(
-                "rank_rtol must be at least 0 and below 1, a part of the largest "
-                f"singular value, or None; got {shown(rank_rtol)}"
-            )
     return PseudoInverse(
         Solver(
             op,
             float(damp),
-            rank_rtol,
+            zero_part(rank_rtol, op),
             method,
             float(rtol),
             max_products,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convspec.errors import NotApplicable, NotConverged
-from convspec.inverse.factored import Inverse
+from convspec.inverse.factored import Inverse, Scaled
 from convspec.inverse.iterative import (
     Precondition,
     least_squares_by_products,
@@ -25,19 +25,17 @@ from convspec.inverse.methods import (
     singular,
 )
 from convspec.inverse.pseudo_inverse import PseudoInverse
+from convspec.inverse.size import norm
 from convspec.isolation import isolated_class
 from convspec.limits import Bytes, byte_limit
 from convspec.operators.composed.normal import normal_form
 from convspec.operators.linear_map import LinearMap
-from convspec.rounding.scaling import ldexp
 
 __all__ = ["LeastSquares", "least_squares", "solved"]
 
 # what is left of an equation, relative to ``||A|| ||x|| + ||y||``, is eps times a small
 # number by factors that are stable; more than the root of eps says that they were not
 STABLE = 2.0**-26
-# products that tell about how long A makes a vector
-STEPS = 6
 
 
 @isolated_class
@@ -71,8 +69,9 @@ def least_squares(inverse: PseudoInverse, y: Tensor) -> LeastSquares:
         left = given - op.apply(x.detach().to(_wide(x)))
         slope = op.adjoint(left) - damp**2 * x.detach()
     dims = len(op.input_shape)
-    method = "krylov" if inverse.solver.decomposition is None else "direct"
-    return LeastSquares(x, _norms(left, dims), _norms(slope, dims), inverse.rank, method)
+    rank = inverse.rank
+    method = "krylov" if rank is None else "direct"
+    return LeastSquares(x, _norms(left, dims), _norms(slope, dims), rank, method)
 
 
 def solved(
@@ -99,18 +98,15 @@ def solved(
     wide = _wide(y)
     images = y.reshape(math.prod(lead), *op.output_shape).to(wide)
     exact = op.to(wide)
-    inverse = _inverse(exact, method, rtol, max_products, byte_limit(max_bytes))
-    x = _solved(images.detach(), inverse)
-    for _ in range(2 if inverse.direct else 1):
-        x = x.detach()
-        x = x + _solved(images - exact.apply(x), inverse)
-        left = _backward_error(exact, x.detach(), images.detach())
-        if left <= STABLE / 8:
-            break
+    given = method, rtol, max_products, byte_limit(max_bytes)
+    inverse, allowed = _inverse(exact, *given)
+    x = _solved(images.detach(), inverse).detach()
+    x = x + _solved(images - exact.apply(x), inverse)
+    left = _backward_error(exact, x.detach(), images.detach())
     x = x.to(y.dtype).reshape(*lead, *op.input_shape)
-    if not left <= inverse.allowed:
+    if not left <= allowed:
         raise NotConverged(
-            f"||A x - y|| must be at most {inverse.allowed:.1e} of ||A|| ||x|| + ||y||; "
+            f"||A x - y|| must be at most {allowed:.1e} of ||A|| ||x|| + ||y||; "
             f"it is {left:.1e}; A may be singular: use lstsq(y), damp it, or raise "
             "max_products; the best so far is in .best",
             x,
@@ -118,42 +114,20 @@ def solved(
     return x
 
 
-@dataclass(frozen=True)
-class _Scaled:
-    """An inverse of the map itself.
-
-    Attributes:
-        of_scaled: That of ``2^-exponent A``.
-        exponent: Of the scaling.
-        direct: Whether it is by factors.
-        allowed: The backward error that is put up with.
-    """
-
-    of_scaled: Inverse
-    exponent: int
-    direct: bool
-    allowed: float
-
-    def solve(self, y: Tensor) -> Tensor:
-        return ldexp(self.of_scaled.solve(y), -self.exponent)
-
-    def adjoint(self, x: Tensor) -> Tensor:
-        return ldexp(self.of_scaled.adjoint(x), -self.exponent)
-
-
 def _inverse(
     op: LinearMap, method: str, rtol: float, max_products: int, max_bytes: int
-) -> _Scaled:
+) -> tuple[Scaled, float]:
+    """The inverse, and the backward error that is put up with."""
     form = form_or_none(op, method, max_bytes)
     if form is not None:
         if not form.parts:
             raise singular()
         inverse = direct_inverse(form, method, max_bytes)
         if inverse is not None:
-            return _Scaled(inverse, form.exponent, True, STABLE)
+            return Scaled(inverse, form.exponent), STABLE
     work, exponent = normal_form(op)
     inverse = _ByProducts(work, rtol, max_products, max_bytes)
-    return _Scaled(inverse, exponent, False, max(STABLE, 100 * rtol))
+    return Scaled(inverse, exponent), max(STABLE, 100 * rtol)
 
 
 @dataclass(frozen=True)
@@ -204,7 +178,7 @@ def _solved(y: Tensor, inverse: Inverse) -> Tensor:
 
 @dataclass(frozen=True)
 class _Adjoint:
-    inverse: _Scaled
+    inverse: Inverse
 
     def solve(self, x: Tensor) -> Tensor:
         return self.inverse.adjoint(x)
@@ -217,23 +191,10 @@ def _backward_error(op: LinearMap, x: Tensor, y: Tensor) -> float:
     """``||A x - y|| / (||A|| ||x|| + ||y||)`` of the worst image, ||A|| from below."""
     with torch.no_grad():
         left = _norms(op.apply(x) - y, len(op.output_shape))
-        scale = _norm_below(op) * _norms(x, len(op.input_shape))
+        scale = norm(op) * _norms(x, len(op.input_shape))
         scale = scale + _norms(y, len(op.output_shape))
         error = torch.where(scale > 0, left / scale, left)
         return float(error.max()) if len(error) else 0.0
-
-
-def _norm_below(op: LinearMap) -> float:
-    generator = torch.Generator().manual_seed(0)
-    shape = (1, *op.input_shape)
-    x = torch.randn(shape, generator=generator, dtype=torch.float64)
-    x = x.to(op.dtype).to(op.device)
-    length = 0.0
-    for _ in range(STEPS):
-        y = op.apply(x / torch.linalg.vector_norm(x).clamp(min=1e-300))
-        length = float(torch.linalg.vector_norm(y))
-        x = op.adjoint(y)
-    return length
 
 
 def _norms(images: Tensor, dims: int) -> Tensor:
