@@ -25,6 +25,7 @@ from convspec.operators.linear_map import LinearMap
 from convspec.operators.matrix_free import MatrixFree
 from convspec.operators.padding_mode import PaddingMode
 from convspec.operators.scipy_bridge import linear_operator
+from convspec.operators.scipy_modes import scipy_padding, scipy_weight
 from convspec.operators.symbol import Symbol
 from convspec.operators.weight import finite_tensor
 
@@ -142,6 +143,50 @@ class ConvOperator(MatrixFree):
             return op if output_size is None else op._with_output_size(output_size)
         except (GeometryError, NotFiniteError) as error:
             raise type(error)(f"{layer}: {error}") from None
+
+    @classmethod
+    def from_scipy(
+        cls,
+        kernel: Tensor | npt.NDArray[Any],
+        input_size: int | Sequence[int],
+        mode: str = "full",
+        *,
+        correlate: bool = False,
+    ) -> ConvOperator:
+        """The operator ``x -> scipy.signal.convolve(x, kernel, mode)``, of one channel.
+
+        A true convolution: the kernel is flipped, which torch does not do. ``"full"``
+        has ``n + k - 1`` outputs per axis; ``"same"`` its middle n, one pixel beside
+        torch's ``padding="same"`` for even k; ``"valid"`` the ``n - k + 1`` that no
+        border touches. Differentiable in the kernel.
+
+        Args:
+            kernel: (k,), (k_1, k_2) or (k_1, k_2, k_3), without channels; a tensor or an
+                array, real or complex; integers become float64.
+            input_size: Spatial size of x, ``(32, 32)`` or ``32`` for all axes.
+            mode: ``"full"``, ``"same"`` or ``"valid"``.
+            correlate: Whether it is ``scipy.signal.correlate(x, kernel, mode)`` instead,
+                which conjugates the kernel and does not flip it.
+
+        Raises:
+            GeometryError: If the kernel has channels or no taps, there is no such mode,
+                or in mode ``"valid"`` the kernel is longer than the input; where it is so
+                on every axis, SciPy exchanges the two.
+            NotFiniteError: If the kernel holds NaN or infinity.
+            TypeError: If the kernel is no tensor or array of numbers.
+
+        Example:
+            >>> import numpy as np, convspec as cs
+            >>> op = cs.ConvOperator.from_scipy(np.array([1.0, 2.0]), 3)
+            >>> op.to_dense()
+            tensor([[1., 0., 0.],
+                    [2., 1., 0.],
+                    [0., 2., 1.],
+                    [0., 0., 2.]], dtype=torch.float64)
+        """
+        weight = scipy_weight(kernel, correlate)
+        padding = scipy_padding(weight.shape[2:], input_size, mode)
+        return cls(weight, input_size, padding=padding)
 
     def _with_output_size(self, output_size: int | Sequence[int]) -> ConvOperator:
         """The operator whose output padding gives this spatial output size."""
