@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -14,10 +15,18 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from convspec.errors import UnsupportedLayer
+from convspec.errors import GeometryError, UnsupportedLayer
 from convspec.operators.conv_arguments import ConvArguments
+from convspec.operators.linear_map import LinearMap
 
-__all__ = ["LayerArguments", "is_convolution", "is_lazy", "layer_type", "read_layer"]
+__all__ = [
+    "LayerArguments",
+    "arguments_of_weight",
+    "is_convolution",
+    "is_lazy",
+    "layer_type",
+    "read_layer",
+]
 
 CONVOLUTIONS: tuple[type[_ConvNd], ...] = (
     nn.Conv1d,
@@ -87,6 +96,26 @@ def read_layer(layer: nn.Module) -> LayerArguments:
         output_padding=tuple(layer.output_padding),
     )
     return LayerArguments(weight, bias, given)
+
+
+def arguments_of_weight(layer: object, **given: Any) -> dict[str, Any]:
+    """Of the arguments that describe a bare weight those that were given.
+
+    Args:
+        layer: What the user gave, a layer, an operator or a weight.
+        given: Arguments of :class:`convspec.ConvOperator`; None where there is none.
+
+    Raises:
+        GeometryError: If any come with a layer or an operator.
+    """
+    found = {name: value for name, value in given.items() if value is not None}
+    if found and isinstance(layer, nn.Module | LinearMap):
+        raise GeometryError(
+            "arguments of a convolution are for bare weights; a "
+            f"{type(layer).__name__} has its own; got {', '.join(sorted(found))}; "
+            "leave them out, or give the weight instead of the layer"
+        )
+    return found
 
 
 def _require_supported(layer: nn.Module) -> None:
