@@ -14,10 +14,11 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from convspec.arguments import Padding, per_axis, single
-from convspec.errors import GeometryError, NotFiniteError
+from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators import matrix
+from convspec.operators.batch_norm import read_batch_norm
 from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.layers import read_layer
@@ -143,6 +144,58 @@ class ConvOperator(MatrixFree):
             return op if output_size is None else op._with_output_size(output_size)
         except (GeometryError, NotFiniteError) as error:
             raise type(error)(f"{layer}: {error}") from None
+
+    @classmethod
+    def from_layers(
+        cls, conv: nn.Module, bn: nn.Module, input_size: int | Sequence[int]
+    ) -> ConvOperator:
+        """The operator of a convolution and the batch norm behind it, in evaluation.
+
+        ``bn(conv(x)).flatten() == op @ x.flatten() + op.offset``: the weights of output
+        channel c are multiplied by ``gamma_c / sqrt(running_var_c + eps)``, and the
+        offset follows. In float64 whatever the layers are, so that the factors are
+        rounded once; differentiable in the parameters of both.
+
+        Args:
+            conv: ``Conv1d``, ``Conv2d``, ``Conv3d`` or their transposes.
+            bn: ``BatchNorm1d``, ``BatchNorm2d`` or ``BatchNorm3d`` in ``eval()`` mode.
+            input_size: Spatial size of what ``conv`` reads, ``(32, 32)`` or ``32``.
+
+        Raises:
+            UnsupportedLayer: For other layers, and batch norms that normalise by the
+                statistics of each batch: in training, or with none of their own.
+            GeometryError: If ``bn`` is for other channels or axes than ``conv`` gives,
+                and for sizes at which ``conv`` would fail.
+            NotFiniteError: If one of them holds NaN or infinity, or ``running_var + eps``
+                is not positive.
+
+        Example:
+            >>> import torch, convspec as cs
+            >>> conv = torch.nn.Conv1d(1, 1, 2, bias=False)
+            >>> bn = torch.nn.BatchNorm1d(1, eps=0.0).eval()
+            >>> conv.weight.data = torch.tensor([[[-2.0, 2.0]]])
+            >>> bn.running_mean[:], bn.running_var[:] = 3.0, 4.0
+            >>> op = cs.ConvOperator.from_layers(conv, bn, 3)
+            >>> op.to_dense().detach()
+            tensor([[-1.,  1.,  0.],
+                    [ 0., -1.,  1.]], dtype=torch.float64)
+            >>> op.offset.detach()
+            tensor([-1.5000, -1.5000], dtype=torch.float64)
+        """
+        op = cls.from_layer(conv, input_size)
+        if op.dtype.is_complex:
+            raise UnsupportedLayer(
+                f"a batch norm takes real numbers; those of {conv} are {op.dtype}; take "
+                "the convolution alone, with from_layer"
+            )
+        norm = read_batch_norm(bn, op.output_shape)
+        weight, bias = norm.folded(op.weight, op.bias, op.transposed, op.groups)
+        return cls._of(
+            finite_tensor("normalised weight", weight),
+            op.geometry,
+            op.transposed,
+            finite_tensor("normalised bias", bias),
+        )
 
     @classmethod
     def from_scipy(
