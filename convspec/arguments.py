@@ -54,8 +54,8 @@ def kernel_size(weight_shape: Sequence[int]) -> tuple[int, ...]:
         raise GeometryError(
             "weight must have shape (channels, channels / groups, *kernel) with 1, 2 or "
             f"3 spatial dimensions; got shape {tuple(weight_shape)}"
-            + "; a kernel without channels is weight[None, None]"
-            * plain
+            + "; a kernel without channels is weight[None, None], or as SciPy convolves "
+            "with it ConvOperator.from_scipy(kernel, input_size)" * plain
         )
     if min(weight_shape) < 1:
         raise GeometryError(
@@ -165,10 +165,13 @@ def pad_pairs(
         entries = [*entries] * len(kernel)
     pairs = [_pad_pair(entry) for entry in entries]
     if len(pairs) != len(kernel) or any(min(pair) < 0 for pair in pairs):
+        full = isinstance(padding, str) and padding == "full"
         raise GeometryError(
             "padding must be 'same', 'valid', a non-negative integer, or one integer or "
             f"(before, after) pair for each of the {len(kernel)} spatial axes; "
             f"got {shown(padding)}"
+            + "; that is dilation * (kernel - 1) on both sides, or as SciPy convolves "
+            "ConvOperator.from_scipy(kernel, input_size, 'full')" * full
         )
     return pairs
 

@@ -169,6 +169,10 @@ VERBS: dict[str, Callable[[str, int], None]] = {
     "frequency_response": _of_operator(cs.frequency_response),
     "to_dense": _of_operator(cs.ConvOperator.to_dense),
     "to_sparse": _of_operator(cs.ConvOperator.to_sparse),
+    "to_torch_sparse": _of_operator(cs.ConvOperator.to_torch_sparse),
+    "to_torch_sparse coo": _of_operator(
+        cs.ConvOperator.to_torch_sparse, layout=torch.sparse_coo
+    ),
     "symbol grid": _symbol,
     "analyze": _analyze,
     "worst_case_norm": _of_operator(cs.worst_case_norm, max_seconds=3.0),

@@ -69,6 +69,13 @@ def model() -> nn.Module:
     return found
 
 
+def batch_norm() -> nn.Module:
+    found = nn.BatchNorm2d(3, device="cpu", dtype=torch.float32).eval()
+    for values in (found.weight.data, found.running_mean, found.running_var):
+        values.copy_(gaussian(3, 3).abs())
+    return found
+
+
 def report(found: cs.ModelReport) -> tuple[Any, ...]:
     return tuple(bound(row.norm) for row in found), found.to_latex()
 
@@ -125,6 +132,19 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "composed-krylov": lambda: spectrum(cs.spectrum(COMPOSED, 2, method="krylov")),
     "to-operator": lambda: applied(cs.to_operator(model(), (2, 14, 14))),
     "toeplitz": lambda: (cs.from_toeplitz(gaussian(8, 1, 1, 3, 3), 4, padding=1),),
+    "to-matrix": lambda: (
+        cs.to_matrix(gaussian(9, 2, 1, 3), 5, True, bias=gaussian(9, 2), padding=1),
+    ),
+    "torch-sparse": lambda: (
+        ZEROS.to_torch_sparse().to_dense(),
+        COMPOSED.to_torch_sparse(torch.sparse_coo).to_dense(),
+    ),
+    "from-scipy": lambda: applied(cs.ConvOperator.from_scipy(gaussian(6, 4).float(), 9)),
+    "from-layers": lambda: applied(
+        cs.ConvOperator.from_layers(
+            model()[0].requires_grad_(False), batch_norm().requires_grad_(False), (6, 5)
+        )
+    ),
     "lipschitz": lambda: network(model(), "auto"),
     "lipschitz-dense": lambda: network(PERCEPTRON, "dense"),
     "analyze": lambda: report(cs.analyze(model(), (2, 14, 14))),

@@ -29,6 +29,8 @@ QUICK = [
     Job("gram_iteration", "31x31", 2**26),
     Job("lip_bound", "15x15", 2**26),
     Job("tensor_norm", "3x3 wide", 2**26),
+    Job("to_torch_sparse coo", "15x15", 2**28),
+    Job("to_torch_sparse", "15x15", 2**28),
 ]
 
 

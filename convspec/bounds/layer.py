@@ -12,9 +12,8 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from convspec.arguments import is_integer, kernel_size, per_axis, same_pads
-from convspec.errors import GeometryError
 from convspec.operators.conv_arguments import ConvArguments
-from convspec.operators.layers import read_layer
+from convspec.operators.layers import arguments_of_weight, read_layer
 from convspec.operators.operator import ConvOperator
 from convspec.operators.padding_mode import modes_per_axis
 from convspec.operators.symbol import Symbol
@@ -36,16 +35,10 @@ def operator_of(layer: Layer, **given: Any) -> ConvOperator:
     Raises:
         GeometryError: If arguments come with a layer, or do not fit the weight.
     """
-    given = {name: value for name, value in given.items() if value is not None}
-    if isinstance(layer, nn.Module | ConvOperator):
-        if given:
-            raise GeometryError(
-                "geometry arguments are for bare weights; a "
-                f"{type(layer).__name__} has its own; got {', '.join(sorted(given))}; "
-                "leave them out, or give the weight instead of the layer"
-            )
-        if isinstance(layer, ConvOperator):
-            return layer
+    given = arguments_of_weight(layer, **given)
+    if isinstance(layer, ConvOperator):
+        return layer
+    if isinstance(layer, nn.Module):
         found = read_layer(layer)
         size = _some_size(found.weight.shape, found.given)
         return ConvOperator.from_layer(layer, size)

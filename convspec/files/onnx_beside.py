@@ -16,6 +16,7 @@ from convspec.model.convolutions import Convolution
 from convspec.model.folding import normalised
 from convspec.model.fusing import cut, cut_outside, padded, padded_outside
 from convspec.model.window import Window, window_of
+from convspec.operators.batch_norm import BatchNorm
 from convspec.operators.geometry import ConvGeometry
 
 __all__ = ["Beside"]
@@ -140,7 +141,7 @@ class Beside:
             return conv, None
         gamma, beta, mean, variance = given
         eps = node.number("epsilon", 1e-5)
-        return normalised(conv, mean, variance, eps, gamma, beta), node
+        return normalised(conv, BatchNorm(mean, variance, eps, gamma, beta)), node
 
     def _sizes(self, name: str, dim: int) -> tuple[int, ...] | None:
         """Pixels per axis of a value; None if they are not known."""

@@ -12,39 +12,66 @@ import scipy
 import torch
 from torch import Tensor, nn
 
+from convspec.arguments import Padding
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
+from convspec.operators.layers import arguments_of_weight
+from convspec.operators.linear_map import LinearMap
 from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.padding_mode import PaddingMode
 
 __all__ = ["from_toeplitz", "im2col", "to_matrix"]
 
 
 @isolated
 def to_matrix(
-    layer: nn.Module,
+    layer: nn.Module | Tensor | npt.NDArray[Any],
     input_size: int | Sequence[int],
     homogeneous: bool = False,
     *,
+    bias: Tensor | npt.NDArray[Any] | None = None,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding | None = None,
+    dilation: int | Sequence[int] | None = None,
+    groups: int | None = None,
+    padding_mode: PaddingMode | None = None,
+    transposed: bool | None = None,
+    output_padding: int | Sequence[int] | None = None,
     max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> Tensor:
-    """The dense matrix A of a convolution layer, or ``[[A, b], [0, 1]]``.
+    """The dense matrix A of a convolution, or ``[[A, b], [0, 1]]``.
 
     Args:
-        layer: A ``torch.nn`` convolution layer.
+        layer: A ``torch.nn`` convolution layer, or a weight as torch stores it,
+            described by the arguments from ``bias`` on, which are for weights alone.
         input_size: Spatial size, ``(32, 32)`` or ``32``.
         homogeneous: Whether to include the bias, acting on ``[x, 1]``.
+        bias: (C_out,), for ``homogeneous``; none unless told.
+        stride: As in :class:`convspec.ConvOperator`, 1 unless told.
+        padding: As there, 0 unless told.
+        dilation: 1 unless told.
+        groups: 1 unless told.
+        padding_mode: ``"zeros"`` unless told.
+        transposed: Whether the weight is that of a transposed convolution.
+        output_padding: Of transposed ones, 0 unless told.
         max_bytes: Byte limit of the dense matrix.
 
     Returns:
         (m, n), or (m + 1, n + 1) if homogeneous; differentiable in the weight.
 
     Raises:
+        GeometryError: If arguments come with a layer, or no convolution has them.
+        NotFiniteError: If the weight or bias holds NaN or infinity.
+        TypeError: For operators, which have ``to_dense()``, and what is no weight.
         UnsupportedLayer: If the layer is not a torch convolution.
         TooLargeError: If the matrix needs more than ``max_bytes``.
 
     Example:
         >>> import torch, convspec as cs
+        >>> cs.to_matrix(torch.tensor([[[1.0, 2.0, 3.0]]]), 4, stride=2, padding=1)
+        tensor([[2., 3., 0., 0.],
+                [0., 1., 2., 3.]])
         >>> layer = torch.nn.Conv2d(2, 3, 3)
         >>> x = torch.randn(2, 4, 5)
         >>> A = cs.to_matrix(layer, (4, 5), homogeneous=True)
@@ -52,7 +79,22 @@ def to_matrix(
         >>> torch.allclose(y[:-1].reshape(3, 2, 3), layer(x), atol=1e-6)
         True
     """
-    op = ConvOperator.from_layer(layer, input_size)
+    given = arguments_of_weight(
+        layer,
+        bias=bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        transposed=transposed,
+        output_padding=output_padding,
+    )
+    _require_no_operator(layer)
+    if isinstance(layer, nn.Module):
+        op = ConvOperator.from_layer(layer, input_size)
+    else:
+        op = ConvOperator(layer, input_size, **given)
     dense = op.to_dense(max_bytes=max_bytes)
     if not homogeneous:
         return dense
@@ -61,6 +103,15 @@ def to_matrix(
     bottom = dense.new_zeros(1, n + 1)
     bottom[0, n] = 1
     return torch.cat([top, bottom])
+
+
+def _require_no_operator(layer: object) -> None:
+    """Refuse operators, which have an input size already."""
+    if isinstance(layer, LinearMap):
+        raise TypeError(
+            f"to_matrix takes a layer or a weight; got an operator, {layer!r}; "
+            "use op.to_dense()"
+        )
 
 
 @isolated

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -14,10 +15,20 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from convspec.errors import UnsupportedLayer
+from convspec.errors import GeometryError, UnsupportedLayer
 from convspec.operators.conv_arguments import ConvArguments
+from convspec.operators.linear_map import LinearMap
 
-__all__ = ["LayerArguments", "is_convolution", "is_lazy", "layer_type", "read_layer"]
+__all__ = [
+    "LayerArguments",
+    "arguments_of_weight",
+    "describe",
+    "is_convolution",
+    "is_lazy",
+    "layer_type",
+    "overridden",
+    "read_layer",
+]
 
 CONVOLUTIONS: tuple[type[_ConvNd], ...] = (
     nn.Conv1d,
@@ -74,7 +85,7 @@ def read_layer(layer: nn.Module) -> LayerArguments:
     assert weight is not None
     if weight.is_meta:
         raise UnsupportedLayer(
-            f"the weight of {_describe(layer)} must have values; it is on the meta "
+            f"the weight of {describe(layer)} must have values; it is on the meta "
             "device; load the weights first"
         )
     given = ConvArguments(
@@ -89,12 +100,32 @@ def read_layer(layer: nn.Module) -> LayerArguments:
     return LayerArguments(weight, bias, given)
 
 
+def arguments_of_weight(layer: object, **given: Any) -> dict[str, Any]:
+    """Of the arguments that describe a bare weight those that were given.
+
+    Args:
+        layer: What the user gave, a layer, an operator or a weight.
+        given: Arguments of :class:`convspec.ConvOperator`; None where there is none.
+
+    Raises:
+        GeometryError: If any come with a layer or an operator.
+    """
+    found = {name: value for name, value in given.items() if value is not None}
+    if found and isinstance(layer, nn.Module | LinearMap):
+        raise GeometryError(
+            "arguments of a convolution are for bare weights; a "
+            f"{type(layer).__name__} has its own; got {', '.join(sorted(found))}; "
+            "leave them out, or give the weight instead of the layer"
+        )
+    return found
+
+
 def _require_supported(layer: nn.Module) -> None:
     """Refuse layers that are lazy, no convolution, or compute something else."""
     if is_lazy(layer):
         raise UnsupportedLayer(
             "a layer must have its weight; "
-            f"got {_describe(layer)}, which is lazy and has none yet; "
+            f"got {describe(layer)}, which is lazy and has none yet; "
             "run it once on an input of the right shape first"
         )
     base = next((kind for kind in CONVOLUTIONS if isinstance(layer, kind)), None)
@@ -106,16 +137,26 @@ def _require_supported(layer: nn.Module) -> None:
         )
         raise UnsupportedLayer(
             "the layer must be one of torch.nn.Conv1d, Conv2d, Conv3d, ConvTranspose1d, "
-            f"ConvTranspose2d, ConvTranspose3d; got {_describe(layer)}; {remedy}"
+            f"ConvTranspose2d, ConvTranspose3d; got {describe(layer)}; {remedy}"
         )
-    for method in ("forward", "_conv_forward"):
+    method = overridden(layer, base, ("forward", "_conv_forward"))
+    if method is not None:
+        raise UnsupportedLayer(
+            f"the layer must compute what torch.nn.{base.__name__} computes; "
+            f"{describe(layer)} overrides {method}; give the weight and padding it "
+            "really uses to ConvOperator"
+        )
+
+
+def overridden(
+    layer: nn.Module, base: type[nn.Module], methods: Iterable[str]
+) -> str | None:
+    """The first of the methods that the layer does not have from torch's class."""
+    for method in methods:
         own = getattr(type(layer), method, None)
         if own is not getattr(base, method, None) or method in vars(layer):
-            raise UnsupportedLayer(
-                f"the layer must compute what torch.nn.{base.__name__} computes; "
-                f"{_describe(layer)} overrides {method}; give the weight and padding it "
-                "really uses to ConvOperator"
-            )
+            return method
+    return None
 
 
 def _in_force(layer: _ConvNd, name: str) -> Tensor | None:
@@ -152,7 +193,7 @@ def _quiet_parametrizations(layer: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _describe(layer: object) -> str:
+def describe(layer: object) -> str:
     """What messages call a layer: its class, with its module if it is not torch's."""
     kind = type(layer)
     return kind.__name__ if kind.__module__.startswith("torch.nn") else f"{kind}"

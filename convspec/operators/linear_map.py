@@ -20,6 +20,7 @@ from convspec.errors import GeometryError
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.scipy_bridge import linear_operator
+from convspec.operators.torch_sparse import require_layout, sparse_tensor
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -263,6 +264,40 @@ class LinearMap(ABC):
             found.append(images.reshape(count, -1))
         dense = torch.cat(found)
         return dense if wide else dense.T
+
+    def to_torch_sparse(
+        self,
+        layout: torch.layout = torch.sparse_csr,
+        *,
+        max_bytes: Bytes = DEFAULT_MAX_BYTES,
+    ) -> Tensor:
+        """A as a sparse tensor of torch, (m, n), on the map's device.
+
+        It is :meth:`to_sparse` in torch's terms, of the same dtype: half precision
+        becomes float32. Not differentiable; :meth:`to_dense` and :meth:`apply` are.
+
+        Args:
+            layout: ``torch.sparse_csr``, or ``torch.sparse_coo``, coalesced.
+            max_bytes: Byte limit of the matrix.
+
+        Raises:
+            TooLargeError: If it may need more than ``max_bytes``.
+            ValueError: For other layouts.
+
+        Example:
+            >>> import torch, convspec as cs
+            >>> op = cs.ConvOperator(torch.tensor([[[-1.0, 2.0]]]), 3)
+            >>> op.to_torch_sparse(torch.sparse_coo)
+            tensor(indices=tensor([[0, 0, 1, 1],
+                                   [0, 1, 1, 2]]),
+                   values=tensor([-1.,  2., -1.,  2.]),
+                   size=(2, 3), nnz=4, layout=torch.sparse_coo)
+        """
+        max_bytes = byte_limit(max_bytes)
+        require_layout(layout)
+        matrix = self.to_sparse(max_bytes=max_bytes)
+        matrix = matrix.astype(numpy_dtype(self.dtype), copy=False)
+        return sparse_tensor(matrix, layout, max_bytes).to(self.device)
 
     def to_scipy(self) -> LinearOperator:
         """A as a SciPy ``LinearOperator`` in float64 (complex128 for complex numbers)."""

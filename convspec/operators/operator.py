@@ -14,10 +14,11 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from convspec.arguments import Padding, per_axis, single
-from convspec.errors import GeometryError, NotFiniteError
+from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.isolation import isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators import matrix
+from convspec.operators.batch_norm import read_batch_norm
 from convspec.operators.conv_arguments import ConvArguments
 from convspec.operators.geometry import ConvGeometry
 from convspec.operators.layers import read_layer
@@ -25,6 +26,7 @@ from convspec.operators.linear_map import LinearMap
 from convspec.operators.matrix_free import MatrixFree
 from convspec.operators.padding_mode import PaddingMode
 from convspec.operators.scipy_bridge import linear_operator
+from convspec.operators.scipy_modes import scipy_padding, scipy_weight
 from convspec.operators.symbol import Symbol
 from convspec.operators.weight import finite_tensor
 
@@ -142,6 +144,102 @@ class ConvOperator(MatrixFree):
             return op if output_size is None else op._with_output_size(output_size)
         except (GeometryError, NotFiniteError) as error:
             raise type(error)(f"{layer}: {error}") from None
+
+    @classmethod
+    def from_layers(
+        cls, conv: nn.Module, bn: nn.Module, input_size: int | Sequence[int]
+    ) -> ConvOperator:
+        """The operator of a convolution and the batch norm behind it, in evaluation.
+
+        ``bn(conv(x)).flatten() == op @ x.flatten() + op.offset``: the weights of output
+        channel c are multiplied by ``gamma_c / sqrt(running_var_c + eps)``, and the
+        offset follows. In float64 whatever the layers are, so that the factors are
+        rounded once; differentiable in the parameters of both.
+
+        Args:
+            conv: ``Conv1d``, ``Conv2d``, ``Conv3d`` or their transposes.
+            bn: ``BatchNorm1d``, ``BatchNorm2d`` or ``BatchNorm3d`` in ``eval()`` mode.
+            input_size: Spatial size of what ``conv`` reads, ``(32, 32)`` or ``32``.
+
+        Raises:
+            UnsupportedLayer: For other layers, and batch norms that normalise by the
+                statistics of each batch: in training, or with none of their own.
+            GeometryError: If ``bn`` is for other channels or axes than ``conv`` gives,
+                and for sizes at which ``conv`` would fail.
+            NotFiniteError: If one of them holds NaN or infinity, or ``running_var + eps``
+                is not positive.
+
+        Example:
+            >>> import torch, convspec as cs
+            >>> conv = torch.nn.Conv1d(1, 1, 2, bias=False)
+            >>> bn = torch.nn.BatchNorm1d(1, eps=0.0).eval()
+            >>> conv.weight.data = torch.tensor([[[-2.0, 2.0]]])
+            >>> bn.running_mean[:], bn.running_var[:] = 3.0, 4.0
+            >>> op = cs.ConvOperator.from_layers(conv, bn, 3)
+            >>> op.to_dense().detach()
+            tensor([[-1.,  1.,  0.],
+                    [ 0., -1.,  1.]], dtype=torch.float64)
+            >>> op.offset.detach()
+            tensor([-1.5000, -1.5000], dtype=torch.float64)
+        """
+        op = cls.from_layer(conv, input_size)
+        if op.dtype.is_complex:
+            raise UnsupportedLayer(
+                f"a batch norm takes real numbers; those of {conv} are {op.dtype}; take "
+                "the convolution alone, with from_layer"
+            )
+        norm = read_batch_norm(bn, op.output_shape)
+        weight, bias = norm.folded(op.weight, op.bias, op.transposed, op.groups)
+        return cls._of(
+            finite_tensor("normalised weight", weight),
+            op.geometry,
+            op.transposed,
+            finite_tensor("normalised bias", bias),
+        )
+
+    @classmethod
+    def from_scipy(
+        cls,
+        kernel: Tensor | npt.NDArray[Any],
+        input_size: int | Sequence[int],
+        mode: str = "full",
+        *,
+        correlate: bool = False,
+    ) -> ConvOperator:
+        """The operator ``x -> scipy.signal.convolve(x, kernel, mode)``, of one channel.
+
+        A true convolution: the kernel is flipped, which torch does not do. ``"full"``
+        has ``n + k - 1`` outputs per axis; ``"same"`` its middle n, one pixel beside
+        torch's ``padding="same"`` for even k; ``"valid"`` the ``n - k + 1`` that no
+        border touches. Differentiable in the kernel.
+
+        Args:
+            kernel: (k,), (k_1, k_2) or (k_1, k_2, k_3), without channels; a tensor or an
+                array, real or complex; integers become float64.
+            input_size: Spatial size of x, ``(32, 32)`` or ``32`` for all axes.
+            mode: ``"full"``, ``"same"`` or ``"valid"``.
+            correlate: Whether it is ``scipy.signal.correlate(x, kernel, mode)`` instead,
+                which conjugates the kernel and does not flip it.
+
+        Raises:
+            GeometryError: If the kernel has channels or no taps, there is no such mode,
+                or in mode ``"valid"`` the kernel is longer than the input; where it is so
+                on every axis, SciPy exchanges the two.
+            NotFiniteError: If the kernel holds NaN or infinity.
+            TypeError: If the kernel is no tensor or array of numbers.
+
+        Example:
+            >>> import numpy as np, convspec as cs
+            >>> op = cs.ConvOperator.from_scipy(np.array([1.0, 2.0]), 3)
+            >>> op.to_dense()
+            tensor([[1., 0., 0.],
+                    [2., 1., 0.],
+                    [0., 2., 1.],
+                    [0., 0., 2.]], dtype=torch.float64)
+        """
+        weight = scipy_weight(kernel, correlate)
+        padding = scipy_padding(weight.shape[2:], input_size, mode)
+        return cls(weight, input_size, padding=padding)
 
     def _with_output_size(self, output_size: int | Sequence[int]) -> ConvOperator:
         """The operator whose output padding gives this spatial output size."""

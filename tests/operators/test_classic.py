@@ -23,6 +23,92 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+# -- the matrix in one line -----------------------------------------------------------
+
+
+def assert_loops_matrix(case: Case) -> None:
+    weight, bias = case.weight_and_bias()
+    given = {**case.arguments, "transposed": case.transposed, "bias": bias}
+    wanted = case.matrix()
+    found = cs.to_matrix(weight, case.input_size, **given)
+    scale = oracles.frobenius(wanted)
+    assert_near(found.numpy(), wanted, scale)
+    assert torch.equal(cs.to_matrix(weight.numpy(), case.input_size, **given), found)
+    if bias is None:
+        return
+    affine = cs.to_matrix(weight, case.input_size, True, **given)
+    pixels = len(wanted) // case.c_out
+    assert torch.equal(affine[:-1, :-1], found)
+    assert affine[:-1, -1].tolist() == np.repeat(bias.numpy(), pixels).tolist()
+    assert affine[-1].tolist() == [0] * (affine.shape[1] - 1) + [1]
+
+
+@settings(max_examples=150)
+@given(
+    geometries.convolutions(1)
+    | geometries.convolutions(2, asymmetric=True)
+    | geometries.transposed(1)
+    | geometries.transposed(2)
+)
+def test_matrix_of_a_weight(case: Case) -> None:
+    assert_loops_matrix(case)
+
+
+def test_matrix_of_a_weight_alone() -> None:
+    """No argument: stride 1, no padding; and the gradient reaches the weight."""
+    weight = torch.tensor([[[1.0, 2.0]]], requires_grad=True)
+    found = cs.to_matrix(weight, 3)
+    assert found.tolist() == [[1, 2, 0], [0, 1, 2]]
+    found.sum().backward()
+    assert weight.grad.tolist() == [[[2.0, 2.0]]]
+    assert cs.to_matrix(np.array([[[1, 2]]]), 2, transposed=True).T.tolist() == [
+        [1, 2, 0],
+        [0, 1, 2],
+    ]
+
+
+GIVEN: dict[str, Any] = {
+    "bias": torch.zeros(1),
+    "stride": 1,
+    "padding": 0,
+    "dilation": 1,
+    "groups": 1,
+    "padding_mode": "zeros",
+    "transposed": False,
+    "output_padding": 0,
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_layer_has_its_own_arguments(name: str) -> None:
+    layer = nn.Conv1d(1, 1, 3)
+    words = rf"for bare weights; a Conv1d has its own; got {name}; leave them out, or "
+    with pytest.raises(cs.GeometryError, match=words):
+        cs.to_matrix(layer, 5, **{name: GIVEN[name]})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        (nn.Linear(2, 2), cs.UnsupportedLayer, "must be one of torch"),
+        (nn.Conv1d, TypeError, "the weight must be a torch.Tensor or a NumPy array"),
+        (None, TypeError, "the weight must be a torch.Tensor or a NumPy array"),
+        (torch.ones(3), cs.GeometryError, "from_scipy"),
+        (torch.ones(1, 1, 9), cs.GeometryError, "the padded input must be"),
+        (torch.full((1, 1, 2), math.nan), cs.NotFiniteError, "weight must be finite"),
+        (
+            cs.ConvOperator(torch.ones(1, 1, 3), 5),
+            TypeError,
+            r"a layer or a weight; got an operator, <ConvOperator 3 x 5.*op\.to_dense",
+        ),
+    ],
+    ids=["linear", "class", "none", "axes", "size", "nan", "operator"],
+)
+def test_no_matrix_of_these(wrong: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        cs.to_matrix(wrong, 5)
+
+
 # -- Toeplitz -------------------------------------------------------------------------
 
 

@@ -208,6 +208,7 @@ def test_numpy_arrays_are_sent_to_scipy(op: cs.ConvOperator) -> None:
     [
         ("to_dense", ("to_sparse", "to_scipy", "spectrum", "max_bytes", "TiB")),
         ("to_sparse", ("to_scipy", "max_bytes", "TiB")),
+        ("to_torch_sparse", ("to_scipy", "max_bytes", "TiB")),
     ],
 )
 def test_too_large(method: str, ways: tuple[str, ...]) -> None:
@@ -221,7 +222,7 @@ def test_too_large(method: str, ways: tuple[str, ...]) -> None:
         assert way in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["to_dense", "to_sparse"])
+@pytest.mark.parametrize("method", ["to_dense", "to_sparse", "to_torch_sparse"])
 def test_max_bytes_is_the_users(op: cs.ConvOperator, method: str) -> None:
     with pytest.raises(cs.TooLargeError, match=r"max_bytes = 1 KiB; it needs"):
         getattr(op, method)(max_bytes=1024)

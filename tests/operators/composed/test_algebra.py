@@ -53,6 +53,9 @@ def assert_is_matrix(found: cs.LinearMap, wanted: Array, size: float) -> None:
     assert dense.dtype == found.dtype
     assert np.abs(dense.numpy() - wanted).max(initial=0) <= tolerance
     assert np.abs(found.to_sparse().toarray() - wanted).max(initial=0) <= tolerance
+    for layout in (torch.sparse_csr, torch.sparse_coo):
+        tensor = found.to_torch_sparse(layout).to_dense()
+        assert np.abs(tensor.numpy() - wanted).max(initial=0) <= tolerance
     assert np.abs(found.H.to_dense().numpy() - wanted.conj().T).max() <= tolerance
     assert np.abs(found.T.to_dense().numpy() - wanted.T).max() <= tolerance
     assert np.abs(found.T.to_sparse().toarray() - wanted.T).max() <= tolerance
@@ -266,6 +269,8 @@ def test_byte_limits() -> None:
             found.to_dense(max_bytes=1000)
         with pytest.raises(cs.TooLargeError, match="max_bytes"):
             found.to_sparse(max_bytes=1000)
+        with pytest.raises(cs.TooLargeError, match="max_bytes"):
+            found.to_torch_sparse(max_bytes=1000)
 
 
 def test_is_told_in_words() -> None:
