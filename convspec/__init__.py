@@ -79,6 +79,7 @@ __all__ = [
     "identity",
     "im2col",
     "lipschitz",
+    "log_abs_det",
     "null_space",
     "open_model",
     "plot",
@@ -100,6 +101,7 @@ __all__ = [
 if TYPE_CHECKING:
     from convspec import plot
     from convspec.files.open import open_model
+    from convspec.inverse.log_abs_det import log_abs_det
     from convspec.inverse.subspace import Subspace, null_space, range_space
     from convspec.model.source import OpenedModel
     from convspec.network.lipschitz import lipschitz
@@ -119,6 +121,7 @@ LATER = {
     "certified_accuracy": "convspec.network.radius",
     "certified_radius": "convspec.network.radius",
     "lipschitz": "convspec.network.lipschitz",
+    "log_abs_det": "convspec.inverse.log_abs_det",
     "null_space": "convspec.inverse.subspace",
     "range_space": "convspec.inverse.subspace",
     "Subspace": "convspec.inverse.subspace",

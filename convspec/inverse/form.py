@@ -44,8 +44,13 @@ class Form:
     op: LinearMap
 
     @classmethod
-    def of(cls, op: LinearMap, max_bytes: int) -> Form:
+    def of(cls, op: LinearMap, max_bytes: int, differentiable: bool = False) -> Form:
         """The form of least cost, without forming a block of a convolution.
+
+        Args:
+            op: The map.
+            max_bytes: Of the matrix of a composed map.
+            differentiable: Whether gradients reach the weight of a convolution.
 
         Raises:
             TooLargeError: If the matrix of a composed map takes more than ``max_bytes``.
@@ -55,15 +60,18 @@ class Form:
             matrix = work.to_dense(max_bytes=max_bytes)
             whole = Part(Kernel({}, matrix[None]), ())
             return cls((whole,), False, True, exponent, work)
-        work, exponent = normalised(op, torch.float64)
+        work, exponent = normalised(op, torch.float64, differentiable=differentiable)
         gathers = work.H if work.transposed else work  # a convolution, no transpose
         reads = [Reads.of(axis) for axis in gathers.geometry.axes]
         kinds = [axis_parts(read) for read in reads]
         weight = gathers.weight
         groups = weight.reshape(op.groups, -1, *weight.shape[1:])
+        kernels = [Kernel({}, groups)]
+        if not differentiable:
+            kernels += _products(groups, [read.axis.most_reads for read in reads])
         forms = [
             cls(_parts(kernel, kinds), work.transposed, False, exponent, work)
-            for kernel in _kernels(groups, [read.axis.most_reads for read in reads])
+            for kernel in kernels
         ]
         return min(forms, key=lambda form: form.flops)
 
@@ -121,29 +129,28 @@ def _parts(kernel: Kernel, kinds: list[list[AxisPart]]) -> tuple[Part, ...]:
     return tuple(Part(kernel, axes) for axes in product(*kinds))
 
 
-def _kernels(groups: Tensor, most_reads: list[int]) -> list[Kernel]:
-    """The kernel as it is, and as a product along axes if that of every group is one.
+def _products(groups: Tensor, most_reads: list[int]) -> list[Kernel]:
+    """The kernel as a product along axes, if that of every group is one.
 
     Args:
         groups: (groups, out channels, in channels, *taps).
         most_reads: Of :func:`convspec.operators.separable.separate`.
     """
-    whole = Kernel({}, groups)
     tolerance = ROUNDINGS * torch.finfo(groups.dtype).eps
     zeros = (groups == 0).flatten(1).all(dim=1)
     if bool(zeros.any()) or not bool(may_separate(groups, tolerance).all()):
-        return [whole]
+        return []
     splits = [separate(kernel, most_reads, tolerance) for kernel in groups]
     first = splits[0]
     if first is None or any(some is None or some.axes != first.axes for some in splits):
-        return [whole]
+        return []
     found = [some for some in splits if some is not None]
     vectors = {
         j: torch.stack([some.vectors[i] for some in found]).to(groups)
         for i, j in enumerate(first.axes)
     }
     rest = torch.stack([some.rest for some in found])
-    return [whole, Kernel(vectors, rest, max(some.distance for some in found))]
+    return [Kernel(vectors, rest, max(some.distance for some in found))]
 
 
 def _shapes(part: Part) -> list[tuple[int, int, int]]:

@@ -17,10 +17,12 @@ from convspec.operators.operator import ConvOperator
 from convspec.spectrum.krylov.inverse import factor_bytes
 
 __all__ = [
+    "FACTORED",
     "MAX_PRODUCTS",
     "METHODS",
     "check_method",
     "direct_inverse",
+    "factor_flops",
     "form_or_none",
     "may_decompose",
     "singular",
@@ -94,6 +96,18 @@ def may_decompose(form: Form | None, method: str, max_bytes: int) -> bool:
     )
 
 
+def factor_flops(form: Form, max_bytes: int) -> dict[str, float]:
+    """Estimated operations of the factors that fit: of ``"blocks"``, or ``"sparse"``."""
+    found: dict[str, float] = {}
+    if form.memory <= max_bytes:
+        found["blocks"] = lu_flops(form)
+    if isinstance(form.op, ConvOperator):
+        held = factor_bytes(form.op)
+        if held <= max_bytes:
+            found["sparse"] = (held / 16) ** 2 / form.op.shape[0]
+    return found
+
+
 def direct_inverse(form: Form, method: str, max_bytes: int) -> Inverse | None:
     """Factors of the cheapest kind; None where products are to be taken.
 
@@ -101,13 +115,9 @@ def direct_inverse(form: Form, method: str, max_bytes: int) -> Inverse | None:
         NotApplicable: If a pivot is exactly zero.
         TooLargeError: If factors were asked for and none fit.
     """
-    found: dict[str, float] = {}
-    if square_blocks(form) and form.memory <= max_bytes:
-        found["blocks"] = lu_flops(form)
-    if isinstance(form.op, ConvOperator):
-        held = factor_bytes(form.op)
-        if held <= max_bytes:
-            found["sparse"] = (held / 16) ** 2 / form.op.shape[0]
+    if not square_blocks(form):
+        raise singular()
+    found = factor_flops(form, max_bytes)
     if not found and method == "direct":
         raise TooLargeError(
             "method='direct' must fit max_bytes with the factors of the map; they do "

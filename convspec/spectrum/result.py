@@ -174,7 +174,11 @@ class Spectrum:
 
     @property
     def log_volume(self) -> float:
-        """``sum ln sigma_i``, the log of the volume factor; -inf below full rank."""
+        """``sum ln sigma_i``, the log of the volume factor; -inf below full rank.
+
+        The rank is the numerical one: where the smallest value is lost in rounding, as of
+        triangular kernels it may be, ``log_abs_det(op)`` still has that of a square map.
+        """
         self._require_complete("log_volume")
         if self.rank() < len(self.values):
             return -math.inf
