@@ -34,6 +34,10 @@ PERCEPTRON = perceptron()
 WIDE = cs.ConvOperator(gaussian(102, 48, 48, 3, 3).float(), 16, padding=1)
 
 
+def ones(op: cs.ConvOperator) -> torch.Tensor:
+    return torch.ones(op.output_shape, dtype=op.dtype, device="cpu")
+
+
 def bound(found: cs.Bound) -> tuple[Any, ...]:
     return found.lower, found.upper, found.assumptions
 
@@ -87,6 +91,7 @@ def network(found: nn.Module, method: str) -> tuple[Any, ...]:
     return tuple(step.upper for step in bound.steps[:3])
 
 
+SQUARE = cs.ConvOperator(gaussian(15, 2, 2, 3).float(), 60, padding=1)
 COMPOSED = STRIDED.H @ STRIDED / 3 - cs.identity(STRIDED)
 
 
@@ -115,6 +120,18 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     ),
     "fourier-fast-double": lambda: spectrum(cs.spectrum(TORUS, accuracy="fast")),
     "krylov": lambda: spectrum(cs.spectrum(LONG, 3, method="krylov")),
+    "solve": lambda: (SQUARE.solve(ones(SQUARE)), cs.log_abs_det(SQUARE)),
+    "solve-torus": lambda: (
+        TORUS.pinv(damp=0.1).apply(ones(TORUS)),
+        TORUS.lstsq(ones(TORUS)).residual,
+    ),
+    "solve-by-products": lambda: (
+        SQUARE.lstsq(ones(SQUARE), damp=0.1, method="krylov").solution,
+    ),
+    "null-space": lambda: (
+        cs.null_space(STRIDED).basis(),
+        cs.range_space(TORUS).project(ones(TORUS)),
+    ),
     "krylov-smallest": lambda: spectrum(
         cs.spectrum(LONG, 2, "smallest", method="krylov", vectors=True)
     ),
