@@ -82,6 +82,7 @@ __all__ = [
     "log_abs_det",
     "null_space",
     "open_model",
+    "parametrize",
     "plot",
     "range_space",
     "read_report",
@@ -99,7 +100,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from convspec import plot
+    from convspec import parametrize, plot
     from convspec.files.open import open_model
     from convspec.inverse.log_abs_det import log_abs_det
     from convspec.inverse.subspace import Subspace, null_space, range_space
@@ -139,12 +140,12 @@ LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":
-        return import_module("convspec.plot")
+    if name in ("parametrize", "plot"):
+        return import_module(f"convspec.{name}")
     if name in LATER:
         return getattr(import_module(LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(globals().keys() | LATER.keys() | {"plot"})
+    return sorted(globals().keys() | LATER.keys() | {"parametrize", "plot"})

@@ -39,6 +39,7 @@ ROOMS = (
     "spectrum",
     "inverse",
     "bounds",
+    "parametrize",
     "network",
     "report",
     "plot",
