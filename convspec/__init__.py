@@ -83,6 +83,7 @@ __all__ = [
     "null_space",
     "open_model",
     "parametrize",
+    "penalties",
     "plot",
     "range_space",
     "read_report",
@@ -100,7 +101,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from convspec import parametrize, plot
+    from convspec import parametrize, penalties, plot
     from convspec.files.open import open_model
     from convspec.inverse.log_abs_det import log_abs_det
     from convspec.inverse.subspace import Subspace, null_space, range_space
@@ -137,10 +138,11 @@ LATER = {
     "check": "convspec.report.check",
     "read_report": "convspec.report.saved",
 }
+ROOMS = {"parametrize", "penalties", "plot"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("parametrize", "plot"):
+    if name in ROOMS:
         return import_module(f"convspec.{name}")
     if name in LATER:
         return getattr(import_module(LATER[name]), name)
@@ -148,4 +150,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(globals().keys() | LATER.keys() | {"parametrize", "plot"})
+    return sorted(globals().keys() | LATER.keys() | ROOMS)

@@ -40,6 +40,7 @@ ROOMS = (
     "inverse",
     "bounds",
     "parametrize",
+    "penalties",
     "network",
     "report",
     "plot",

@@ -39,14 +39,14 @@ from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW
 from convspec.spectrum.sums.pairs import all_counts, lag_counts, repeats
 
-__all__ = ["fourth_flops", "schatten_4"]
+__all__ = ["Family", "families", "fourth_flops", "schatten_4", "tap_factors", "work_of"]
 
 # products are held this many bytes at a time, and summed this many numbers at a time
 CHUNK_BYTES, PIECE = 2**25, 4096
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
     """Pairs of taps (a, b) that meet each other and no others.
 
     Attributes:
@@ -101,10 +101,11 @@ def schatten_4(op: ConvOperator, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> Enc
 
 def fourth_flops(op: ConvOperator) -> float:
     """Operations that :func:`schatten_4` takes, about, on the side that takes fewer."""
-    return min(_flops(op, outputs) for outputs in (False, True))
+    return min(work_of(op, outputs) for outputs in (False, True))
 
 
-def _flops(op: ConvOperator, outputs: bool) -> float:
+def work_of(op: ConvOperator, outputs: bool) -> float:
+    """Operations by ``A A^H`` if outputs, else by ``A^H A``."""
     geometry = op.geometry
     rows, inner = geometry.c_in // geometry.groups, geometry.c_out // geometry.groups
     rows, inner = (inner, rows) if outputs else (rows, inner)
@@ -135,7 +136,7 @@ def _family_bytes(geometry: ConvGeometry) -> list[int]:
     return [40 * math.prod(axis.kernel for axis in geometry.axes) ** 4]
 
 
-def _families(geometry: ConvGeometry, outputs: bool) -> Iterator[_Family]:
+def families(geometry: ConvGeometry, outputs: bool) -> Iterator[Family]:
     """All pairs of taps that meet, by their lags; all in one where pixels repeat."""
     axes = geometry.axes
     kernel = tuple(axis.kernel for axis in axes)
@@ -144,7 +145,7 @@ def _families(geometry: ConvGeometry, outputs: bool) -> Iterator[_Family]:
         count = taps.size
         weights = _products([all_counts(axis, outputs) for axis in axes], 4)
         first, second = np.divmod(np.arange(count**2), count)
-        yield _Family(first, second, weights.reshape(count**2, count**2), 1)
+        yield Family(first, second, weights.reshape(count**2, count**2), 1)
         return
     for lags in product(*(range(1 - k, k) for k in kernel)):
         sign = int(leading_sign(np.array([lags], dtype=np.int64))[0]) if lags else 0
@@ -159,7 +160,7 @@ def _families(geometry: ConvGeometry, outputs: bool) -> Iterator[_Family]:
         first = taps[tuple(slice(max(0, -lag), k - max(0, lag)) for k, lag in zipped)]
         second = taps[tuple(slice(max(0, lag), k - max(0, -lag)) for k, lag in zipped)]
         weights = _products(tables, 2).reshape(first.size, first.size)
-        yield _Family(first.reshape(-1), second.reshape(-1), weights, 2 if sign else 1)
+        yield Family(first.reshape(-1), second.reshape(-1), weights, 2 if sign else 1)
 
 
 def _products(tables: list[IntArray], dims: int) -> Tensor:
@@ -172,27 +173,25 @@ def _products(tables: list[IntArray], dims: int) -> Tensor:
 
 def _gram_norm(work: ConvOperator, held: int) -> Enclosure:
     """Bounds on ``||A^H A||_F``, for weights near 1."""
-    outputs = _flops(work, True) < _flops(work, False)
-    factors = _factors(work, outputs)
+    outputs = work_of(work, True) < work_of(work, False)
+    factors = tap_factors(work, outputs).detach()
     lengths = frobenius_above(factors)  # (groups, taps)
     _, taps, rows, inner = factors.shape
     parts = 2 if factors.is_complex() else 1
     value = size = moved = 0.0
-    families = 0
-    for family in _families(work.geometry, outputs):
+    count = 0
+    for family in families(work.geometry, outputs):
         found, norms = _inner_products(factors, family, held)
         total = float((family.weights * found).sum(-1).sum())
         value += family.times * total
         size += family.times * _form(family.weights, norms)
         bound = lengths[:, family.first] * lengths[:, family.second]
         moved += family.times * _form(family.weights, bound)
-        families += 1
+        count += 1
     if not size:
         return Enclosure(0.0, UNDERFLOW if moved else 0.0)
     pieces = -(-(rows**2) // PIECE) + rows  # each of a chunk of rows may end early
-    terms = (
-        parts * min(PIECE, rows**2) + pieces + work.groups + 2 * taps**2 + families + 32
-    )
+    terms = parts * min(PIECE, rows**2) + pieces + work.groups + 2 * taps**2 + count + 32
     unsure = up(gamma(terms) * size * (1 + 1e-6)) + UNDERFLOW
     error = up(math.sqrt(moved)) * product_error(inner, factors.is_complex()) * (1 + 1e-6)
     most = math.sqrt(value + unsure) * (1 + 4 * EPS) + error
@@ -200,9 +199,9 @@ def _gram_norm(work: ConvOperator, held: int) -> Enclosure:
     return Enclosure(down_nonnegative(least, 2), up(most + UNDERFLOW, 2))
 
 
-def _factors(work: ConvOperator, outputs: bool) -> Tensor:
-    """L_t of each group, (groups, taps, rows, inner)."""
-    weight = work.weight.detach().flatten(2)
+def tap_factors(work: ConvOperator, outputs: bool) -> Tensor:
+    """L_t of each group, (groups, taps, rows, inner); differentiable."""
+    weight = work.weight.flatten(2)
     blocks = weight.reshape(work.groups, -1, *weight.shape[1:])  # (g, c_out, c_in, t)
     if outputs:
         return blocks.permute(0, 3, 1, 2).contiguous()
@@ -214,7 +213,7 @@ def _form(weights: Tensor, norms: Tensor) -> float:
     return float((norms @ weights * norms).sum())
 
 
-def _inner_products(factors: Tensor, family: _Family, held: int) -> tuple[Tensor, Tensor]:
+def _inner_products(factors: Tensor, family: Family, held: int) -> tuple[Tensor, Tensor]:
     """``Re <P_ab, P_cd>`` summed over groups, (j, j), and ``||P_ab||_F``, (groups, j)."""
     first = torch.as_tensor(family.first)
     second = torch.as_tensor(family.second)
