@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_flatten
 
 from convspec.errors import UnreadableModel
@@ -18,6 +19,18 @@ from convspec.model.record import Recorder
 from convspec.model.sites import plain_name
 
 __all__ = ["named_modules", "run_recorded"]
+
+
+@contextmanager
+def _weights_in_force(model: nn.Module) -> Iterator[None]:
+    """Computes parametrized tensors once, before the run: they are no part of it."""
+    with parametrize.cached():
+        for module in model.modules():
+            if parametrize.is_parametrized(module):
+                found = module.get_submodule("parametrizations")
+                for name, _ in found.named_children():
+                    getattr(module, name)
+        yield
 
 
 def run_recorded(
@@ -53,6 +66,7 @@ def run_recorded(
             # importing it takes 1.5 s, and without it nothing is compiled
             if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(_weights_in_force(model))
             stack.enter_context(recorder.recording())
             output = model(*given, **named)
     except RecursionError:

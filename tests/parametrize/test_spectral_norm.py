@@ -313,3 +313,17 @@ def test_weights_that_are_not_finite_are_refused() -> None:
         layer.parametrizations.weight.original[0, 0, 0] = math.nan  # type: ignore[union-attr, index]
     with pytest.raises(cs.NotFiniteError, match="weight"):
         layer(torch.ones(1, 1, 5))
+
+
+def test_networks_of_such_layers_have_their_constants() -> None:
+    network = nn.Sequential(
+        cs.parametrize.spectral_norm(filled(nn.Conv2d(1, 4, 3, padding=1)), 6),
+        nn.ReLU(),
+        cs.parametrize.spectral_norm(filled(nn.Conv2d(4, 4, 3, stride=2))),
+        nn.Flatten(),
+        cs.parametrize.spectral_norm(filled(nn.Linear(16, 3)), bound=2.0),
+    )
+    report = cs.analyze(network, (1, 6, 6))
+    assert all(row.norm.upper <= ABOVE for row in report)
+    assert cs.lipschitz(network, (1, 6, 6), method="scalar", lower=False).upper <= 2
+    assert network.training
