@@ -303,7 +303,6 @@ def test_circular_sizes_that_the_stride_does_not_divide() -> None:
     bound = cs.worst_case_norm(weight, **arguments)
     assert bound.lower == pytest.approx(math.sqrt(2))
     assert bound.upper == pytest.approx(2.0)
-    assert "without stride" in bound.assumptions
     even = supremum(cs.ConvOperator(weight, 4, **arguments))
     assert even.upper == pytest.approx(math.sqrt(2))
 
