@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from convspec.arguments import Padding, shown
+from convspec.bounds.border import by_border
 from convspec.bounds.every_frequency import (
     MAX_EVALUATIONS,
     MAX_FLOPS,
@@ -24,7 +25,7 @@ from convspec.bounds.every_size_rows import (
 from convspec.bounds.layer import Layer, operator_of, own_frequency, symbol_of
 from convspec.bounds.result import WorstCase
 from convspec.frequency.search.branch_and_bound import SearchBudget
-from convspec.frequency.search.extremes import enclose_largest
+from convspec.frequency.search.extremes import Extreme, enclose_largest
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.operator import ConvOperator
@@ -70,12 +71,16 @@ def worst_case_norm(
     * reflect and replicate padding repeat pixels: the upper end is the supremum times
       the norm of the padding map, the root of how often a pixel is shown at most: per
       axis sqrt(1 + p) for replicate, sqrt(2) for reflect, sqrt(3) if sizes up to 2 p + 1
-      are possible. The supremum alone is no bound for them; the truth is in between.
+      are possible. The supremum alone is no bound for them; the truth is in between or,
+      where padding makes rows smaller, at the supremum.
 
     Taps that are zero at the ends of the kernel read no padding and are not counted. Nor
     are they in blocks of output channels that use fewer taps than the layer, such as the
     differences of a gradient along each axis: the root of the sum of the squares of their
     bounds takes the place of the others where it is less.
+    Where one axis alone has several taps, reflect, symmetric and replicate padding are
+    also compared with zeros, row by row near the border: differences that padding makes
+    vanish cost nothing.
 
     ``assumptions`` of the result says which of these it is. A gap that the budget (or
     rounding, below about 1e-9) did not allow is visible: ``bound.converged`` is False
@@ -110,7 +115,7 @@ def worst_case_norm(
 
     Raises:
         GeometryError: If the arguments do not go together.
-        ValueError: If rtol is not in (0, 1), or a budget not positive.
+        ValueError: If rtol is not in (0, 1), a budget not positive, or sizes neither.
         TooLargeError: If a few values of the symbol need more than ``max_bytes``.
         UnsupportedLayer: If the layer is no convolution.
         NotFiniteError: If the weight holds NaN or infinity.
@@ -144,11 +149,11 @@ def _every_size(
     strided = [True] * len(axes)
     exact = enclose_largest(symbol_of(op, strided), rtol, budget)
     whole = KernelRows.of(op.weight, op.groups, axes)
-    best = least_upper(whole, exact, divisible, rtol, budget)
+    best = _of_rows(whole, exact, divisible, rtol, budget)
     peak = best.frequency
-    if best.upper > exact.upper and (blocks := KernelRows.blocks(op)):
-        apart = in_quadrature([_of_block(b, divisible, rtol, budget) for b in blocks])
-        best = min(best, apart, key=lambda bound: bound.upper)
+    if best.upper > exact.upper:
+        apart = _of_blocks(op, divisible, rtol, budget, best.upper)
+        best = min([best, *apart], key=lambda bound: bound.upper)
     if best.strided:
         strided = list(best.strided)
     else:
@@ -169,12 +174,37 @@ def _every_size(
     )
 
 
-def _of_block(
-    rows: KernelRows, divisible: bool, rtol: float, budget: SearchBudget
+def _of_blocks(
+    op: ConvOperator, divisible: bool, rtol: float, budget: SearchBudget, limit: float
+) -> list[Upper]:
+    """The bound by blocks of output channels, if there are any and it can be less."""
+    blocks = KernelRows.blocks(op)
+    strided = [True] * len(op.geometry.axes)
+    exact = [enclose_largest(rows.symbol(strided), rtol, budget) for rows in blocks]
+    if not blocks or math.hypot(*(found.lower for found in exact)) >= limit:
+        return []
+    return [
+        in_quadrature(
+            [
+                _of_rows(rows, found, divisible, rtol, budget)
+                for rows, found in zip(blocks, exact, strict=True)
+            ]
+        )
+    ]
+
+
+def _of_rows(
+    rows: KernelRows,
+    exact: Extreme,
+    divisible: bool,
+    rtol: float,
+    budget: SearchBudget,
 ) -> Upper:
-    """The bound of a block of output channels."""
-    exact = enclose_largest(rows.symbol([True] * len(rows.ranges)), rtol, budget)
-    return least_upper(rows, exact, divisible, rtol, budget)
+    """The least of the bounds by repeats and by comparison at the border."""
+    found = least_upper(rows, exact, divisible, rtol, budget)
+    if found.upper <= exact.upper:
+        return found
+    return by_border(rows, exact, divisible, found.upper) or found
 
 
 def _only_divisible(sizes: str) -> bool:

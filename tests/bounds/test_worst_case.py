@@ -315,7 +315,7 @@ def test_the_supremum_alone_is_no_bound(mode: str) -> None:
     bound = cs.worst_case_norm(op)
     norm = float(torch.linalg.matrix_norm(op.to_dense(), 2))
     assert bound.lower < 5.0001 < norm < bound.upper
-    assert "for pixels that are repeated" in bound.assumptions
+    assert "beside those of zero padding" in bound.assumptions
 
 
 def test_zero_padding_grows_towards_the_supremum() -> None:
