@@ -13,7 +13,9 @@ and if the pixels P of both ends are apart, as are the rows that cross the ends,
     ||A x||^2 <= t ||Z x||^2 + t e S^2 ||x||^2 <= t (1 + e) S^2 ||x||^2,
 
 since the rows left out are no more in A than in Z. That holds for all n from some n_0 on,
-of each size modulo the stride; the finitely many below have a matrix each. The more rows
+of each size modulo the stride; the finitely many below have a matrix each. On a circle
+both ends make one P, B the rows that read pixels of both, at the sizes that do not close
+the circle with the stride: for those that do, S is the norm. The more rows
 I there are, the less is t; e makes the right side definite. Axes that are read with one
 tap only choose, or repeat, pixels: their factor is known.
 """
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import scipy
 import torch
@@ -39,7 +41,7 @@ from convspec.rounding.pencil import hermitian_part, largest_ratio
 from convspec.rounding.products import product_error
 from convspec.rounding.scaling import UNDERFLOW, ldexp, ldexp_above, root, scaled
 from convspec.rounding.svd import norm_enclosure
-from convspec.tori.border import MIRRORS, Border, borders
+from convspec.tori.border import Edge, edges
 from convspec.tori.every_size import ways
 from convspec.tori.tap_range import TapRange
 
@@ -66,9 +68,7 @@ def by_border(
         limit: A bound that is known. None is returned where this one is no less.
     """
     long = [taps for taps in rows.ranges if taps.kernel > 1]
-    if len(long) != 1 or long[0].axis.mode not in MIRRORS or not long[0].pads:
-        return None
-    if not 0 < exact.upper < math.inf:
+    if len(long) != 1 or not long[0].pads or not 0 < exact.upper < math.inf:
         return None
     (taps,) = long
     others = [taps_ for taps_ in rows.ranges if taps_ is not taps]
@@ -124,55 +124,43 @@ class _Line:
 
     def bound(self, limit: float) -> tuple[float, Tensor] | None:
         """The bound and its value; None where matrices are too large, or above it."""
-        plain = [border for end in self._ends(0) for border in end]
+        plain, _ = edges(self.taps, 0, self.divisible)
         if not plain:  # no output reads padding at the sizes that are meant
             return self.exact.upper, self.exact.value
-        inner = self._inner(max(border.width for border in plain))
+        inner = self._inner(max(edge.width for edge in plain))
         best = None
         for count, added in ((0, (0.0,)), (inner, ADDED)):
-            ends = self._ends(count)
-            if not self._affords(ends):
-                break
-            found = self._of_all(ends, added, limit)
+            found = self._of_all(count, added, limit)
             if found and (best is None or found[0] < best[0]):
                 best = found
             if best and best[0] <= self.exact.upper:
                 break
         return best
 
-    def _ends(self, inner: int) -> list[list[Border]]:
-        """Both ends with so many inner rows."""
-        return [
-            [replace(border, inner=inner) for border in end]
-            for end in borders(self.taps, self.divisible)
-        ]
-
     def _inner(self, width: int) -> int:
         """How many inner rows there is room for."""
         room = COLUMNS // self.weight.shape[2] - width
-        return max(0, min(MOST_INNER, room // self.taps.axis.stride))
+        ends = 2 if self.taps.axis.mode == "circular" else 1
+        return max(0, min(MOST_INNER, room // (ends * self.taps.axis.stride)))
 
-    def _affords(self, ends: list[list[Border]]) -> bool:
-        """Whether all matrices are small."""
+    def _affords(self, size: int) -> bool:
+        """Whether the matrices of so many pixels are small."""
         groups, rows, columns, _ = self.weight.shape
-        size = self._enough(ends)
         outputs = max(1, self.taps.outputs(max(size, self.taps.least)))
         return groups * rows * outputs * columns * size <= MOST_ENTRIES
 
-    def _enough(self, ends: list[list[Border]]) -> int:
-        """A size from which on the two ends are apart."""
-        widths = [max((border.width for border in end), default=0) for end in ends]
-        return max(self.taps.least, self.taps.extent, sum(widths))
-
     def _of_all(
-        self, ends: list[list[Border]], added: Sequence[float], limit: float
+        self, inner: int, added: Sequence[float], limit: float
     ) -> tuple[float, Tensor] | None:
         """The larger of the bounds of small sizes and of all others, if below a limit."""
-        some = [border for end in ends for border in end]
-        large = self._of_large([_Pencil.of(self.weight, b) for b in some], added)
+        some, pixels = edges(self.taps, inner, self.divisible)
+        end = max(self.taps.least, self.taps.extent, pixels)
+        if not self._affords(end):
+            return None
+        large = self._of_large([_Pencil.of(self.weight, edge) for edge in some], added)
         if large[0] >= limit:
             return None
-        return max(large, self._of_small(self._enough(ends)), key=lambda pair: pair[0])
+        return max(large, self._of_small(end), key=lambda pair: pair[0])
 
     def _of_large(
         self, pencils: list[_Pencil], added: Sequence[float]
@@ -230,13 +218,13 @@ class _Pencil:
     error: Tensor
 
     @classmethod
-    def of(cls, weight: Tensor, border: Border) -> _Pencil:
+    def of(cls, weight: Tensor, edge: Edge) -> _Pencil:
         """Of a weight (groups, o, c, k)."""
-        width = border.width
-        inside = laid_out(weight, border.inside, width)
-        layer = laid_out(weight, border.padded, width)
-        zeros = laid_out(weight, border.zeros, width)
-        error = laid_out_error(weight, border.padded, width)
+        width = edge.width
+        inside = laid_out(weight, edge.inside, width)
+        layer = laid_out(weight, edge.padded, width)
+        zeros = laid_out(weight, edge.zeros, width)
+        error = laid_out_error(weight, edge.padded, width)
         return cls(torch.cat([layer, inside], 1), torch.cat([zeros, inside], 1), error)
 
     def ratio(self, shift: float) -> float:

@@ -83,8 +83,11 @@ class KernelRows:
         return cls(at_tap_ranges(weight, ranges), groups, ranges)
 
     @classmethod
-    def blocks(cls, op: ConvOperator) -> list[KernelRows]:
-        """The output channels by the taps that they use; none if all use the same."""
+    def blocks(cls, op: ConvOperator, max_bytes: float) -> list[KernelRows]:
+        """The output channels by the taps that they use; none if all use the same.
+
+        Nor are there any if copies of the weight, one for each block, are too large.
+        """
         axes = op.geometry.axes
         found: dict[tuple[tuple[int, int], ...], list[int]] = {}
         for channel, rows in enumerate(op.weight.detach()):
@@ -92,7 +95,8 @@ class KernelRows:
                 ranges = tap_ranges(rows[None], axes)
                 key = tuple((taps.first, taps.last) for taps in ranges)
                 found.setdefault(key, []).append(channel)
-        if not 1 < len(found) <= MOST_BLOCKS:
+        copies = len(found) * op.weight.numel() * op.weight.element_size()
+        if not 1 < len(found) <= MOST_BLOCKS or copies > max_bytes:
             return []
         return [
             cls.of(_only(op.weight, channels), op.groups, axes)

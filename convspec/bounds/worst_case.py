@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-
 from convspec.arguments import Padding, shown
 from convspec.bounds.border import by_border
 from convspec.bounds.every_frequency import (
@@ -31,7 +29,7 @@ from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.operator import ConvOperator
 from convspec.operators.padding_mode import PaddingMode
 from convspec.tori.every_size import conditions
-from convspec.tori.tap_range import tap_ranges
+from convspec.tori.tap_range import TapRange
 
 __all__ = ["worst_case_norm"]
 
@@ -78,9 +76,9 @@ def worst_case_norm(
     are they in blocks of output channels that use fewer taps than the layer, such as the
     differences of a gradient along each axis: the root of the sum of the squares of their
     bounds takes the place of the others where it is less.
-    Where one axis alone has several taps, reflect, symmetric and replicate padding are
-    also compared with zeros, row by row near the border: differences that padding makes
-    vanish cost nothing.
+    Where one axis alone has several taps, the rows that read padding, mirrored or around
+    the seam, are also compared with those of zeros: differences that padding makes vanish
+    cost nothing.
 
     ``assumptions`` of the result says which of these it is. A gap that the budget (or
     rounding, below about 1e-9) did not allow is visible: ``bound.converged`` is False
@@ -158,7 +156,7 @@ def _every_size(
         strided = list(best.strided)
     else:
         peak = exact.frequency
-    words = conditions(tap_ranges(torch.ones_like(op.weight), axes), divisible)
+    words = conditions([TapRange(axis, 0, axis.kernel - 1) for axis in axes], divisible)
     return WorstCase(
         exact.lower,
         best.upper,
@@ -178,7 +176,7 @@ def _of_blocks(
     op: ConvOperator, divisible: bool, rtol: float, budget: SearchBudget, limit: float
 ) -> list[Upper]:
     """The bound by blocks of output channels, if there are any and it can be less."""
-    blocks = KernelRows.blocks(op)
+    blocks = KernelRows.blocks(op, budget.bytes)
     strided = [True] * len(op.geometry.axes)
     exact = [enclose_largest(rows.symbol(strided), rtol, budget) for rows in blocks]
     if not blocks or math.hypot(*(found.lower for found in exact)) >= limit:
