@@ -54,6 +54,8 @@ MOST_INNER = 8
 COLUMNS = 96
 # entries of all groups' matrices at one size, and of the border's
 MOST_ENTRIES = 2**18
+# sides of all matrices, cubed and added
+MOST_WORK = 1e8
 
 
 def by_border(
@@ -143,11 +145,20 @@ class _Line:
         ends = 2 if self.taps.axis.mode == "circular" else 1
         return max(0, min(MOST_INNER, room // (ends * self.taps.axis.stride)))
 
-    def _affords(self, size: int) -> bool:
-        """Whether the matrices of so many pixels are small."""
+    def _affords(self, edges_: int, pixels: int, size: int) -> bool:
+        """Whether all matrices are small, and few.
+
+        Args:
+            edges_: How many edges there are.
+            pixels: Of them.
+            size: From which on they are apart.
+        """
         groups, rows, columns, _ = self.weight.shape
-        outputs = max(1, self.taps.outputs(max(size, self.taps.least)))
-        return groups * rows * outputs * columns * size <= MOST_ENTRIES
+        outputs = max(1, self.taps.outputs(size))
+        side = min(rows * outputs, columns * size)
+        work = groups * (edges_ * (columns * pixels) ** 3 + size * side**3)
+        entries = groups * rows * outputs * columns * size
+        return work <= MOST_WORK and entries <= MOST_ENTRIES
 
     def _of_all(
         self, inner: int, added: Sequence[float], limit: float
@@ -155,7 +166,7 @@ class _Line:
         """The larger of the bounds of small sizes and of all others, if below a limit."""
         some, pixels = edges(self.taps, inner, self.divisible)
         end = max(self.taps.least, self.taps.extent, pixels)
-        if not self._affords(end):
+        if not self._affords(len(some), pixels, end):
             return None
         large = self._of_large([_Pencil.of(self.weight, edge) for edge in some], added)
         if large[0] >= limit:
