@@ -67,7 +67,6 @@ def as_worst_case(
     budget: SearchBudget,
     lower: float,
     upper: float,
-    factor: float = 1.0,
 ) -> WorstCase:
     """An extreme of the symbol as a result between two ends, with what was searched."""
     return WorstCase(
@@ -76,7 +75,7 @@ def as_worst_case(
         name,
         assumptions,
         REFERENCE,
-        value=extreme.value * factor,
+        value=extreme.value,
         frequency=extreme.frequency,
         rtol=rtol,
         evaluations=budget.evaluations,

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
-from convspec.arguments import Padding
+from convspec.arguments import Padding, shown
+from convspec.bounds.border import by_border
 from convspec.bounds.every_frequency import (
     MAX_EVALUATIONS,
     MAX_FLOPS,
-    as_worst_case,
+    REFERENCE,
     require_symbol,
     search_budget,
+)
+from convspec.bounds.every_size_rows import (
+    KernelRows,
+    Upper,
+    in_quadrature,
+    least_upper,
 )
 from convspec.bounds.layer import Layer, operator_of, own_frequency, symbol_of
 from convspec.bounds.result import WorstCase
 from convspec.frequency.search.branch_and_bound import SearchBudget
-from convspec.frequency.search.extremes import enclose_largest
+from convspec.frequency.search.extremes import Extreme, enclose_largest
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.operator import ConvOperator
 from convspec.operators.padding_mode import PaddingMode
-from convspec.rounding.directed import up
-from convspec.tori.every_size import conditions, every_size
+from convspec.tori.every_size import conditions
+from convspec.tori.tap_range import TapRange
 
 __all__ = ["worst_case_norm"]
 
@@ -38,6 +44,7 @@ def worst_case_norm(
     groups: int | None = None,
     padding_mode: PaddingMode | None = None,
     transposed: bool | None = None,
+    sizes: str = "all",
     rtol: float = 1e-6,
     max_evaluations: int = MAX_EVALUATIONS,
     max_seconds: float = math.inf,
@@ -53,13 +60,25 @@ def worst_case_norm(
     * zero padding of any amount: the norm grows with the size towards the supremum and
       never exceeds it, stride, dilation, groups and transposition included;
     * circular padding that keeps the size: the same supremum. With stride s that is so
-      for sizes that s divides; other sizes are bounded by the supremum without stride,
-      which is then the upper end. Padding that goes around further repeats rows, and
-      the upper end grows by the root of how often;
+      for sizes that s divides, ``sizes="divisible"``. Of other sizes some outputs go
+      around the seam at another phase: the upper end is the supremum times sqrt(2) per
+      axis (sqrt(3) if both ends pad more than n together), as each pixel is read at so
+      many places of a line, or the supremum without stride if that is less. Padding
+      that goes around further repeats rows, and the upper end grows by the root of how
+      often;
     * reflect and replicate padding repeat pixels: the upper end is the supremum times
       the norm of the padding map, the root of how often a pixel is shown at most: per
       axis sqrt(1 + p) for replicate, sqrt(2) for reflect, sqrt(3) if sizes up to 2 p + 1
-      are possible. The supremum alone is no bound for them; the truth is in between.
+      are possible. The supremum alone is no bound for them; the truth is in between or,
+      where padding makes rows smaller, at the supremum.
+
+    Taps that are zero at the ends of the kernel read no padding and are not counted. Nor
+    are they in blocks of output channels that use fewer taps than the layer, such as the
+    differences of a gradient along each axis: the root of the sum of the squares of their
+    bounds takes the place of the others where it is less.
+    Where one axis alone has several taps, the rows that read padding, mirrored or around
+    the seam, are also compared with those of zeros: differences that padding makes vanish
+    cost nothing.
 
     ``assumptions`` of the result says which of these it is. A gap that the budget (or
     rounding, below about 1e-9) did not allow is visible: ``bound.converged`` is False
@@ -81,6 +100,8 @@ def worst_case_norm(
         groups: The norm is the largest of the groups'.
         padding_mode: As :class:`convspec.ConvOperator` takes it.
         transposed: Whether the weight is that of a transposed convolution.
+        sizes: ``"all"`` that torch accepts, or ``"divisible"``: only those that the
+            stride divides, axis by axis.
         rtol: Relative gap to stop at.
         max_evaluations: Frequencies to test at most.
         max_seconds: Wall time to stop at, about; what is found by then depends on the
@@ -92,7 +113,7 @@ def worst_case_norm(
 
     Raises:
         GeometryError: If the arguments do not go together.
-        ValueError: If rtol is not in (0, 1), or a budget not positive.
+        ValueError: If rtol is not in (0, 1), a budget not positive, or sizes neither.
         TooLargeError: If a few values of the symbol need more than ``max_bytes``.
         UnsupportedLayer: If the layer is no convolution.
         NotFiniteError: If the weight holds NaN or infinity.
@@ -114,28 +135,78 @@ def worst_case_norm(
         transposed=transposed,
     )
     budget = search_budget(rtol, max_flops, max_evaluations, max_seconds, max_bytes)
-    return _every_size(op, rtol, budget)
+    return _every_size(op, _only_divisible(sizes), rtol, budget)
 
 
-def _every_size(op: ConvOperator, rtol: float, budget: SearchBudget) -> WorstCase:
+def _every_size(
+    op: ConvOperator, divisible: bool, rtol: float, budget: SearchBudget
+) -> WorstCase:
     """The supremum of the symbol, times what the padding repeats."""
     require_symbol(op, budget.bytes)
     axes = op.geometry.axes
-    repeats = [every_size(axis) for axis in axes]
-    factor = math.sqrt(math.prod(repeat.count for repeat in repeats))
-    strided = [True] * len(repeats)
+    strided = [True] * len(axes)
     exact = enclose_largest(symbol_of(op, strided), rtol, budget)
-    upper = exact
-    if not all(repeat.with_stride for repeat in repeats):
-        strided = [repeat.with_stride for repeat in repeats]
-        upper = enclose_largest(symbol_of(op, strided), rtol, budget)
-    return as_worst_case(
-        replace(upper, frequency=own_frequency(op, strided, upper.frequency)),
-        "worst_case_norm",
-        conditions(axes),
-        rtol,
-        budget,
+    whole = KernelRows.of(op.weight, op.groups, axes)
+    best = _of_rows(whole, exact, divisible, rtol, budget)
+    peak = best.frequency
+    if best.upper > exact.upper:
+        apart = _of_blocks(op, divisible, rtol, budget, best.upper)
+        best = min([best, *apart], key=lambda bound: bound.upper)
+    if best.strided:
+        strided = list(best.strided)
+    else:
+        peak = exact.frequency
+    words = conditions([TapRange(axis, 0, axis.kernel - 1) for axis in axes], divisible)
+    return WorstCase(
         exact.lower,
-        upper.upper if factor == 1 or upper.upper == 0 else up(upper.upper * up(factor)),
-        factor,
+        best.upper,
+        "worst_case_norm",
+        f"{words}; {best.words}" if best.words else words,
+        REFERENCE,
+        value=best.value,
+        frequency=own_frequency(op, strided, peak),
+        rtol=rtol,
+        evaluations=budget.evaluations,
+        supremum_gap=best.gap,
+        short_of=budget.short_of,
     )
+
+
+def _of_blocks(
+    op: ConvOperator, divisible: bool, rtol: float, budget: SearchBudget, limit: float
+) -> list[Upper]:
+    """The bound by blocks of output channels, if there are any and it can be less."""
+    blocks = KernelRows.blocks(op, budget.bytes)
+    strided = [True] * len(op.geometry.axes)
+    exact = [enclose_largest(rows.symbol(strided), rtol, budget) for rows in blocks]
+    if not blocks or math.hypot(*(found.lower for found in exact)) >= limit:
+        return []
+    return [
+        in_quadrature(
+            [
+                _of_rows(rows, found, divisible, rtol, budget)
+                for rows, found in zip(blocks, exact, strict=True)
+            ]
+        )
+    ]
+
+
+def _of_rows(
+    rows: KernelRows,
+    exact: Extreme,
+    divisible: bool,
+    rtol: float,
+    budget: SearchBudget,
+) -> Upper:
+    """The least of the bounds by repeats and by comparison at the border."""
+    found = least_upper(rows, exact, divisible, rtol, budget)
+    if found.upper <= exact.upper:
+        return found
+    return by_border(rows, exact, divisible, found.upper) or found
+
+
+def _only_divisible(sizes: str) -> bool:
+    """Whether only sizes are meant that the stride divides."""
+    if sizes not in ("all", "divisible"):
+        raise ValueError(f"sizes must be 'all' or 'divisible'; got {shown(sizes)}")
+    return sizes == "divisible"

@@ -4,9 +4,15 @@ By the theorem of :mod:`convspec.tori.places` the norm at one size is at most th
 times the square root of how often rows or pixels are repeated there. Here is how often
 they are at most, over all sizes that torch accepts:
 
-* circular: with more padding than the kernel needs some rows of the circulant occur
-  twice or three times. Some sizes share no factor with the stride: only the symbol
-  without stride serves for all.
+* circular, on a circle: with more padding than the kernel needs some rows of the
+  circulant occur twice or three times. Some sizes share no factor with the stride: only
+  the symbol without stride serves for all of them, and that with stride for those that
+  the stride divides.
+* circular, on a line: the outputs read ``s (m - 1) + extent`` neighbouring positions of
+  an endless line on which the n pixels recur, so each is shown at most
+  ``ceil((s (m - 1) + extent) / n)`` times, twice where both ends together pad no more
+  than n. The symbol with stride serves at every size: at most ``sqrt(2)`` of it is added
+  for the seam.
 * reflect, symmetric, replicate: A is a convolution without padding after the padding
   map, a 0/1 matrix with one 1 in each row, whose norm squared is how often it shows a
   pixel.
@@ -18,13 +24,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convspec.operators.geometry import Axis
 from convspec.operators.padding_mode import mode_words
+from convspec.tori.tap_range import TapRange
 
-__all__ = ["Repeats", "conditions", "every_size"]
-
-
-STRIDED = " and whose stride divides it"
+__all__ = ["Repeats", "conditions", "enlarged", "ways"]
 
 
 @dataclass(frozen=True)
@@ -35,65 +38,111 @@ class Repeats:
         count: The norm squared is at most this many times the supremum squared.
         with_stride: Whether the supremum is that of the symbol with stride, rather than
             of the stride-1 symbol.
+        what: What is repeated.
     """
 
     count: int = 1
     with_stride: bool = True
+    what: str = "pixels"
+
+    @property
+    def free(self) -> bool:
+        """Whether the supremum of the symbol itself is a bound."""
+        return self.count == 1 and self.with_stride
 
 
-def every_size(axis: Axis) -> Repeats:
-    """The repeats of an axis at every input size that torch accepts with this padding."""
-    pad = axis.before + axis.after
-    if axis.mode == "zeros" or pad == 0:
-        return Repeats()
-    if axis.mode == "circular":
-        excess = pad - (axis.extent - 1)
-        # torch wraps once: n >= before, after; then s (m - 1) <= n + excess - 1
-        smallest = max(axis.before, axis.after)
-        count = 1 if excess <= 0 else 2 + (excess - 1) // smallest
-        return Repeats(count, with_stride=axis.stride == 1)
-    if axis.mode == "reflect":
-        # one pixel is mirrored at both ends if n <= pad + 1, where torch accepts that
-        both = min(axis.before, axis.after) > 0 and 2 * pad >= axis.extent - 1
-        return Repeats(3 if both else 2)
-    if axis.mode == "symmetric":
-        # the same, of sizes below both together, with a pixel of the border more
-        both = min(axis.before, axis.after) > 0 and 2 * pad - 1 >= axis.extent
-        return Repeats(3 if both else 2)
-    if axis.mode != "replicate":
-        raise NotImplementedError(f"how often {axis.mode} padding repeats pixels")
-    count = 1 + max(axis.before, axis.after)
-    if 1 + pad >= axis.extent:  # a single pixel, shown to all outputs and taps
-        outputs = (1 + pad - axis.extent) // axis.stride + 1
-        count = max(count, min(1 + pad, outputs * _phases(axis)))
-    return Repeats(count)
+def ways(taps: TapRange, divisible: bool = False) -> list[Repeats]:
+    """The repeats of an axis at every size that is accepted, as they may be counted.
+
+    Args:
+        taps: The taps that are not zero.
+        divisible: Whether only sizes are meant that the stride divides.
+    """
+    mode = taps.axis.mode
+    if mode == "zeros":
+        return [Repeats()]
+    if mode == "circular":
+        return _circular(taps, divisible)
+    if not taps.pads:
+        return [Repeats()]
+    if mode in ("reflect", "symmetric"):
+        # one pixel is mirrored at both ends at sizes up to this one, if accepted
+        edge = 1 if mode == "reflect" else -1
+        meet = taps.before + taps.after + edge >= taps.least
+        return [Repeats(3 if min(taps.before, taps.after) > 0 and meet else 2)]
+    if mode != "replicate":
+        raise NotImplementedError(f"how often {mode} padding repeats pixels")
+    return [Repeats(_replicated(taps))]
 
 
-def conditions(axes: Sequence[Axis]) -> str:
-    """For which operators the bound holds, in words."""
-    repeats = [every_size(axis) for axis in axes]
-    count = math.prod(repeat.count for repeat in repeats)
-    if all(repeat == Repeats() for repeat in repeats):
+def conditions(ranges: Sequence[TapRange], divisible: bool = False) -> str:
+    """The sizes and the padding for which the bound of a layer holds, in words."""
+    sizes = "every input size" + " that the stride divides" * divisible
+    if all(way.free for taps in ranges for way in ways(taps, divisible)):
         kinds = "zero padding of any amount, circular padding that keeps the size"
-        strided = max(axis.stride for axis in axes) > 1
-        return f"every input size; {kinds}{STRIDED if strided else ''}"
-    modes = mode_words([axis.mode for axis in axes])
-    words = [f"every input size; {modes} padding of this amount"]
+        strided = max(taps.axis.stride for taps in ranges) > 1 and not divisible
+        return f"{sizes}; {kinds}{' and whose stride divides it' if strided else ''}"
+    modes = mode_words([taps.axis.mode for taps in ranges])
+    return f"{sizes}; {modes} padding of this amount"
+
+
+def enlarged(repeats: Sequence[Repeats]) -> str:
+    """How the upper end differs from the supremum of the symbol, in words."""
+    words = []
     if not all(repeat.with_stride for repeat in repeats):
         words.append(
             "upper end without stride, as sizes need that the stride does not divide"
         )
+    count = math.prod(repeat.count for repeat in repeats)
     if count > 1:
-        several = [
-            axis.mode == "circular"
-            for axis, repeat in zip(axes, repeats, strict=True)
-            if repeat.count > 1
-        ]
-        what = " and ".join(["rows"] * any(several) + ["pixels"] * (not all(several)))
+        kinds = {repeat.what for repeat in repeats if repeat.count > 1}
+        what = " and ".join(sorted(kinds, reverse=True))
         words.append(f"upper end times sqrt({count}) for {what} that are repeated")
     return "; ".join(words)
 
 
-def _phases(axis: Axis) -> int:
-    """Pixels per output of the symbol: its stride once common factors are gone."""
-    return min(axis.phases, axis.kernel)
+def _circular(taps: TapRange, divisible: bool) -> list[Repeats]:
+    """On a circle and on a line; one of them if the symbol is the same."""
+    line = Repeats(_shown(taps, divisible))
+    if line.count == 1:
+        return [line]
+    # one phase: the stride does not change the symbol
+    same = divisible or min(taps.axis.phases, taps.kernel) == 1
+    circle = Repeats(_rows(taps, divisible), same, "rows")
+    if same:
+        return [min(circle, line, key=lambda way: way.count)]
+    return [circle, line]
+
+
+def _rows(taps: TapRange, divisible: bool) -> int:
+    """How often a row of the circulant occurs at most."""
+    axis, least = taps.axis, taps.least
+    spare = axis.before + axis.after - axis.extent
+    if divisible:  # n / s + excess outputs on n / s rows of stride s
+        excess = spare // axis.stride + 1
+        return 1 if excess <= 0 else 1 - (-excess // -(-least // axis.stride))
+    # s (m - 1) <= n + spare, and rows are equal whose s o differ by multiples of n
+    return 1 if spare < 0 else 2 + spare // least
+
+
+def _shown(taps: TapRange, divisible: bool) -> int:
+    """At how many of the positions that are read one pixel recurs at most.
+
+    From a size to that which is one stride larger the positions grow by as many as the
+    pixels: ``reach / n`` falls, if it is above 1. So the least sizes decide.
+    """
+    stride, least = taps.axis.stride, taps.least
+    if divisible:
+        sizes = range(-(-least // stride) * stride, -(-least // stride) * stride + 1)
+    else:
+        sizes = range(least, least + stride)
+    return max(1, *(-(-taps.reach(size) // size) for size in sizes))
+
+
+def _replicated(taps: TapRange) -> int:
+    """How often replicate padding shows a pixel at most."""
+    count = 1 + max(taps.before, taps.after)
+    if taps.least == 1:  # a single pixel, shown to all outputs and taps
+        phases = min(taps.axis.phases, taps.kernel)
+        count = max(count, min(taps.reach(1), taps.outputs(1) * phases))
+    return count
