@@ -27,7 +27,8 @@ from convspec.operators.reads import Reads
 from convspec.rounding import frobenius_above, up
 from convspec.rounding.largest import LargestNorm
 from convspec.spectrum import Spectrum, spectrum
-from convspec.tori.every_size import every_size
+from convspec.tori.every_size import ways
+from convspec.tori.tap_range import TapRange
 
 __all__ = ["CHECKED", "AtEverySize", "AtOneSize", "Proof", "Prover"]
 
@@ -128,8 +129,11 @@ class AtEverySize(Prover):
 
     def count_overlap(self, op: ConvOperator) -> float:
         """Taps of the symbol, times what padding repeats: no size has more."""
-        axes = op.geometry.axes
-        return float(math.prod(axis.kernel * every_size(axis).count for axis in axes))
+        count = 1
+        for axis in op.geometry.axes:
+            repeats = ways(TapRange(axis, 0, axis.kernel - 1))
+            count *= axis.kernel * min(way.count for way in repeats)
+        return float(count)
 
 
 class AtOneSize(Prover):
