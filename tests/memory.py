@@ -156,6 +156,17 @@ def _symbol(case: str, max_bytes: int) -> None:
     operator(case).symbol().grid(CASES[case][1], max_bytes=max_bytes)
 
 
+def _inverse(name: str, **given: Any) -> Callable[[str, int], None]:
+    """A solve or its like on ones; few products, if it comes to products."""
+
+    def call(case: str, max_bytes: int) -> None:
+        op = operator(case)
+        y = torch.ones(op.output_shape, dtype=op.dtype)
+        getattr(op, name)(y, max_bytes=max_bytes, max_products=20, **given)
+
+    return call
+
+
 VERBS: dict[str, Callable[[str, int], None]] = {
     "spectral_norm": _norm,
     "spectrum": _of_operator(cs.spectrum),
@@ -192,6 +203,11 @@ VERBS: dict[str, Callable[[str, int], None]] = {
         )
     },
     "matrix_cells": _of_operator(matrix_cells),
+    "solve": _inverse("solve"),
+    "lstsq": _inverse("lstsq"),
+    "lstsq damped": _inverse("lstsq", damp=0.1),
+    "null_space": _of_operator(cs.null_space),
+    "log_abs_det": _of_operator(cs.log_abs_det),
 }
 
 

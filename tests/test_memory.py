@@ -31,6 +31,10 @@ QUICK = [
     Job("tensor_norm", "3x3 wide", 2**26),
     Job("to_torch_sparse coo", "15x15", 2**28),
     Job("to_torch_sparse", "15x15", 2**28),
+    Job("lstsq damped", "9x9", 2**26),
+    Job("solve", "15x15", 2**26),
+    Job("null_space", "15x15", 2**28),
+    Job("log_abs_det", "3x3 wide", 2**26),
 ]
 
 
