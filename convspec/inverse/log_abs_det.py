@@ -42,8 +42,10 @@ def log_abs_det(op: LinearMap, *, max_bytes: Bytes = DEFAULT_MAX_BYTES) -> Tenso
         max_bytes: Byte limit of the factors.
 
     Returns:
-        A float64 scalar, -inf for a singular map. Gradients reach the weight: ``A^-H``
-        at its places. Rounding is that of an LU, about ``n eps cond`` at worst.
+        A float64 scalar: the determinant of a map within rounding of A. -inf where
+        structure or an exact zero says that A is singular; a matrix that only rounding
+        keeps from it may have a very negative number. Gradients reach the weight:
+        ``A^-H`` at its places.
 
     Raises:
         NotApplicable: If A is not square.

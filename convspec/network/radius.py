@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from convspec.arguments import shown
+from convspec.errors import NotApplicable
 from convspec.isolation import isolated
 from convspec.rounding.directed import up
 
@@ -223,7 +224,13 @@ def _pair_constants(bound: LipschitzBound, logits: Tensor) -> Tensor:
     """``L_ij`` as (K, K) in float64."""
     count = logits.shape[1]
     if not isinstance(bound, Tensor) and isinstance(bound, HasPairs):
-        bound = bound.pairs()
+        try:
+            bound = bound.pairs()
+        except NotApplicable:  # no ellipsoid was found: its upper end serves for all
+            upper = getattr(bound, "upper", None)
+            if upper is None:
+                raise
+            bound = float(upper)
     if isinstance(bound, Tensor) and bound.ndim:
         return _matrix(bound, count).to(logits.device)
     single = _single(bound)

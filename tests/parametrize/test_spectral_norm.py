@@ -142,7 +142,7 @@ def test_training_keeps_the_bound_at_every_step(
     ]
     sizes = [8, 8] if size else [None] * len(layers)
     for layer, at in zip(layers, [*sizes, None][: len(layers)], strict=True):
-        cs.parametrize.spectral_norm(layer, at)
+        cs.parametrize.spectral_norm(layer, at, every=5)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
     centres = torch.randn(3, 2, 8, 8, generator=seeded(1))
     losses = []
@@ -157,8 +157,8 @@ def test_training_keeps_the_bound_at_every_step(
         for layer, at in zip(layers, [*sizes, None][: len(layers)], strict=True):
             assert norm_in_force(layer, at) <= ABOVE
     assert sum(losses[-20:]) < sum(losses[:20])
-    # at most one in ten passes, of two in a step
-    assert all(1 < scaling(layer).proofs <= 42 for layer in layers)
+    # at most one in five passes, of two in a step
+    assert all(1 < scaling(layer).proofs <= 82 for layer in layers)
 
 
 def norm_in_force(layer: nn.Module, size: int | None) -> float:
@@ -208,7 +208,7 @@ def test_gradients_are_those_of_the_quotient(size: int | None) -> None:
 
 def test_proofs_serve_while_the_weight_moves_little() -> None:
     layer = filled(nn.Conv2d(4, 4, 3, padding=1))
-    cs.parametrize.spectral_norm(layer, slack=0.1)
+    cs.parametrize.spectral_norm(layer, slack=0.1, every=10)
     original = layer.parametrizations.weight.original  # type: ignore[union-attr, index]
     assert scaling(layer).proofs == 1
     with torch.no_grad():
