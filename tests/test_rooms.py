@@ -39,6 +39,8 @@ ROOMS = (
     "spectrum",
     "inverse",
     "bounds",
+    "frames",
+    "compression",
     "network",
     "report",
     "plot",
