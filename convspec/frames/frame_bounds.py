@@ -26,6 +26,7 @@ ALL_VALUES = 1e11
 SMALLEST = 1e11
 # gap of the norm that is asked for; that of a ratio of squares is as many times it
 NORM_RTOL, SQUARED = 1e-6, 4
+MOST = 1e-3
 NOTHING = Enclosure(0.0, 0.0)
 
 
@@ -74,16 +75,15 @@ def frame_bounds(
     require_map(op, "frame_bounds")
     if not max_flops > 0:
         raise ValueError(f"max_flops must be positive; got {max_flops}; inf is no limit")
-    rtol = of_dtype(op.dtype)
     spec = _all_values(op, max_flops, max_bytes)
     if spec is not None:
         largest, smallest = _ends(spec, 0), _ends(spec, -1)
         how = f"all singular values, {spec.method}"
     else:
-        largest = Enclosure(*spectral_norm(op, NORM_RTOL, max_bytes=max_bytes))
-        smallest = _smallest(op, largest, max_bytes)
-        rtol = max(rtol, SQUARED * NORM_RTOL)
+        largest, smallest = _enclosed(op, max_bytes)
         how = "certified ends of the largest and the smallest singular value"
+    # of a ratio of squares; where much is unknown, nothing is the same
+    rtol = max(of_dtype(op.dtype), min(SQUARED * largest.gap, MOST))
     m, n = op.shape
     if m < n:
         smallest = NOTHING
@@ -124,12 +124,22 @@ def _ends(spec: Spectrum, place: int) -> Enclosure:
     return Enclosure(down_nonnegative(value - error), up(value + error))
 
 
-def _smallest(op: LinearMap, largest: Enclosure, max_bytes: int) -> Enclosure:
-    """The smallest of min(m, n) singular values of an operator that is large."""
-    known = Enclosure(0.0, largest.upper)
+def _enclosed(op: LinearMap, max_bytes: int) -> tuple[Enclosure, Enclosure]:
+    """The largest and the smallest of min(m, n) singular values of a large operator."""
     if not isinstance(op, ConvOperator):
+        norm = spectral_norm(op, NORM_RTOL, max_bytes=max_bytes)
+        return Enclosure(*norm), Enclosure(0.0, norm.upper)
+    band = spectral_envelope(op, max_bytes=max_bytes)
+    largest = band.norm
+    if largest.gap > NORM_RTOL:  # that takes the most
+        largest = largest & spectral_norm(op, NORM_RTOL, max_bytes=max_bytes)
+    return largest, _smallest(op, band.smallest, max_bytes)
+
+
+def _smallest(op: ConvOperator, known: Enclosure, max_bytes: int) -> Enclosure:
+    """The smallest value within what is known and what is found of it."""
+    if known.gap <= NORM_RTOL:
         return known
-    known = known & spectral_envelope(op, max_bytes=max_bytes).smallest
     plan = explain(op, 1, "smallest", max_bytes=max_bytes)
     if plan.method is None or plan.flops > SMALLEST:
         return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -229,3 +230,28 @@ def test_refusals(arguments: dict[str, Any], words: str) -> None:
 def test_words() -> None:
     found = cs.low_rank(WIDE, 2, by="output")
     assert repr(found).startswith("<LowRank 2 by output: 216 -> 116 parameters, kernel")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+@pytest.mark.parametrize("seed", range(20))
+def test_certified_without_tolerance(seed: int, dtype: torch.dtype) -> None:
+    """Of one output the norm of the difference is a sum of squares, in fractions.
+
+    At full rank the error is nothing but rounding, that of both factors.
+    """
+    op = cs.ConvOperator(gaussian(seed, 1, 5, 1, dtype=dtype), 1)
+    found = cs.low_rank(op, 1, by="channels")
+    (scale,) = map(Fraction, found.second.weight.flatten().tolist())
+    factors = map(Fraction, found.first.weight.flatten().tolist())
+    kernel = map(Fraction, op.weight.flatten().tolist())
+    square = sum((k - scale * f) ** 2 for k, f in zip(kernel, factors, strict=True))
+    bound = found.operator_error
+    assert Fraction(bound.lower) ** 2 <= square <= Fraction(bound.upper) ** 2
+    assert bound.upper < 64 * float(torch.finfo(dtype).eps)
+
+
+def test_half_precision() -> None:
+    op = WIDE.to(torch.float16)
+    found = cs.low_rank(op, 3)
+    assert found.second.dtype == torch.float16
+    check(op, found)

@@ -218,3 +218,13 @@ def test_words() -> None:
     wide: dict[str, Any] = {"max_flops": -1.0}
     with pytest.raises(ValueError, match=r"max_flops must be positive; got -1\.0"):
         cs.frame_bounds(op, **wide)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex128, torch.complex64])
+def test_a_long_window_is_tight(dtype: torch.dtype) -> None:
+    """Whatever the error of the values of large blocks is, equal bounds are equal."""
+    window = np.sin(np.pi * (np.arange(256) + 0.5) / 256)
+    found = cs.frame_bounds(on_circle(stft(window, 256).to(dtype), 2048, 64))
+    assert found.tight
+    assert found.rtol < 1e-4
+    assert near(512.0, found.lower, 512e-5 if dtype == torch.complex64 else 0.0)

@@ -9,7 +9,7 @@ import torch
 import convspec as cs
 from tests.frames.test_frame_bounds import DB2, dense_bounds, stft, wavelet
 from tests.gaussian import gaussian
-from tests.oracles import loop_matrix
+from tests.oracles import Array, loop_matrix
 
 CASES = [  # channels, taps, stride, dilation
     (2, 3, 1, 1),
@@ -140,3 +140,43 @@ def test_unwritten_pixels_of_transposed() -> None:
     weight = gaussian(8, 2, 1, 1)
     found = cs.worst_case_frame_bounds(weight, stride=2, transposed=True)
     assert found.lower == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_groups_axes_and_complex_numbers(seed: int) -> None:
+    """Against aliased responses at drawn frequencies, sums of exponentials by hand."""
+    rng = np.random.default_rng(seed)
+    groups, out, into = rng.integers(1, 3, 3)
+    stride, dilation = (tuple(map(int, rng.choice([1, 2, 3], 2))) for _ in range(2))
+    shape = int(groups * out * 4), int(into), *map(int, rng.integers(1, 4, 2))
+    dtype = torch.complex128 if seed % 2 else torch.float64
+    weight = gaussian(seed, *shape, dtype=dtype)
+    found = cs.worst_case_frame_bounds(
+        weight, stride=stride, dilation=dilation, groups=int(groups), rtol=1e-4
+    )
+    blocks = weight.numpy().reshape(groups, -1, *shape[1:])
+    for _ in range(20):
+        frequency = rng.uniform(-np.pi, np.pi, 2)
+        values = aliased(blocks, frequency, stride, dilation)
+        assert values.min() >= found.lower.lower * (1 - 1e-10) - 1e-10
+        assert values.max() <= found.upper.upper * (1 + 1e-10)
+
+
+def aliased(
+    blocks: Array, frequency: Array, stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> Array:
+    """Eigenvalues of the frame operator on waves that the stride takes to one."""
+    rows, columns = [np.arange(k) for k in blocks.shape[3:]]
+    found = []
+    for block in blocks:
+        parts = []
+        for alias in np.ndindex(*stride):
+            w, v = (frequency + 2 * np.pi * np.array(alias)) / np.array(stride)
+            waves = np.multiply.outer(
+                np.exp(1j * w * dilation[0] * rows),
+                np.exp(1j * v * dilation[1] * columns),
+            )
+            parts.append((block * waves).sum(axis=(2, 3)))
+        matrix = np.hstack(parts) / np.sqrt(np.prod(stride))
+        found += list(np.linalg.eigvalsh(matrix.conj().T @ matrix))
+    return np.array(found)
