@@ -43,6 +43,7 @@ from convspec.version import __version__ as __version__
 
 __all__ = [
     "Bound",
+    "Checkerboard",
     "ConvOperator",
     "ConvSpecError",
     "Density",
@@ -50,10 +51,12 @@ __all__ = [
     "Envelope",
     "Estimate",
     "Finding",
+    "FrameBounds",
     "FrequencyResponse",
     "GeometryError",
     "LayerReport",
     "LinearMap",
+    "LowRank",
     "ModelReport",
     "NetworkBound",
     "NotApplicable",
@@ -73,13 +76,17 @@ __all__ = [
     "certified_accuracy",
     "certified_radius",
     "check",
+    "checkerboard",
+    "dual_frame",
     "explain",
+    "frame_bounds",
     "frequency_response",
     "from_toeplitz",
     "identity",
     "im2col",
     "lipschitz",
     "log_abs_det",
+    "low_rank",
     "null_space",
     "open_model",
     "parametrize",
@@ -97,12 +104,20 @@ __all__ = [
     "to_operator",
     "verify",
     "worst_case_conditioning",
+    "worst_case_frame_bounds",
     "worst_case_norm",
 ]
 
 if TYPE_CHECKING:
     from convspec import parametrize, penalties, plot
+    from convspec.compression.low_rank import low_rank
+    from convspec.compression.result import LowRank
     from convspec.files.open import open_model
+    from convspec.frames.checkerboard import Checkerboard, checkerboard
+    from convspec.frames.dual import dual_frame
+    from convspec.frames.frame_bounds import frame_bounds
+    from convspec.frames.result import FrameBounds
+    from convspec.frames.worst_case import worst_case_frame_bounds
     from convspec.inverse.log_abs_det import log_abs_det
     from convspec.inverse.subspace import Subspace, null_space, range_space
     from convspec.model.source import OpenedModel
@@ -118,6 +133,14 @@ if TYPE_CHECKING:
 
 # what is imported on first use: Matplotlib alone takes half a second
 LATER = {
+    "Checkerboard": "convspec.frames.checkerboard",
+    "FrameBounds": "convspec.frames.result",
+    "LowRank": "convspec.compression.result",
+    "checkerboard": "convspec.frames.checkerboard",
+    "dual_frame": "convspec.frames.dual",
+    "frame_bounds": "convspec.frames.frame_bounds",
+    "low_rank": "convspec.compression.low_rank",
+    "worst_case_frame_bounds": "convspec.frames.worst_case",
     "LayerReport": "convspec.report",
     "NetworkBound": "convspec.network.result",
     "certified_accuracy": "convspec.network.radius",

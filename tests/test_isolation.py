@@ -30,6 +30,7 @@ TORUS = cs.ConvOperator(gaussian(13, 3, 4, 3, 3).float() / 3, 8, padding=1).circ
 REFLECT = cs.ConvOperator(gaussian(7, 2, 2, 3), 40, padding=1, padding_mode="reflect")
 STRIDED = cs.ConvOperator(gaussian(14, 4, 2, 4, 4).float(), 11, stride=2, padding=1)
 LONG = cs.ConvOperator(gaussian(10, 3, 2, 5).float(), 700, padding=2)
+BANK = cs.ConvOperator(gaussian(12, 4, 1, 3).float(), 9, padding=1).circular()
 PERCEPTRON = perceptron()
 WIDE = cs.ConvOperator(gaussian(102, 48, 48, 3, 3).float(), 16, padding=1)
 
@@ -82,6 +83,19 @@ def batch_norm() -> nn.Module:
 
 def report(found: cs.ModelReport) -> tuple[Any, ...]:
     return tuple(bound(row.norm) for row in found), found.to_latex()
+
+
+def frame(found: cs.FrameBounds) -> tuple[Any, ...]:
+    return tuple(found.lower), tuple(found.upper), tuple(found.ratio), repr(found)
+
+
+def board(found: cs.Checkerboard) -> tuple[Any, ...]:
+    return found.pattern, found.measure, found.taps
+
+
+def compressed(found: cs.LowRank) -> tuple[Any, ...]:
+    factors = found.first.weight, found.second.weight, found.weight
+    return *factors, found.kernel_error, *bound(found.operator_error)
 
 
 def network(found: nn.Module, method: str) -> tuple[Any, ...]:
@@ -162,6 +176,13 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
             model()[0].requires_grad_(False), batch_norm().requires_grad_(False), (6, 5)
         )
     ),
+    "frame-bounds": lambda: frame(cs.frame_bounds(STRIDED)),
+    "frame-bounds-large": lambda: frame(cs.frame_bounds(LONG.H, max_flops=1.0)),
+    "frame-bounds-worst-case": lambda: frame(cs.worst_case_frame_bounds(BANK.weight)),
+    "dual-frame": lambda: (cs.dual_frame(BANK),),
+    "checkerboard": lambda: board(cs.checkerboard(STRIDED.weight, stride=2)),
+    "low-rank": lambda: compressed(cs.low_rank(STRIDED, 2)),
+    "low-rank-axis": lambda: compressed(cs.low_rank(ZEROS, energy=0.9, by="axis")),
     "lipschitz": lambda: network(model(), "auto"),
     "lipschitz-dense": lambda: network(PERCEPTRON, "dense"),
     "analyze": lambda: report(cs.analyze(model(), (2, 14, 14))),

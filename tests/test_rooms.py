@@ -41,6 +41,8 @@ ROOMS = (
     "bounds",
     "parametrize",
     "penalties",
+    "frames",
+    "compression",
     "network",
     "report",
     "plot",

@@ -23,6 +23,9 @@ VERBS: dict[str, Callable[[Any], Any]] = {
     "spectral_density": cs.spectral_density,
     "symbol_density": cs.symbol_density,
     "frequency_response": cs.frequency_response,
+    "frame_bounds": cs.frame_bounds,
+    "dual_frame": cs.dual_frame,
+    "low_rank": lambda op: cs.low_rank(op, 1),
     "im2col": lambda op: cs.im2col(torch.zeros(1, 1, 4, 4), op),
     "plot.operator": cs.plot.operator,
 }
@@ -41,7 +44,13 @@ def test_only_operators(verb: str, wrong: Any) -> None:
 
 
 # what takes products and sums of operators, too
-COMPOSED = {"spectrum", "explain", "plot.operator", "bounds.spectral_norm"}
+COMPOSED = {
+    "spectrum",
+    "explain",
+    "frame_bounds",
+    "plot.operator",
+    "bounds.spectral_norm",
+}
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS.keys() - COMPOSED))

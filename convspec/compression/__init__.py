@@ -1,0 +1,1 @@
+"""Kernels of low rank: a convolution as two smaller ones, with certified errors."""

@@ -1,0 +1,1 @@
+"""Convolutions as filter banks: frame bounds, dual filters, checkerboards."""
