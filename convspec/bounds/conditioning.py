@@ -19,10 +19,11 @@ from convspec.bounds.result import Conditioning
 from convspec.frequency.search.extremes import enclose_smallest
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
+from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 
-__all__ = ["worst_case_conditioning"]
+__all__ = ["reached", "worst_case_conditioning"]
 
 
 @isolated
@@ -51,6 +52,9 @@ def worst_case_conditioning(
     border's share are bounded, ``sigma_i >= inf sigma_n`` for ``i <= c n^d - r``, r the
     rank that the border can change.
 
+    Pixels that no tap ever reads, as of a stride beyond the kernel, are lost at every
+    size: ``inf sigma_n`` is 0 then.
+
     Both ends are certified as in :func:`worst_case_norm`, where the arguments are
     described. The least value comes from Gram matrices, so below about 1e-5 of the
     largest its lower end may be 0.
@@ -76,6 +80,9 @@ def worst_case_conditioning(
     require_symbol(op, max_bytes)
     strided = [True] * len(op.geometry.axes)
     ends = enclose_smallest(symbol_of(op, strided), rtol, budget)
+    if reached(op) < min(op.symbol().block_shape):
+        # pixels that nothing reads: columns of zeros at every frequency
+        ends = ends[0], replace(ends[1], lower=0.0, upper=0.0, value=0 * ends[1].value)
     names = ("supremum of sigma_1", "infimum of sigma_n")
     what = "all frequencies: circular padding that keeps the size, every size"
     if max(axis.stride for axis in op.geometry.axes) > 1:
@@ -93,6 +100,16 @@ def worst_case_conditioning(
         for extreme, name in zip(ends, names, strict=True)
     )
     return Conditioning(largest, smallest, _ratio(largest, smallest, what))
+
+
+def reached(op: ConvOperator) -> int:
+    """The most that the rank of F can be: a side of it, without pixels never read.
+
+    A stride beyond the kernel, or one with a factor in common with the dilation, leaves
+    out phases of the pixels.
+    """
+    reduced = symbol_of(op, [True] * len(op.geometry.axes))
+    return min(reduced.block_shape)
 
 
 def _ratio(largest: Bound, smallest: Bound, what: str) -> Bound:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from convspec.bounds.conditioning import worst_case_conditioning
+from convspec.bounds.conditioning import reached, worst_case_conditioning
 from convspec.bounds.every_frequency import MAX_EVALUATIONS, MAX_FLOPS
-from convspec.bounds.layer import Layer, operator_of, symbol_of
+from convspec.bounds.layer import Layer, operator_of
 from convspec.bounds.worst_case import worst_case_norm
 from convspec.frames.frame_bounds import NOTHING, SQUARED, of_dtype
 from convspec.frames.result import FrameBounds
@@ -82,7 +82,7 @@ def worst_case_frame_bounds(
         "max_flops": max_flops,
     }
     rows, columns = op.symbol().block_shape
-    if _reached(op) < columns:
+    if reached(op) < columns:
         top = worst_case_norm(_padded_with_zeros(op), **budget)
         lower = NOTHING
     else:
@@ -91,16 +91,6 @@ def worst_case_frame_bounds(
         lower = _squared(extremes.smallest)
     same = max(of_dtype(op.dtype), SQUARED * rtol)
     return FrameBounds(lower, _squared(top), rows / columns, ASSUMPTIONS, same)
-
-
-def _reached(op: ConvOperator) -> int:
-    """The most that the rank of F can be: rows, or columns without those never read.
-
-    A stride beyond the kernel, or one with a factor in common with the dilation, leaves
-    out phases of the pixels.
-    """
-    reduced = symbol_of(op, [True] * len(op.geometry.axes))
-    return min(reduced.block_shape)
 
 
 def _padded_with_zeros(op: ConvOperator) -> ConvOperator:

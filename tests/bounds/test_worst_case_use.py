@@ -409,3 +409,34 @@ def test_estimates_of_low_rank_are_rayleigh_quotients(
     found = largest_estimates((scale * ranks).to(dtype), 24)
     assert found.tolist() == pytest.approx([25 * scale, 2 * scale, scale], rel=1e-5)
     assert largest_estimates(torch.zeros(1, 25, 25, dtype=dtype), 24).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["layer", "transposed"])
+@pytest.mark.parametrize(
+    ("shape", "stride", "dilation"),
+    [((4, 1, 1), 2, 1), ((4, 1, 3), 2, 2), ((2, 1, 2), 3, 1), ((6, 1, 3), 3, 1)],
+    ids=["beyond the kernel", "common factor", "wide", "every pixel read"],
+)
+def test_pixels_that_nothing_reads_are_lost_at_every_size(
+    shape: tuple[int, ...], stride: int, dilation: int, transposed: bool
+) -> None:
+    weight = gaussian(21, *shape)
+    found = cs.worst_case_conditioning(
+        weight, stride=stride, dilation=dilation, transposed=transposed
+    )
+    size = 12
+    extent = dilation * (shape[2] - 1) + 1
+    pads = ((0, max(0, extent - stride)),)
+    op = cs.ConvOperator(
+        weight,
+        size,
+        stride=stride,
+        dilation=dilation,
+        padding=pads,
+        padding_mode="circular",
+    )
+    values = np.linalg.svd((op.T if transposed else op).to_dense(), compute_uv=False)
+    assert found.smallest.lower <= values[-1] + 1e-12
+    if values[-1] < 1e-12:
+        assert found.smallest.upper == 0
+        assert found.condition_number.lower == np.inf
