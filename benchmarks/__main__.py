@@ -7,6 +7,7 @@ import math
 import sys
 from pathlib import Path
 
+from benchmarks.bounded_training import BATCH, STEPS, bounded_text, trained
 from benchmarks.bounds import Comparison
 from benchmarks.bounds_table import markdown_table, text_table
 from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
@@ -37,6 +38,7 @@ TRAINED_LAYERS = "trained-layers"
 CONSTANTS_OF_NETWORKS = "networks"
 CONSTANTS_COMPARED = "networks-compared"
 SOURCES = "sources"
+BOUNDED_TRAINING = "bounded-training"
 LAYER_REPEATS = 5
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -58,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _compared(given[1:])
     if given[:1] == [SOURCES]:
         return _sources()
+    if given[:1] == [BOUNDED_TRAINING]:
+        return _training(given[1:])
     chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
@@ -180,6 +184,17 @@ def _compared(names: list[str]) -> int:
     return int(wrong)
 
 
+def _training(numbers: list[str]) -> int:
+    """Train with bounds and without; 0, or 1 if a bound was broken."""
+    if len(numbers) > 2 or not all(map(str.isdigit, numbers)):
+        print(f"a batch size and a number of steps; got {', '.join(numbers)}")
+        return 2
+    batch, steps = [*map(int, numbers), *(BATCH, STEPS)[len(numbers) :]]
+    found = trained(batch, steps)
+    print(bounded_text(found))
+    return int(not found.is_right)
+
+
 def _layers(counts: list[str]) -> int:
     """Time trained layers against ARPACK; 0, or 1 if one was wrong or not run."""
     chosen = [int(count) for count in counts if count.isdigit()] or list(COUNTS)
@@ -216,7 +231,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
         f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and "
         f"networks; or {TRAINED_LAYERS}, and counts; or {CONSTANTS_OF_NETWORKS} or "
-        f"{CONSTANTS_COMPARED}, and networks; or {SOURCES}",
+        f"{CONSTANTS_COMPARED}, and networks; or {SOURCES}; or {BOUNDED_TRAINING}, and a "
+        "batch size and a number of steps",
     )
     parser.add_argument(
         "--out",

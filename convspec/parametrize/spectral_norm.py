@@ -22,7 +22,7 @@ from convspec.rounding import frobenius_above, up
 __all__ = ["CertifiedNorm", "spectral_norm"]
 
 # in training wider kernels are proved anew the less often
-CHANNELS = 32
+CHANNELS = 16
 
 
 def spectral_norm(
@@ -60,7 +60,7 @@ def spectral_norm(
             rather than scaled up to it.
         slack: How far the weight may drift from its last proof, as a part of the norm.
         every: Passes in training from one proof to the next, at least. Unless told 1 for
-            each 32 channels: a proof takes channels cubed, a pass channels squared.
+            each 16 channels: a proof takes channels cubed, a pass channels squared.
 
     Returns:
         The layer; ``torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")``
