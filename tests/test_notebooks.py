@@ -83,7 +83,7 @@ def words(text: str) -> list[str]:
 def test_numbered_from_one_without_a_gap() -> None:
     numbers = [int(path.stem.split("_")[0]) for path in NOTEBOOKS]
     assert numbers == list(range(1, len(NOTEBOOKS) + 1))
-    assert len(NOTEBOOKS) == 9
+    assert len(NOTEBOOKS) == 10
 
 
 # As committed --------------------------------------------------------------------------
