@@ -30,8 +30,8 @@ RANGE = 1e-7
 # and those of vectors that A leaves longer than so many times what they promise
 SHORTENED = 2.0
 # blocks multiplied in a round; one that takes longer cannot tell its vectors apart, and
-# the errors say whether that matters
-MAX_STEPS = 200
+# the errors say whether that matters: then rounds are made longer, up to a limit
+MAX_STEPS, LONGER, LONGEST = 200, 4, 4000
 # of vectors that A shortens to less than this, relative to weights near 1, the rounding
 # of A v is felt in its direction
 SHORT = 1e-4
@@ -89,12 +89,21 @@ def _together(
     """The triples by a factor of A, or else of the Gram matrix."""
     wide = op.shape[1] > op.shape[0]
     side = op.H if wide else op  # the basis lives on the smaller side
-    found = _by(InverseGram(side), side, wide, count, rtol, max_products, seed, goal)
-    left = max_products - found.products
-    if found.converged or left <= 0 or side.shape[0] != side.shape[1]:
-        return found
-    again = _by(InverseGram(side, True), side, wide, count, rtol, left, seed, goal)
-    return _better(found, again)
+    found = None
+    for squared in (False, True) if side.shape[0] == side.shape[1] else (False,):
+        inverse, steps = InverseGram(side, squared), MAX_STEPS
+        while found is None or (not found.converged and found.products < max_products):
+            left = max_products - (found.products if found else 0)
+            again = _by(inverse, side, wide, count, rtol, left, seed, goal, steps)
+            enough = again.products < left and steps < LONGEST
+            found = _better(found, again) if found else again
+            steps *= LONGER
+            if not enough:
+                break
+        if found.converged or found.products >= max_products:
+            break
+    assert found is not None
+    return found
 
 
 def _better(found: KrylovResult, again: KrylovResult) -> KrylovResult:
@@ -112,6 +121,7 @@ def _by(
     max_products: int,
     seed: int,
     goal: float,
+    steps: int,
 ) -> KrylovResult:
     """The triples by one inverse; converged if their errors meet the goal."""
     generator = torch.Generator().manual_seed(seed)
@@ -131,7 +141,7 @@ def _by(
             missing,
             allowed,
             capacity=max(48, 3 * missing + 4 * block),
-            max_steps=max(1, min(MAX_STEPS, (max_products - products) // (2 * block))),
+            max_steps=max(1, min(steps, (max_products - products) // (2 * block))),
             generator=generator,
             unswept=0,
         )

@@ -158,3 +158,16 @@ def test_not_converged_carries_the_best() -> None:
     best = caught.value.best
     assert isinstance(best, cs.Spectrum)
     assert (len(best), best.converged) == (2, False)
+
+
+def test_values_that_crowd_at_the_end_take_longer_rounds() -> None:
+    """Those of a nearly tight frame: 200 steps do not tell them apart."""
+    window = torch.hann_window(32, dtype=torch.float64)
+    time = torch.arange(32, dtype=torch.float64)
+    angles = 2 * torch.pi * torch.outer(torch.arange(17), time) / 32
+    filters = window * torch.cat([angles.cos(), angles[1:16].sin()])
+    op = cs.ConvOperator(filters[:, None], 4000, stride=16, padding=16)
+    found = cs.spectrum(op, 1, "smallest")
+    band = cs.spectral_envelope(op)
+    assert found.converged
+    assert band.lower[-1] - found.error[0] <= found.values[0] <= band.upper[-1]
