@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.inverse.blocks import multiplied
+from convspec.inverse.columns import multiplied
 from convspec.inverse.decomposition import Decomposed
 
 __all__ = ["Chosen"]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import FloatArray
-from convspec.inverse.blocks import Part, multiplied
+from convspec.inverse.blocks import Part
+from convspec.inverse.columns import multiplied
 from convspec.inverse.form import Form
 from convspec.rounding import svd_error
 from convspec.rounding.waves import symbol_error

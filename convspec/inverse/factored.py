@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
-from convspec.inverse.blocks import Part, along
+from convspec.inverse.blocks import Part
+from convspec.inverse.columns import along
 from convspec.inverse.form import Form
 from convspec.operators.linear_map import LinearMap
 from convspec.operators.operator import ConvOperator

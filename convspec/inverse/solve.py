@@ -97,6 +97,8 @@ def solved(
     lead = y.shape[: y.ndim - len(op.output_shape)]
     wide = _wide(y)
     images = y.reshape(math.prod(lead), *op.output_shape).to(wide)
+    if not len(images):
+        return y.new_zeros(*lead, *op.input_shape)
     exact = op.to(wide)
     given = method, rtol, max_products, byte_limit(max_bytes)
     inverse, allowed = _inverse(exact, *given)
@@ -164,7 +166,7 @@ class _Solved(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, inverse: Inverse) -> Tensor:
         ctx.inverse = inverse
-        return inverse.solve(y) if len(y) else y
+        return inverse.solve(y)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

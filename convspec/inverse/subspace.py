@@ -18,8 +18,8 @@ from torch import Tensor
 from convspec.arguments import integer
 from convspec.arrays import IntArray
 from convspec.errors import TooLargeError
-from convspec.inverse.blocks import multiplied
 from convspec.inverse.chosen import Chosen
+from convspec.inverse.columns import multiplied
 from convspec.inverse.decomposition import Decomposed, decomposition_error
 from convspec.inverse.form import Form
 from convspec.inverse.methods import form_or_none, zero_part

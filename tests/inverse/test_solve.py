@@ -150,6 +150,7 @@ def test_singles_are_solved_in_double_precision() -> None:
     solved = op.solve(y)
     assert solved.dtype == torch.float32
     assert torch.equal(solved, op.to(torch.float64).solve(y.double()).float())
+    assert op.solve(y[None][:0]).shape == (0, 2, 9)
 
 
 SINGULAR = {
