@@ -43,6 +43,7 @@ from convspec.version import __version__ as __version__
 
 __all__ = [
     "Bound",
+    "Clipped",
     "ConvOperator",
     "ConvSpecError",
     "Density",
@@ -73,6 +74,8 @@ __all__ = [
     "certified_accuracy",
     "certified_radius",
     "check",
+    "clip",
+    "clip_spectrum",
     "explain",
     "frequency_response",
     "from_toeplitz",
@@ -102,6 +105,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from convspec import parametrize, penalties, plot
+    from convspec.clipping.circulant import clip_spectrum
+    from convspec.clipping.clip import Clipped, clip
     from convspec.files.open import open_model
     from convspec.inverse.log_abs_det import log_abs_det
     from convspec.inverse.subspace import Subspace, null_space, range_space
@@ -118,6 +123,9 @@ if TYPE_CHECKING:
 
 # what is imported on first use: Matplotlib alone takes half a second
 LATER = {
+    "Clipped": "convspec.clipping.clip",
+    "clip": "convspec.clipping.clip",
+    "clip_spectrum": "convspec.clipping.circulant",
     "LayerReport": "convspec.report",
     "NetworkBound": "convspec.network.result",
     "certified_accuracy": "convspec.network.radius",

@@ -41,6 +41,7 @@ ROOMS = (
     "bounds",
     "parametrize",
     "penalties",
+    "clipping",
     "network",
     "report",
     "plot",

@@ -1,0 +1,280 @@
+"""The nearest kernel of the same support whose operator keeps a bound, certified."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convspec.arguments import Padding, integer, shown, single
+from convspec.bounds.layer import Layer, operator_of
+from convspec.clipping.guarantee import Guarantee
+from convspec.clipping.nearest import nearest
+from convspec.clipping.torus import Torus
+from convspec.errors import NotConverged
+from convspec.isolation import isolated, isolated_class
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
+from convspec.operators.linear_map import LinearMap
+from convspec.operators.operator import ConvOperator, require_operator
+from convspec.operators.padding_mode import PaddingMode
+from convspec.quantity.bound import Bound
+from convspec.rounding.scaling import ldexp, real_parts
+
+__all__ = ["Clipped", "clip"]
+
+# searches, each at a level that the norm found before asks for
+LEVELS = 4
+# relative to what the norm is too large by, and to rtol: how near the bound the norm of
+# a search's kernel is to be, and to what part of that it is known
+NEAR, KNOWN = 0.2, 0.2
+# the gap of a check
+CHECKED = 1e-6
+# attempts to round a kernel so that its norm still keeps the bound
+ATTEMPTS = 40
+
+
+@isolated_class
+@dataclass(frozen=True, repr=False)
+class Clipped:
+    """A kernel that keeps a bound, and how far it is from the one given.
+
+    Attributes:
+        weight: Of the shape and dtype of the given one, without a gradient.
+        operator: The given operator with this weight, and its bias; None where a layer
+            or a weight was given.
+        norm: The certified norm of the result: ``norm.upper`` is at most the bound.
+        distance: ``||K' - K||_F / ||K||_F`` of the kernels.
+        steps: Projections, of all searches together.
+    """
+
+    weight: Tensor
+    operator: ConvOperator | None
+    norm: Bound
+    distance: float
+    steps: int
+
+    def __repr__(self) -> str:
+        return f"<Clipped: {self.norm!r}, at a distance of {self.distance:.3g}>"
+
+
+@isolated
+def clip(
+    layer: Layer,
+    bound: float,
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding | None = None,
+    dilation: int | Sequence[int] | None = None,
+    groups: int | None = None,
+    padding_mode: PaddingMode | None = None,
+    transposed: bool | None = None,
+    sizes: str | None = None,
+    rtol: float = 1e-2,
+    max_steps: int = 300,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
+) -> Clipped:
+    """A kernel of the same support near to the given one, with ``sigma_1 <= bound``.
+
+    Of an operator the promise is for its size and padding, as
+    :func:`convspec.spectral_norm` proves it; of a layer or a bare weight for every input
+    size, as :func:`convspec.worst_case_norm` does. It is of the weight in its own dtype:
+    rounding is part of what is proved.
+
+    Dividing a kernel by what its norm is too large by shrinks all of its singular values;
+    this lowers the large ones. Clipping the values of the symbol on a grid and cutting
+    the result back to the kernel's support (Sedghi, Gupta and Long) leaves norms above
+    the bound. Here the two projections alternate by Dykstra's scheme, which tends to the
+    nearest kernel, in the Frobenius norm, that is in both sets; the certified norm of
+    what it found corrects the level of the clipping, and the last step onto the bound.
+
+    Where the symbol's supremum is the norm (zero padding at every size, circular padding)
+    the result is the nearest kernel up to ``rtol`` and what the grid misses, half a per
+    cent or so. For other paddings, and at one size with zeros, it keeps the bound all the
+    same, by that last step, and is near; it is never farther than the kernel that is
+    divided by ``norm / bound``, but for rounding to the weight's dtype. Taps that only
+    read padding at the size meant are left as they are.
+
+    Args:
+        layer: A :class:`ConvOperator`, a ``torch.nn`` convolution, or a weight as torch
+            stores it, described by the arguments up to ``transposed``, which are for
+            weights alone. Neither is changed.
+        bound: What sigma_1 is to be at most.
+        stride: As in :func:`convspec.worst_case_norm`; so are the others.
+        padding: For a weight, unless told, as much as keeps the size.
+        dilation: Of a weight.
+        groups: Of a weight.
+        padding_mode: Of a weight.
+        transposed: Of a weight.
+        sizes: ``"all"`` or ``"divisible"``, as in :func:`convspec.worst_case_norm`, for
+            a promise for these sizes; unless told, an operator's own, and all of a layer.
+        rtol: How far, relative, the distance may be from the least on the grid.
+        max_steps: Projections of one search at most; there are up to four.
+        max_bytes: Byte limit of the symbols that a step holds.
+
+    Raises:
+        GeometryError: If the arguments do not go together.
+        ValueError: If the bound is not positive, rtol not in (0, 1), max_steps not
+            positive, or sizes neither.
+        TypeError: If it is a composed map.
+        TooLargeError: If a step on a coarse grid needs more than ``max_bytes``.
+        UnsupportedLayer: If the layer is no convolution.
+        NotFiniteError: If the weight holds NaN or infinity.
+
+    Source: Sedghi, Gupta and Long, "The singular values of convolutional layers", ICLR
+    2019, for clipping by FFT; Dykstra, J. Amer. Statist. Assoc. 78, 1983, and Boyle and
+    Dykstra, 1986, for the projections.
+
+    Example:
+        >>> import torch, convspec as cs
+        >>> kernel = torch.tensor([[[1.0, 0.0, 1.0]]])  # its symbol is 2 cos(w)
+        >>> found = cs.clip(kernel, 1.0)
+        >>> found.norm.upper <= 1, round(found.distance, 2)
+        (True, 0.5)
+    """
+    max_bytes = byte_limit(max_bytes)
+    _check(bound, sizes, rtol)
+    max_steps = integer("max_steps", max_steps, 1)
+    if isinstance(layer, LinearMap):
+        require_operator(layer, "clip")
+    op = operator_of(
+        layer,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+        transposed=transposed,
+    )
+    op = _without_graph(op, op.weight.detach())
+    given = isinstance(layer, ConvOperator)
+    if sizes is None and not given:
+        sizes = "all"
+    search = _Search(Guarantee(op, sizes), float(bound), rtol, max_steps, max_bytes)
+    weight, norm, steps = search.run()
+    return Clipped(
+        weight,
+        _without_graph(op, weight) if given else None,
+        norm,
+        _distance(weight, op.weight),
+        steps,
+    )
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The search for one operator; see :func:`clip`."""
+
+    guarantee: Guarantee
+    bound: float
+    rtol: float
+    max_steps: int
+    max_bytes: int
+
+    def run(self) -> tuple[Tensor, Bound, int]:
+        """The weight, its norm, and the steps that it took."""
+        given = self.guarantee.op.weight
+        norm = self.guarantee.norm(given)
+        if norm.upper <= self.bound:
+            return given, norm, 0
+        wide = given.to(torch.complex128 if given.is_complex() else torch.float64)
+        exponent = math.frexp(float(real_parts(wide).abs().max()))[1]
+        kernel = ldexp(wide, -exponent)
+        bound = math.ldexp(self.bound, -exponent)
+        torus = Torus.of(
+            self.guarantee.op, self.guarantee.sizes is not None, self.max_bytes
+        )
+        live = torch.where(torus.live, kernel, 0)
+        found, steps = self._nearest(torus, live, bound)
+        found, norm = self._rounded(found, torch.where(torus.live, 0, wide), exponent)
+        return found, norm, steps
+
+    def _nearest(self, torus: Torus, kernel: Tensor, bound: float) -> tuple[Tensor, int]:
+        """The nearest kernel of all levels, and the number of steps."""
+        above = self.guarantee.norm(kernel).upper
+        best = kernel * (bound / above)
+        level, steps, dual = bound, 0, None
+        near_enough = max(2 * CHECKED, NEAR * self.rtol * (above / bound - 1))
+        known = max(CHECKED, min(0.1, KNOWN * near_enough))
+        for _ in range(LEVELS):
+            near = nearest(torus, kernel, level, self.rtol, self.max_steps, dual)
+            steps, dual = steps + near.steps, near.dual
+            norm = self.guarantee.norm(near.kernel, known).upper
+            found = _onto(near.kernel, norm, kernel, above, bound)
+            best = min(best, found, key=lambda some: _distance(some, kernel))
+            if norm == 0 or abs(norm / bound - 1) <= near_enough:
+                break
+            level *= bound / norm
+        norm = self.guarantee.norm(best).upper
+        return _onto(best, norm, kernel, above, bound), steps
+
+    def _rounded(
+        self, kernel: Tensor, dead: Tensor, exponent: int
+    ) -> tuple[Tensor, Bound]:
+        """The kernel in the weight's dtype, made less until its norm is proved."""
+        dtype = self.guarantee.op.dtype
+        factor, room = 1.0, float(torch.finfo(dtype).eps)
+        for _ in range(ATTEMPTS):
+            weight = (ldexp(kernel * factor, exponent) + dead).to(dtype)
+            norm = self.guarantee.norm(weight)
+            if norm.upper <= self.bound:
+                return weight, norm
+            factor *= (1 - room) * min(1.0, self.bound / norm.upper)
+            room = min(0.5, 2 * room)
+        raise NotConverged(
+            f"the norm of the rounded kernel must be proved to be at most {self.bound}; "
+            f"the best proof is {norm.upper}; give the operator in float64"
+        )
+
+
+def _onto(
+    kernel: Tensor, norm: float, given: Tensor, above: float, bound: float
+) -> Tensor:
+    """A kernel moved onto the bound: scaled down, or towards the one given.
+
+    The norm is convex: between two kernels it is at most between their norms.
+
+    Args:
+        kernel: The kernel.
+        norm: At least its norm.
+        given: A kernel beyond the bound.
+        above: At least the norm of that.
+        bound: The bound.
+    """
+    if norm > bound:
+        return kernel * (bound / norm)
+    if above <= bound:  # of a proof that the scale has made tighter
+        return given
+    part = (bound - norm) / (above - norm)
+    return kernel + part * (given - kernel)
+
+
+def _without_graph(op: ConvOperator, weight: Tensor) -> ConvOperator:
+    """The operator of another weight, with its bias."""
+    found = op.with_weight(weight)
+    found.bias = None if op.bias is None else op.bias.detach()
+    return found
+
+
+def _distance(kernel: Tensor, given: Tensor) -> float:
+    """``||K' - K||_F / ||K||_F``; 0 for kernels of zeros."""
+    wide = torch.complex128 if given.is_complex() else torch.float64
+    kernel, given = kernel.to(wide), given.to(wide)
+    scale = float(real_parts(given).abs().max())
+    if not scale:
+        return 0.0
+    off = torch.linalg.vector_norm((kernel - given) / scale)
+    return float(off / torch.linalg.vector_norm(given / scale))
+
+
+def _check(bound: float, sizes: str | None, rtol: float) -> None:
+    single("bound", bound)
+    if not 0 < bound < math.inf:
+        raise ValueError(f"bound must be a positive number; got {shown(bound)}")
+    if sizes not in (None, "all", "divisible"):
+        raise ValueError(f"sizes must be 'all', 'divisible' or None; got {shown(sizes)}")
+    single("rtol", rtol)
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol must be in (0, 1); got {shown(rtol)}")
