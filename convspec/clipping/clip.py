@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,12 +33,14 @@ LEVELS = 4
 NEAR, KNOWN = 0.2, 0.2
 # the gap of a check
 CHECKED = 1e-6
+# beside a kernel near 1; what is below is made up for after scaling back
+LEAST = sys.float_info.min
 # attempts to round a kernel so that its norm still keeps the bound
 ATTEMPTS = 40
 
 
 @isolated_class
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Clipped:
     """A kernel that keeps a bound, and how far it is from the one given.
 
@@ -178,11 +181,11 @@ class _Search:
         given = self.guarantee.op.weight
         norm = self.guarantee.norm(given)
         if norm.upper <= self.bound:
-            return given, norm, 0
+            return given.clone(), norm, 0
         wide = given.to(torch.complex128 if given.is_complex() else torch.float64)
         exponent = math.frexp(float(real_parts(wide).abs().max()))[1]
         kernel = ldexp(wide, -exponent)
-        bound = math.ldexp(self.bound, -exponent)
+        bound = max(math.ldexp(self.bound, -exponent), LEAST)
         torus = Torus.of(
             self.guarantee.op, self.guarantee.sizes is not None, self.max_bytes
         )
@@ -221,7 +224,8 @@ class _Search:
             norm = self.guarantee.norm(weight)
             if norm.upper <= self.bound:
                 return weight, norm
-            factor *= (1 - room) * min(1.0, self.bound / norm.upper)
+            part = self.bound / norm.upper if math.isfinite(norm.upper) else 0.5
+            factor *= (1 - room) * part
             room = min(0.5, 2 * room)
         raise NotConverged(
             f"the norm of the rounded kernel must be proved to be at most {self.bound}; "

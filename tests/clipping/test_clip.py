@@ -204,6 +204,7 @@ def test_within_the_bound_nothing_changes() -> None:
     found = cs.clip(op, 1.001 * cs.spectral_norm(op).upper)
     assert torch.equal(found.weight, op.weight)
     assert (found.distance, found.steps) == (0, 0)
+    assert found.weight.data_ptr() != op.weight.data_ptr()
     again = cs.clip(op, 2.0)
     assert again.operator is not None
     once_more = cs.clip(again.operator, 2.0)
@@ -239,6 +240,15 @@ def test_scales(exponent: int) -> None:
     found = cs.clip(math.ldexp(1.0, exponent) * kernel, math.ldexp(bound, exponent))
     assert found.norm.upper <= math.ldexp(bound, exponent)
     assert found.distance == pytest.approx(cs.clip(kernel, bound).distance, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "bound"),
+    [(1e-300, 1e-305), (1.0, 1e-200), (1e300, 1e308), (1e307, 1e308)],
+)
+def test_far_apart(scale: float, bound: float) -> None:
+    found = cs.clip(scale * normal(4, 2, 2, 3), bound)
+    assert 0 < found.norm.lower <= found.norm.upper <= bound
 
 
 def test_bare_weights_with_arguments() -> None:
