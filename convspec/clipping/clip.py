@@ -13,7 +13,8 @@ from torch import Tensor
 from convspec.arguments import Padding, integer, shown, single
 from convspec.bounds.layer import Layer, operator_of
 from convspec.clipping.guarantee import Guarantee
-from convspec.clipping.nearest import nearest
+from convspec.clipping.matrix import MAX_FLOPS, Matrix
+from convspec.clipping.nearest import Values, nearest
 from convspec.clipping.torus import Torus
 from convspec.errors import NotConverged
 from convspec.isolation import isolated, isolated_class
@@ -95,10 +96,12 @@ def clip(
 
     Where the symbol's supremum is the norm (zero padding at every size, circular padding)
     the result is the nearest kernel up to ``rtol`` and what the grid misses, half a per
-    cent or so. For other paddings, and at one size with zeros, it keeps the bound all the
-    same, by that last step, and is near; it is never farther than the kernel that is
-    divided by ``norm / bound``, but for rounding to the weight's dtype. Taps that only
-    read padding at the size meant are left as they are.
+    cent or so. So it is for any padding at one small size, of 700 pixels or so with all
+    channels, where the matrix itself is clipped. At larger ones, and where padding
+    repeats pixels at every size, the symbol's supremum is not the norm: the bound is kept
+    all the same, by that last step, and the kernel is near: never farther than the one
+    that is divided by ``norm / bound``, but for rounding to the weight's dtype. Taps that
+    only read padding at the size meant are left as they are.
 
     Args:
         layer: A :class:`ConvOperator`, a ``torch.nn`` convolution, or a weight as torch
@@ -190,19 +193,39 @@ class _Search:
             self.guarantee.op, self.guarantee.sizes is not None, self.max_bytes
         )
         live = torch.where(torus.live, kernel, 0)
-        found, steps = self._nearest(torus, live, bound)
+        matrix = Matrix(self.guarantee.op.with_weight(live))
+        if self._is_small(matrix, torus):
+            found, steps = self._nearest(matrix, 1 / matrix.root, live, bound)
+        else:
+            found, steps = self._nearest(torus, 1.0, live, bound)
         found, norm = self._rounded(found, torch.where(torus.live, 0, wide), exponent)
         return found, norm, steps
 
-    def _nearest(self, torus: Torus, kernel: Tensor, bound: float) -> tuple[Tensor, int]:
-        """The nearest kernel of all levels, and the number of steps."""
+    def _is_small(self, matrix: Matrix, torus: Torus) -> bool:
+        """Whether there is a border, and the matrix can be decomposed at every step."""
+        if self.guarantee.sizes is not None or torus.exact:
+            return False
+        m, n = matrix.op.shape
+        return matrix.flops <= MAX_FLOPS and 64 * m * n <= self.max_bytes
+
+    def _nearest(
+        self, space: Values, scale: float, kernel: Tensor, bound: float
+    ) -> tuple[Tensor, int]:
+        """The nearest kernel of all levels, and the number of steps.
+
+        Args:
+            space: What is clipped.
+            scale: How many times the operator's values those are.
+            kernel: The kernel.
+            bound: Of the operator.
+        """
         above = self.guarantee.norm(kernel).upper
         best = kernel * (bound / above)
         level, steps, dual = bound, 0, None
         near_enough = max(2 * CHECKED, NEAR * self.rtol * (above / bound - 1))
         known = max(CHECKED, min(0.1, KNOWN * near_enough))
         for _ in range(LEVELS):
-            near = nearest(torus, kernel, level, self.rtol, self.max_steps, dual)
+            near = nearest(space, kernel, scale * level, self.rtol, self.max_steps, dual)
             steps, dual = steps + near.steps, near.dual
             norm = self.guarantee.norm(near.kernel, known).upper
             found = _onto(near.kernel, norm, kernel, above, bound)

@@ -45,6 +45,7 @@ class Torus:
         grid: Frequencies per axis, at least the lags.
         live: Which taps kernels may have, (*kernel); the others are 0.
         real: Whether kernels are real: of two conjugate values one is held.
+        exact: Whether the values are those of the operator.
     """
 
     shape: tuple[int, ...]
@@ -53,6 +54,7 @@ class Torus:
     grid: tuple[int, ...]
     live: Tensor
     real: bool
+    exact: bool = False
 
     @classmethod
     def of(cls, op: ConvOperator, every_size: bool, max_bytes: int) -> Torus:
@@ -81,7 +83,7 @@ class Torus:
         found._require(max_bytes)
         own = [None if every_size else _own(axis) for axis in axes]
         grid = tuple(n or few for n, few in zip(own, least, strict=True))
-        on_own = replace(found, grid=grid)
+        on_own = replace(found, grid=grid, exact=None not in own)
         if not on_own._fits(max_bytes):
             return found._refined([False] * len(axes), max_bytes)
         return on_own._refined([n is not None for n in own], max_bytes)

@@ -165,6 +165,45 @@ def test_as_near_as_a_convex_solver_finds(shape: tuple[int, ...], part: float) -
     assert found.distance < 0.98 * (1 - part)
 
 
+def best_at_one_size(op: cs.ConvOperator, bound: float) -> float:
+    """The distance of the nearest kernel of a small operator, by SLSQP on its matrix."""
+    given = op.weight.numpy().ravel()
+    units = torch.eye(len(given), dtype=torch.float64).reshape(-1, *op.weight.shape)
+    basis = np.stack([op.with_weight(unit).to_dense().numpy() for unit in units])
+
+    def slope(x: np.ndarray) -> np.ndarray:
+        left, _, right = np.linalg.svd(np.tensordot(x, basis, 1))
+        found = np.einsum("pi,tpq,iq->it", left[:, :12], basis, right[:12])
+        return -np.asarray(found)
+
+    def room(x: np.ndarray) -> np.ndarray:
+        values = np.linalg.svd(np.tensordot(x, basis, 1), compute_uv=False)
+        return bound - np.asarray(values[:12])
+
+    largest = np.linalg.svd(np.tensordot(given, basis, 1), compute_uv=False)[0]
+    found = optimize.minimize(
+        lambda x: float(((x - given) ** 2).sum()),
+        0.95 * bound / largest * given,
+        jac=lambda x: 2 * (x - given),
+        constraints={"type": "ineq", "fun": room, "jac": slope},
+        method="SLSQP",
+        options={"maxiter": 300, "ftol": 1e-11},
+    )
+    assert found.success
+    return float(np.linalg.norm(found.x - given) / np.linalg.norm(given))
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("seed", range(2))
+def test_as_near_as_a_convex_solver_finds_at_one_size(mode: str, seed: int) -> None:
+    kernel = normal(seed, 1, 1, 3, 3)
+    op = cs.ConvOperator(kernel, 6, padding=1, padding_mode=mode)
+    bound = 0.6 * cs.spectral_norm(op).upper
+    found = cs.clip(op, bound)
+    assert found.distance == pytest.approx(best_at_one_size(op, bound), rel=SOME)
+    assert found.distance < 0.97 * 0.4
+
+
 def clipped_and_cut(kernel: Tensor, bound: float, points: int = 32) -> Tensor:
     """Sedghi, Gupta and Long: the symbol clipped on a grid, cut back to the support."""
     d = kernel.ndim - 2
