@@ -8,8 +8,9 @@ dual problem, max over P of
 
 B the projection onto kernels and ``||.||_*`` the sum of all singular values: with the
 momentum of Nesterov the same steps need tens of iterations instead of hundreds, and the
-dual's value says how near to K any kernel within the bound can be. For matrices, where
-squares of kernels are not kept, they are the steps of least length that never overshoot.
+dual's value says how near to K any kernel within the bound can be. Matrices, which do not
+keep squares of kernels, are divided by the root of what these grow by, the least that
+makes the steps converge.
 
 Source: Dykstra, "An algorithm for restricted least squares regression", J. Amer. Statist.
 Assoc. 78, 1983; Boyle and Dykstra, "A method for finding projections onto the
