@@ -44,6 +44,7 @@ from convspec.version import __version__ as __version__
 __all__ = [
     "Bound",
     "Checkerboard",
+    "Clipped",
     "ConvOperator",
     "ConvSpecError",
     "Density",
@@ -77,6 +78,8 @@ __all__ = [
     "certified_radius",
     "check",
     "checkerboard",
+    "clip",
+    "clip_spectrum",
     "dual_frame",
     "explain",
     "frame_bounds",
@@ -110,6 +113,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from convspec import parametrize, penalties, plot
+    from convspec.clipping.circulant import clip_spectrum
+    from convspec.clipping.clip import Clipped, clip
     from convspec.compression.low_rank import low_rank
     from convspec.compression.result import LowRank
     from convspec.files.open import open_model
@@ -141,6 +146,9 @@ LATER = {
     "frame_bounds": "convspec.frames.frame_bounds",
     "low_rank": "convspec.compression.low_rank",
     "worst_case_frame_bounds": "convspec.frames.worst_case",
+    "Clipped": "convspec.clipping.clip",
+    "clip": "convspec.clipping.clip",
+    "clip_spectrum": "convspec.clipping.circulant",
     "LayerReport": "convspec.report",
     "NetworkBound": "convspec.network.result",
     "certified_accuracy": "convspec.network.radius",

@@ -43,6 +43,7 @@ ROOMS = (
     "penalties",
     "frames",
     "compression",
+    "clipping",
     "network",
     "report",
     "plot",

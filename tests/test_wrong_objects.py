@@ -28,6 +28,7 @@ VERBS: dict[str, Callable[[Any], Any]] = {
     "low_rank": lambda op: cs.low_rank(op, 1),
     "im2col": lambda op: cs.im2col(torch.zeros(1, 1, 4, 4), op),
     "plot.operator": cs.plot.operator,
+    "clip_spectrum": cs.clip_spectrum,
 }
 
 
@@ -119,6 +120,8 @@ def bounded(op: cs.ConvOperator, limit: Any) -> list[Callable[[], object]]:
         lambda: cs.spectral_norm(op, max_bytes=limit),
         lambda: cs.worst_case_norm(op, max_bytes=limit),
         lambda: cs.bounds.table(op, max_bytes=limit),
+        lambda: cs.clip(op, 1.0, max_bytes=limit),
+        lambda: cs.clip_spectrum(op.circular(), max_bytes=limit),
         lambda: cs.spectrum(op, max_bytes=limit),
         lambda: cs.explain(op, max_bytes=limit),
         lambda: cs.spectral_envelope(op, max_bytes=limit),
