@@ -18,7 +18,7 @@ test-slow: $(READY)
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser
 
-# networks of timm, torchvision, transformers and others
+# networks of timm, torchvision, transformers and others; layers said to be 1-Lipschitz
 test-networks: $(READY)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps \
 		-r requirements-networks.txt
