@@ -15,6 +15,7 @@ from convspec.inverse.blocks import Part
 from convspec.inverse.columns import multiplied
 from convspec.inverse.form import Form
 from convspec.rounding import svd_error
+from convspec.rounding.scaling import ldexp
 from convspec.rounding.waves import symbol_error
 
 __all__ = ["Decomposed", "Decomposition", "decomposition_error"]
@@ -98,11 +99,6 @@ class Decomposition:
         """The largest value."""
         return max((float(part.values.max()) for part in self.parts), default=0.0)
 
-    @property
-    def error(self) -> float:
-        """Bound on the error of each value."""
-        return decomposition_error(self.form, self.norm)
-
     def on_inputs(
         self, x: Tensor, function: Callable[[Tensor], Tensor], elsewhere: float
     ) -> Tensor:
@@ -121,14 +117,14 @@ class Decomposition:
         return elsewhere * x + self.form.image(columns, len(x), False)
 
     def pseudo_inverse(
-        self, images: Tensor, cut: float, damp: float = 0.0, adjoint: bool = False
+        self, images: Tensor, cut: float, damp: float, adjoint: bool
     ) -> Tensor:
-        """``V S / (S^2 + damp^2) U^H y`` without values up to the cut, or its adjoint.
+        """That of the map itself, ``V S / (S^2 + damp^2) U^H y``, or its adjoint.
 
         Args:
             images: (b, *output_shape) of the dtype of the scaled map; of inputs for the
                 adjoint.
-            cut: Values that count as zero.
+            cut: Values of the scaled map up to this count as zero.
             damp: Of the scaled map.
             adjoint: Whether U and V change places.
         """
@@ -136,7 +132,9 @@ class Decomposition:
         taken = self.form.taken(images, not adjoint)
         for found, (_, inner) in zip(self.parts, taken, strict=True):
             s = found.values
-            inverse = torch.where(s > cut, s / (s.square() + damp**2), 0)
+            size = torch.hypot(s, torch.full_like(s, damp))  # no square overflows
+            undone = ldexp(1 / size, -self.form.exponent)
+            inverse = torch.where(s > cut, s / size * undone, 0)
             into, out = found.right, found.left
             if adjoint:
                 into, out = out, into

@@ -16,8 +16,8 @@ from convspec.inverse.blocks import Part
 from convspec.inverse.columns import along
 from convspec.inverse.form import Form
 from convspec.operators.linear_map import LinearMap
-from convspec.operators.operator import ConvOperator
 from convspec.rounding.scaling import ldexp
+from convspec.spectrum.krylov.inverse import pixel_major
 
 __all__ = [
     "BlockFactors",
@@ -152,8 +152,7 @@ class SparseFactors:
     def __init__(self, op: LinearMap) -> None:
         self._op = op
         shapes = op.output_shape, op.input_shape
-        by_pixel = isinstance(op, ConvOperator)
-        self._rows, self._columns = (_order(shape, by_pixel) for shape in shapes)
+        self._rows, self._columns = map(pixel_major, shapes)
         matrix = op.to_sparse(max_bytes=math.inf)
         matrix = matrix[self._rows][:, self._columns].tocsc()
         self.factor: Any = scipy.sparse.linalg.splu(matrix, permc_spec="COLAMD")
@@ -179,9 +178,3 @@ class SparseFactors:
         rows = np.empty_like(solved.T, order="C")
         rows[:, wanted] = solved.T
         return torch.from_numpy(rows).to(images).reshape(len(images), *shape)
-
-
-def _order(shape: tuple[int, ...], by_pixel: bool) -> IntArray:
-    """Flat places in an image (channels, *sizes), pixel by pixel if wanted."""
-    places: IntArray = np.arange(math.prod(shape))
-    return places.reshape(shape[0], -1).T.reshape(-1) if by_pixel else places

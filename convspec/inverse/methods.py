@@ -18,7 +18,6 @@ from convspec.spectrum.krylov.inverse import factor_bytes
 
 __all__ = [
     "FACTORED",
-    "MAX_PRODUCTS",
     "METHODS",
     "check_method",
     "direct_inverse",
@@ -31,7 +30,6 @@ __all__ = [
 
 EPS = 2.0**-52
 METHODS = ("auto", "direct", "krylov")
-MAX_PRODUCTS = 20_000
 # operations of decomposing blocks beyond which products are taken; half a minute, about
 DECOMPOSED = 1e11
 # and of factors

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -32,6 +33,10 @@ from convspec.operators.linear_map import LinearMap
 from convspec.rounding.scaling import ldexp
 
 __all__ = ["PseudoInverse", "pseudo_inverse"]
+
+
+# damping beside which ``A^H A`` of a map near 1 is nothing, and no square overflows
+LARGEST = 2.0**500
 
 
 @dataclass(frozen=True)
@@ -101,14 +106,18 @@ class Solver:
             return self.factors.adjoint(images) if adjoint else self.factors.solve(images)
         if found is None:
             return self._by_products(images, adjoint)
-        damp = math.ldexp(self.damp, -found.form.exponent)
-        x = found.pseudo_inverse(images, self.zero_part * found.norm, damp, adjoint)
-        return ldexp(x, -found.form.exponent)
+        damp = _shifted(self.damp, -found.form.exponent)
+        cut = self.zero_part * found.norm
+        return found.pseudo_inverse(images, cut, damp, adjoint)
 
     def _by_products(self, images: Tensor, adjoint: bool) -> Tensor:
         """``A^+H = (A^H)^+``, damped or not."""
-        work, exponent = normal_form(self.op.H if adjoint else self.op)
-        damp = math.ldexp(self.damp, -exponent)
+        op = self.op.H if adjoint else self.op
+        work, exponent = normal_form(op)
+        damp = _shifted(self.damp, -exponent)
+        if damp > LARGEST:  # (A^H A + damp^2)^-1 A^H to double precision
+            back = op.H.to(images.dtype)._images(images)
+            return back / self.damp / self.damp
         precondition = None
         if damp:
             precondition = wave_preconditioner(work, damp, self.max_bytes, DECOMPOSED)
@@ -234,6 +243,12 @@ def _computed(images: Tensor, solver: Solver, adjoint: bool) -> Tensor:
         return images.new_zeros(0, *(op.output_shape if adjoint else op.input_shape))
     wide = torch.complex128 if images.is_complex() else torch.float64
     return solver.applied(images.to(wide), adjoint).to(images.dtype)
+
+
+def _shifted(damp: float, exponent: int) -> float:
+    """``2^e damp``, inf beyond double precision."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(damp, int(np.clip(exponent, -10_000, 10_000))))
 
 
 def pseudo_inverse(

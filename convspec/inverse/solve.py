@@ -67,7 +67,7 @@ def least_squares(inverse: PseudoInverse, y: Tensor) -> LeastSquares:
         op = op.to(_wide(x))
         given = y.detach().to(x.dtype).to(_wide(x))
         left = given - op.apply(x.detach().to(_wide(x)))
-        slope = op.adjoint(left) - damp**2 * x.detach()
+        slope = op.adjoint(left) - damp * (damp * x.detach())
     dims = len(op.input_shape)
     rank = inverse.rank
     method = "krylov" if rank is None else "direct"

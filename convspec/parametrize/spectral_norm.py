@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -192,10 +191,6 @@ class CertifiedNorm(nn.Module):
     def right_inverse(self, weight: Tensor) -> Tensor:
         """What is assigned is the weight that is to be scaled."""
         return weight
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> CertifiedNorm:
-        given = self.bound, self.at_most, self.slack, self.every
-        return CertifiedNorm(self._prover, *given)
 
 
 def _scale(weight: Tensor, other: Tensor) -> float:

@@ -121,6 +121,22 @@ def test_scales_that_have_no_squares() -> None:
         assert np.allclose(found.numpy() * scale, exact, rtol=1e-13)
 
 
+@pytest.mark.parametrize("method", ["direct", "krylov"])
+@pytest.mark.parametrize("scale", [0.0, 1e-300, 1e300])
+@pytest.mark.parametrize("damp", [1e-200, 0.1, 1e200])
+def test_damping_of_any_size(scale: float, damp: float, method: str) -> None:
+    """``x = A^H y / damp^2`` where A is small beside it, ``A^+ y`` where it is large."""
+    plain = cs.ConvOperator(torch.tensor([[[1.0, 3.0, 1.0]]]), 6, padding=1)
+    op = scale * plain.to(torch.float64)
+    y = torch.linspace(1, 2, 6, dtype=torch.float64)[None]
+    found = op.lstsq(y, damp=damp, method=method).solution
+    if damp < scale:
+        exact = plain.to(torch.float64).solve(y) / scale
+    else:
+        exact = plain.to(torch.float64).adjoint(y) * (scale / damp / damp)
+    assert torch.allclose(found, exact, rtol=1e-9, atol=1e-250)
+
+
 def test_a_map_of_zeros_has_zeros() -> None:
     op = cs.ConvOperator(torch.zeros(2, 1, 3), 5)
     assert not op.pinv().to_dense().any()

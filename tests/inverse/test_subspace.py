@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
@@ -12,14 +11,7 @@ from hypothesis import given
 
 import convspec as cs
 from tests.cases import Case
-from tests.geometries import any_case, asymmetric, circulants
-
-EPS = float(np.finfo(np.float64).eps)
-EVERY = st.one_of(any_case(), asymmetric(), *[circulants(dim) for dim in (1, 2, 3)])
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.inverse.test_pinv import COMPLEX, EPS, EVERY, seeded
 
 
 def agrees(space: cs.Subspace, exact: np.ndarray, gap: float) -> None:
@@ -50,14 +42,6 @@ def test_every_geometry(case: Case) -> None:
     # no vector is longer than is said
     lost = matrix @ null.basis().flatten(1).numpy().T
     assert np.linalg.norm(lost, axis=0).max(initial=0) <= null.cut * (1 + 1e-9)
-
-
-COMPLEX = {
-    "torus": {"padding": 1, "padding_mode": "circular"},
-    "panorama": {"padding": 1, "padding_mode": ("circular", "zeros")},
-    "patches": {"stride": 3},
-    "transposed": {"stride": 3, "transposed": True},
-}
 
 
 @pytest.mark.parametrize("arguments", COMPLEX.values(), ids=COMPLEX)

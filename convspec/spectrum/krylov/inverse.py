@@ -16,7 +16,7 @@ from convspec.arrays import IntArray
 from convspec.operators.geometry import Axis
 from convspec.operators.operator import ConvOperator
 
-__all__ = ["InverseGram", "factor_bytes"]
+__all__ = ["InverseGram", "factor_bytes", "pixel_major"]
 
 # Relative to the largest entry, or to the norm of a Gram matrix: more than rounding, so
 # that eigenvalues of the inverse keep a range that double precision can hold.
@@ -45,7 +45,7 @@ class InverseGram:
 
     def __init__(self, op: ConvOperator, squared: bool = False) -> None:
         self._op = op
-        self._rows, self._columns = map(_pixel_major, (op.output_shape, op.input_shape))
+        self._rows, self._columns = map(pixel_major, (op.output_shape, op.input_shape))
         matrix = op.to_sparse()[self._rows][:, self._columns].tocsc()
         self.squared = squared or matrix.shape[0] != matrix.shape[1]
         if not self.squared:
@@ -69,7 +69,7 @@ class InverseGram:
         return _rows(solved, self._rows, x)
 
 
-def _pixel_major(shape: tuple[int, ...]) -> IntArray:
+def pixel_major(shape: tuple[int, ...]) -> IntArray:
     """Flat places in an image (channels, *sizes), pixel by pixel."""
     places: IntArray = np.arange(math.prod(shape)).reshape(shape[0], -1).T.reshape(-1)
     return places
