@@ -54,7 +54,7 @@ ROOMS = (
 )
 # methods that are at home above their class, imported when they are called
 DOORS = {
-    ("operators/linear_map.py", "inverse"),
+    ("operators/invertible.py", "inverse"),
     ("report/model.py", "plot"),
     ("report/model.py", "pages"),
     ("network/result.py", "pages"),
