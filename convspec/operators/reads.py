@@ -170,6 +170,16 @@ class Reads:
         steps = self.pixels_per_output * np.arange(self.outputs)
         return bool((self.source == (self.source[:, :1] + steps) % count).all())
 
+    def on_ring(self, half: bool) -> tuple[IntArray, int]:
+        """The place that each tap of output 0 reads, and pixels per output, of a ring.
+
+        Args:
+            half: Whether the axis is half of it, or all of it, cyclic.
+        """
+        if half:
+            return self.lags - self.lags[0], 1
+        return self.source[:, 0], self.pixels_per_output
+
     @cached_property
     def lags(self) -> IntArray:
         """The coordinate that each tap of output 0 reads, ``lag_t``; (k',)."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from convspec.arrays import FloatArray, IntArray
 from convspec.operators.geometry import Axis
+from convspec.operators.half_ring import HalfRing, half_ring
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reads import Reads, at_live_taps
 from convspec.operators.symbol import Symbol
@@ -81,6 +82,17 @@ class Reduction:
         """The axes of B."""
         return tuple(axis for axis in self.axes if not axis.single)
 
+    @cached_property
+    def half_rings(self) -> dict[int, HalfRing]:
+        """Of the axes of B those that are not cyclic but halves of rings."""
+        kept = [j for j, axis in enumerate(self.axes) if not axis.single]
+        found = {
+            j: half_ring(self.axes[j], self.weight, 2 + dim)
+            for dim, j in enumerate(kept)
+            if not self.axes[j].cyclic
+        }
+        return {j: half for j, half in found.items() if half is not None}
+
     @property
     def block_channels(self) -> tuple[int, int]:
         """Output and input channels of one group."""
@@ -97,13 +109,18 @@ class Reduction:
 
     @cached_property
     def symbol(self) -> Symbol:
-        """The symbol whose blocks at the torus frequencies are those of B, all cyclic."""
-        return Symbol.of_taps(
-            self.weight,
-            self.groups,
-            [axis.source[:, 0] for axis in self.kept],
-            [axis.pixels_per_output for axis in self.kept],
-        )
+        """The symbol whose blocks at the frequencies of its rings are those of B.
+
+        All axes are cyclic, or halves of rings; of these each output channel may have a
+        factor of size 1.
+        """
+        rings = [
+            axis.on_ring(j in self.half_rings)
+            for j, axis in enumerate(self.axes)
+            if not axis.single
+        ]
+        offsets, strides = [ring[0] for ring in rings], [ring[1] for ring in rings]
+        return Symbol.of_taps(self.weight, self.groups, offsets, strides)
 
     @cached_property
     def scales(self) -> FloatArray:
@@ -150,7 +167,8 @@ class Reduction:
             ]
             ascending = np.sort(np.concatenate(runs), kind="stable")  # merges the runs
         complete = np.zeros(min(self.shape))
-        complete[: len(ascending)] = ascending[::-1]
+        found = ascending[::-1][: len(complete)]  # beyond those are zeros by structure
+        complete[: len(found)] = found
         return complete
 
     def error(self, norm: float, error: float) -> float:

@@ -21,6 +21,8 @@ __all__ = ["Plan", "make_plan"]
 
 # a dense SVD of at most this many operations is taken even if a few values would do
 SMALL_FLOPS = 1e10
+CLOSED = "every axis is cyclic or read by one tap"
+HALVES = f"{CLOSED}, or its padding mirrors as the even or odd kernel does"
 
 
 @isolated_class
@@ -60,7 +62,8 @@ def make_plan(
     Raises:
         NotApplicable: If the method is not exact for the operator, or not fit for k.
     """
-    obstacle = fourier_obstacle(op.geometry)
+    halves = () if vectors else structure.reduced.half_rings
+    obstacle = fourier_obstacle(op.geometry, halves)
     _require_fit(method, obstacle, k)
     if method == "fourier" or (method == "auto" and not obstacle):
         count = min(op.shape) if k is None else k
@@ -84,7 +87,7 @@ def _fourier(op: ConvOperator, reduced: Reduction, images: int, max_bytes: int) 
         memory += images * sum(op.shape) * reduced.weight.element_size() + IMAGE_BYTES
     return Plan(
         "fourier" if memory <= max_bytes else None,
-        "every axis is cyclic or read by one tap, so Fourier is exact",
+        f"{HALVES if reduced.half_rings else CLOSED}, so Fourier is exact",
         fourier_flops(reduced),
         memory,
     )

@@ -161,7 +161,7 @@ def spectrum(
         raise TooLargeError(
             f"the spectrum of {op} must fit max_bytes = {readable_bytes(max_bytes)}; "
             f"{plan.reason} and needs {readable_bytes(plan.memory)}; "
-            f"{_way_on(op, k, which)}"
+            f"{_way_on(op, structure, k, which)}"
         )
     length = min(op.shape)
     count = length if k is None else int(k)
@@ -238,9 +238,9 @@ def _of_krylov(
     )
 
 
-def _way_on(op: ConvOperator, k: int | None, which: str) -> str:
+def _way_on(op: ConvOperator, structure: Structure, k: int | None, which: str) -> str:
     """What there is instead of all values, of the largest, or of the smallest."""
-    if fourier_obstacle(op.geometry) is None:
+    if fourier_obstacle(op.geometry, structure.reduced.half_rings) is None:
         return "raise max_bytes"
     norm = "spectral_norm(op) for certified ends of the largest"
     if k is None:

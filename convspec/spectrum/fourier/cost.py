@@ -9,7 +9,7 @@ from convspec.operators.reduce import Reduction
 from convspec.operators.symbol import Symbol
 from convspec.rounding.blocks import CHUNK_BYTES
 from convspec.run.threads import MAX_WORKERS, available_cores
-from convspec.spectrum.fourier.frequencies import torus_shape
+from convspec.spectrum.fourier.closed import Closed
 
 __all__ = [
     "THIN",
@@ -59,7 +59,8 @@ def _svd_flops(shape: tuple[int, int]) -> float:
 
 def fourier_flops(reduced: Reduction) -> float:
     """Estimated operations: those of half of the frequencies' SVDs."""
-    count = math.prod(torus_shape(reduced)) / 2 + 1
+    closed = Closed.of(reduced)
+    count = closed.count(not reduced.weight.is_complex())
     return count * blocks_flops(reduced.groups, reduced.symbol.block_shape)
 
 
@@ -70,7 +71,8 @@ def blocks_flops(groups: int, block_shape: tuple[int, int]) -> float:
 
 def fourier_bytes(reduced: Reduction) -> int:
     """Bytes of the frequencies held at a time, with what evaluating them takes."""
-    count = math.prod(torus_shape(reduced)) // 2 + 2
+    closed = Closed.of(reduced)
+    count = int(closed.count(not reduced.weight.is_complex())) + 1
     on_gpu = reduced.weight.device.type != "cpu"
     return blocks_bytes(reduced.symbol, count, on_gpu)
 

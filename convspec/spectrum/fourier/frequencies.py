@@ -1,19 +1,27 @@
-"""Whether an operator has frequencies of its own, and which of them are decomposed."""
+"""Whether an operator has frequencies of its own, and if not, why."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from convspec.operators.geometry import Axis, ConvGeometry
 from convspec.operators.reads import Reads
-from convspec.operators.reduce import Reduction
 
-__all__ = ["fourier_obstacle", "torus_shape"]
+__all__ = ["fourier_obstacle"]
 
 
-def fourier_obstacle(geometry: ConvGeometry) -> str | None:
-    """Why the operator is not block circulant, or None if it is."""
+def fourier_obstacle(
+    geometry: ConvGeometry, half_rings: Collection[int] = ()
+) -> str | None:
+    """Why the operator has no frequencies of its own, or None if it has.
+
+    Args:
+        geometry: Its axes.
+        half_rings: Those that its kernel makes halves of rings.
+    """
     for j, axis in enumerate(geometry.axes):
         read = Reads.of(axis)
-        if not (read.single or read.cyclic):
+        if not (read.single or read.cyclic or j in half_rings):
             return f"axis {j} {_obstacle(axis)}"
     return None
 
@@ -28,8 +36,3 @@ def _obstacle(axis: Axis) -> str:
         f"has {axis.output} outputs for {axis.size} pixels at stride {axis.stride}, "
         f"where a torus has {axis.size // axis.stride}; padding {pad} does not fit"
     )
-
-
-def torus_shape(reduced: Reduction) -> tuple[int, ...]:
-    """The number of frequencies per axis."""
-    return tuple(axis.outputs for axis in reduced.kept)

@@ -1,9 +1,10 @@
-"""Operators with some cyclic axes: at each of their frequencies one on the other axes.
+"""Operators with some closed axes: at each of their frequencies one on the other axes.
 
 A panorama is closed along one axis and ends along the other. The Fourier transform along
 the cyclic axes is unitary and makes A a direct sum over their frequencies w of the
 convolutions along the others whose kernels are ``sum_t K_{t, u} exp(i <t, w>)``, t the
-taps of the cyclic axes and u those of the others.
+taps of the cyclic axes and u those of the others. So do the cosines and sines of halves
+of rings, up to a factor of size 1 for each output channel.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import math
 import torch
 from torch import Tensor
 
-from convspec.frequency.conjugate import conjugate_half
 from convspec.frequency.torus import TorusBlocks
 from convspec.operators.direct_sum import summands
 from convspec.operators.kronecker import Kronecker
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reads import Reads
-from convspec.operators.symbol import Symbol
+from convspec.operators.reduce import Reduction
 from convspec.rounding.directed import square_root, up
 from convspec.rounding.waves import symbol_error
+from convspec.spectrum.fourier.closed import Closed
 
 __all__ = ["at_frequencies"]
 
@@ -38,20 +39,25 @@ def at_frequencies(op: ConvOperator, max_bytes: int) -> list[Kronecker] | None:
 
     Returns:
         The frequencies that stand for themselves, and those that stand for a pair; None
-        where no axis is cyclic, or all are, or they take too much.
+        where no axis is closed, or all are, or they take too much.
     """
     axes = tuple(Reads.of(axis) for axis in op.geometry.axes)
-    cyclic = [j for j, axis in enumerate(axes) if axis.cyclic and not axis.single]
-    others = [j for j in range(len(axes)) if j not in cyclic]
-    if not cyclic or all(axes[j].single for j in others):
+    halves = Reduction.of(op).half_rings
+    where = [
+        j
+        for j, axis in enumerate(axes)
+        if j in halves or (axis.cyclic and not axis.single)
+    ]
+    others = [j for j in range(len(axes)) if j not in where]
+    if not where or all(axes[j].single for j in others):
         return None
-    sizes = tuple(axes[j].outputs for j in cyclic)
+    closed = Closed.among(axes, halves, where)
     weight = op.weight.detach()
-    for j in cyclic:
+    for j in where:
         taps = torch.as_tensor(axes[j].taps, device=weight.device)
         weight = weight.index_select(2 + j, taps)
-    index, multiplicity = conjugate_half(sizes, weight.is_complex())
-    phases = math.prod(axes[j].pixels_per_output for j in cyclic)
+    index, multiplicity = closed.frequencies(not weight.is_complex())
+    phases = closed.phases
     kernel = [weight.shape[2 + j] for j in others]
     channels = weight.shape[0] // op.groups, weight.shape[1] * phases
     entries = len(index) * op.groups * math.prod(channels) * math.prod(kernel)
@@ -61,17 +67,13 @@ def at_frequencies(op: ConvOperator, max_bytes: int) -> list[Kronecker] | None:
     )
     if max(HELD * entries, block) * NUMBER > max_bytes:
         return None
-    rows = _taps_as_rows(weight, op.groups, others, cyclic)
-    symbol = Symbol.of_taps(
-        rows,
-        op.groups,
-        [axes[j].source[:, 0] for j in cyclic],
-        [axes[j].pixels_per_output for j in cyclic],
-    )
-    blocks = TorusBlocks(symbol, sizes, op.dtype)
+    rows = _taps_as_rows(weight, op.groups, others, where)
+    blocks = TorusBlocks(closed.symbol(rows, op.groups), closed.sizes, op.dtype)
     kernels = _rows_as_taps(blocks.at(index), kernel)  # (frequencies, groups, ...)
     along = [axes[j] for j in others]
-    distance = _distance(rows, blocks.eps, math.prod(kernel), along)
+    shows = square_root(math.prod(read.axis.most_reads for read in along))
+    error = up(math.prod(kernel) * symbol_error(rows, blocks.eps))
+    distance = up(up(error + closed.distance) * shows, 2)
     return [
         Kronecker(times, (summands(some.flatten(0, 1), along),), distance)
         for times in (1, 2)
@@ -80,11 +82,11 @@ def at_frequencies(op: ConvOperator, max_bytes: int) -> list[Kronecker] | None:
 
 
 def _taps_as_rows(
-    weight: Tensor, groups: int, others: list[int], cyclic: list[int]
+    weight: Tensor, groups: int, others: list[int], closed: list[int]
 ) -> Tensor:
-    """Output channels for each tap of the other axes; (groups c_out taps, c, *cyclic)."""
-    order = [0, *(2 + j for j in others), 1, *(2 + j for j in cyclic)]
-    moved = weight.permute(*order)  # (c_out, *others, c, *cyclic)
+    """Output channels for each tap of the other axes; (groups c_out taps, c, *closed)."""
+    order = [0, *(2 + j for j in others), 1, *(2 + j for j in closed)]
+    moved = weight.permute(*order)  # (c_out, *others, c, *closed)
     return moved.flatten(0, len(others))
 
 
@@ -93,13 +95,3 @@ def _rows_as_taps(blocks: Tensor, taps: list[int]) -> Tensor:
     count, groups, rows, columns = blocks.shape
     split = blocks.reshape(count, groups, rows // math.prod(taps), -1, columns)
     return split.transpose(3, 4).reshape(count, groups, -1, columns, *taps).contiguous()
-
-
-def _distance(rows: Tensor, eps: float, taps: int, axes: list[Reads]) -> float:
-    """At least what rounded kernels change the operator by.
-
-    The norm of a convolution is at most the sum of its taps' norms times how often a tap
-    shows a pixel, and each tap's error is a part of that of all as rows.
-    """
-    shows = math.prod(read.axis.most_reads for read in axes)
-    return up(taps * symbol_error(rows, eps) * square_root(shows), 4)

@@ -2,6 +2,8 @@
 
 On a torus every ``S[t]`` is a cyclic shift, so the unitary DFT turns A into one block
 F(w) per frequency. Real kernels give conjugate blocks at w and -w: half are decomposed.
+Halves of rings have some of the frequencies of the whole
+(:mod:`convspec.operators.half_ring`).
 
 Source: Sedghi, Gupta, Long, "The Singular Values of Convolutional Layers", ICLR 2019,
 theorem 6, for stride 1; with stride, the polyphase form (Senderovich et al., "Towards
@@ -19,7 +21,6 @@ from torch import Tensor
 
 from convspec.arguments import shown
 from convspec.arrays import FloatArray, IntArray
-from convspec.frequency.conjugate import conjugate_half
 from convspec.frequency.torus import TorusBlocks
 from convspec.frequency.torus_gram import TorusGram
 from convspec.operators.reduce import Reduction
@@ -32,13 +33,13 @@ from convspec.rounding.blocks import (
 )
 from convspec.rounding.waves import symbol_error
 from convspec.run.threads import one_thread, parallel_map
+from convspec.spectrum.fourier.closed import Closed
 from convspec.spectrum.fourier.cost import (
     THIN,
     blocks_flops,
     frequencies_at_once,
     is_thin,
 )
-from convspec.spectrum.fourier.frequencies import torus_shape
 
 __all__ = ["ACCURACIES", "decomposed", "fourier_values", "frequency_values"]
 
@@ -79,11 +80,12 @@ def frequency_values(
         raise ValueError(
             f"accuracy must be one of {', '.join(ACCURACIES)}; got {shown(accuracy)}"
         )
-    shape, dtype = torus_shape(reduced), reduced.weight.dtype
-    blocks = TorusBlocks(reduced.symbol, shape, dtype)
-    index, multiplicity = conjugate_half(shape, dtype.is_complex)
+    closed, dtype = Closed.of(reduced), reduced.weight.dtype
+    blocks = TorusBlocks(reduced.symbol, closed.sizes, dtype)
+    index, multiplicity = closed.frequencies(not dtype.is_complex)
     values, error = decomposed(blocks, index, accuracy)
-    return values, multiplicity, error + symbol_error(reduced.weight, blocks.eps)
+    error += symbol_error(reduced.weight, blocks.eps) + closed.distance
+    return values, multiplicity, error
 
 
 def decomposed(

@@ -25,7 +25,6 @@ from convspec.frequency.conjugate import conjugate_half
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reduce import Reduction
 from convspec.spectrum.fourier.axis_basis import Atoms, AxisBasis
-from convspec.spectrum.fourier.frequencies import torus_shape
 from convspec.spectrum.fourier.values import frequency_values
 
 __all__ = ["fourier_vectors"]
@@ -83,7 +82,7 @@ class _Torus:
         self.op = op
         self.reduced = reduced
         self.real = not reduced.weight.is_complex()
-        self.shape = torus_shape(reduced)
+        self.shape = tuple(axis.outputs for axis in reduced.kept)
         self.symbol = reduced.symbol
         self.index, self.multiplicity = conjugate_half(self.shape, not self.real)
         self.first = np.cumsum(self.multiplicity) - self.multiplicity

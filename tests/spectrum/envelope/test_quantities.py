@@ -201,7 +201,7 @@ def test_certified_rank_of_a_large_operator() -> None:
 
 
 def test_sources_name_every_bound() -> None:
-    op = cs.ConvOperator(torch.ones(1, 1, 3), 9, padding=1)
+    op = cs.ConvOperator(torch.tensor([[[1.0, 1.0, 0.5]]]), 9, padding=1)
     band = spectral_envelope(op)
     assert {band.sources[i] for i in band.upper_source} <= set(band.sources)
     assert all(band.sources[i] != "trivial" for i in band.upper_source)
