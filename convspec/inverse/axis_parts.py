@@ -3,7 +3,9 @@
 Outputs and pixels that see one another are a class, and classes of one pattern are
 copies of one block: the patches of a patch embedding, the residue classes of a dilated
 axis, the whole of an axis whose border is read. On a cyclic axis the classes would be one
-long ring; there the unitary DFT over its outputs takes every tap to a phase.
+long ring; there the unitary DFT over its outputs takes every tap to a phase. Where
+padding mirrors as the kernel does, cosines and sines do
+(:mod:`convspec.operators.half_ring`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
+from convspec.operators.half_ring import HalfRing
 from convspec.operators.reads import Reads
 from convspec.operators.residues import EqualClasses, equal_classes
 
@@ -33,6 +36,7 @@ class AxisPart:
             (k', rows).
         turns: Of a wave: by how many places each tap is ahead of its output; (k',).
             None where the copies are one block each.
+        half: Of half of a ring: its waves, of which the places are the only copies.
     """
 
     outputs: IntArray
@@ -40,6 +44,7 @@ class AxisPart:
     taps: IntArray
     source: IntArray
     turns: IntArray | None = None
+    half: HalfRing | None = None
 
     @classmethod
     def of_classes(cls, classes: EqualClasses) -> AxisPart:
@@ -53,6 +58,15 @@ class AxisPart:
         turns, column = np.divmod(read.source[:, :1], width)
         pixels = read.pixels.reshape(read.outputs, width)
         return cls(read.rows[:, None], pixels, read.taps, column, turns[:, 0])
+
+    @classmethod
+    def of_half(cls, half: HalfRing) -> AxisPart:
+        """The cosines and sines of half of a ring."""
+        read = half.read
+        nothing = np.zeros((len(read.taps), 1), dtype=np.int64)
+        return cls(
+            read.rows[:, None], read.pixels[:, None], read.taps, nothing, half=half
+        )
 
     @property
     def copies(self) -> int:
@@ -72,7 +86,19 @@ class AxisPart:
     @property
     def wave(self) -> bool:
         """Whether the places are taken to frequencies."""
+        return self.ring or self.half is not None
+
+    @property
+    def ring(self) -> bool:
+        """Whether these are those of a whole ring."""
         return self.turns is not None
+
+    @property
+    def shows(self) -> int:
+        """How often a pixel is shown, at most."""
+        if self.half is not None:
+            return self.half.read.axis.most_reads * len(self.taps)
+        return int(np.bincount(self.source[self.source >= 0]).max())
 
     def table(self, frequencies: IntArray | None, dtype: torch.dtype) -> Tensor:
         """What each tap contributes; (taps, frequencies or 1, rows, columns).

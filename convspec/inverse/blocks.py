@@ -2,11 +2,12 @@
 
 A part takes one kind of place on each axis (:mod:`convspec.inverse.axis_parts`). Its
 outputs and pixels, gathered place by place and taken to frequencies where the axis is a
-ring, are unitary images of each other's blocks:
+ring or half of one, are unitary images of each other's blocks:
 
     A = sum over parts of  U (F_1 (x) ... (x) F_k) V^H,
 
-U and V with orthonormal columns, one factor F for each axis along which the kernel is a
+U and V with orthonormal columns (those of U that are 0, as the constant among sines, meet
+rows of 0), one factor F for each axis along which the kernel is a
 product, and the last for the rest with the channels. Usually there is no such axis, and
 k = 1.
 """
@@ -14,17 +15,20 @@ k = 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.inverse.axis_parts import AxisPart
+from convspec.inverse.frequencies import Frequencies
+from convspec.inverse.half_waves import Kinds, at_waves, by_kind
+from convspec.operators.half_ring import Waves
+from convspec.rounding.directed import square_root, up
 
 __all__ = ["Kernel", "Part"]
 
@@ -63,9 +67,21 @@ class Part:
         return [*alone, [j for j in range(len(self.axes)) if [j] not in alone]]
 
     @cached_property
-    def waves(self) -> list[int]:
-        """The axes that are taken to frequencies, in the order of the factors."""
-        return [j for some in self.groupings for j in some if self.axes[j].wave]
+    def frequencies(self) -> Frequencies:
+        """Those of the axes that have any."""
+        return Frequencies(self.axes, self.groupings, self.real)
+
+    @property
+    def distance(self) -> float:
+        """Bound on the norm of what the operator of the blocks differs from A by."""
+        found = self.kernel.distance
+        for part in self.axes:
+            if part.half is not None and part.half.distance:
+                others = math.prod(
+                    other.shows for other in self.axes if other is not part
+                )
+                found = up(found + up(part.half.distance * square_root(others)))
+        return found
 
     @property
     def real(self) -> bool:
@@ -76,7 +92,7 @@ class Part:
     def dtype(self) -> torch.dtype:
         """Of the blocks."""
         dtype = self.kernel.rest.dtype
-        return dtype.to_complex() if self.waves else dtype
+        return dtype.to_complex() if self.frequencies.rings else dtype
 
     @property
     def channels(self) -> tuple[int, int]:
@@ -93,61 +109,6 @@ class Part:
     def copies(self) -> int:
         """How often each block occurs beside the frequencies."""
         return math.prod(part.copies for part in self.axes if not part.wave)
-
-    @cached_property
-    def frequencies(self) -> dict[int, IntArray]:
-        """The frequencies of each wave: real kernels need half of those of the last."""
-        found = {j: np.arange(self.axes[j].copies) for j in self.waves}
-        if self.waves and self.real:
-            last = self.waves[-1]
-            found[last] = found[last][: len(found[last]) // 2 + 1]
-        return found
-
-    @cached_property
-    def counts(self) -> list[int]:
-        """Frequencies of each factor."""
-        return [
-            math.prod(len(self.frequencies[j]) for j in some if self.axes[j].wave)
-            for some in self.groupings
-        ]
-
-    def own_mirror(self, i: int) -> npt.NDArray[np.bool_]:
-        """Which frequencies of factor i are their own negatives: real blocks there."""
-        found = np.ones(1, dtype=bool)
-        for j in self.groupings[i]:
-            if self.axes[j].wave:
-                own = 2 * self.frequencies[j] % self.axes[j].copies == 0
-                found = np.logical_and.outer(found, own).reshape(-1)
-        return found
-
-    @cached_property
-    def stands_for(self) -> IntArray:
-        """How many frequencies each one stands for, itself and its negative.
-
-        Of those of which both are listed the second stands for none; (counts).
-        """
-        own = [self.frequencies[j] for j in self.waves]
-        lengths = [self.axes[j].copies for j in self.waves]
-        times = np.ones([len(some) for some in own], dtype=np.int64)
-        if self.waves and self.real:
-            place, mirror = (
-                np.ravel_multi_index(np.meshgrid(*some, indexing="ij"), lengths)
-                for some in (own, [-f % n for f, n in zip(own, lengths, strict=True)])
-            )
-            times = np.where(place == mirror, 1, 2)
-            both = self.both_listed.reshape(times.shape)
-            times[both & (mirror < place)] = 0
-        return times.reshape(self.counts)
-
-    @property
-    def both_listed(self) -> npt.NDArray[np.bool_]:
-        """Whether the negative of a frequency is listed too; (counts)."""
-        if not (self.waves and self.real):
-            return np.ones(self.counts, dtype=bool)
-        last = self.waves[-1]
-        ends = 2 * self.frequencies[last] % self.axes[last].copies == 0
-        shape = [len(self.frequencies[j]) for j in self.waves]
-        return np.broadcast_to(ends, shape).reshape(self.counts)
 
     def widths(self, left: bool) -> list[int]:
         """Rows of each factor, or columns."""
@@ -176,8 +137,12 @@ class Part:
         for j in axes:
             # the taps in front of all that was appended: (..., f, rows, columns)
             taps = torch.as_tensor(self.axes[j].taps, device=weight.device)
-            table = self.axes[j].table(self.frequencies.get(j), self.dtype)
             left = weight.index_select(3, taps)
+            half = self.axes[j].half
+            if half is not None:
+                weight = at_waves(left, half)
+                continue
+            table = self.axes[j].table(self.frequencies.of.get(j), self.dtype)
             weight = torch.tensordot(left, table.to(weight.device), dims=([3], [0]))
         places = range(len(axes))
         order = [
@@ -214,12 +179,14 @@ class Part:
             found = found.index_select(2 + j, index)
         sizes = [size for places in self._places(left) for size in places.shape]
         found = found.reshape(len(images), self.groups, -1, *sizes)
-        turned = [3 + 2 * j for j in self.waves]
+        for j, kinds in self._halves(left):
+            found = by_kind(found, kinds, 3 + 2 * j, Waves.taken)
+        turned = [3 + 2 * j for j in self.frequencies.rings]
         if turned:
             transform = torch.fft.rfftn if self.real else torch.fft.fftn
             found = transform(found, dim=turned, norm="ortho")
         order = self._order
-        shape = [self.groups, *self.counts, *self.widths(left), -1]
+        shape = [self.groups, *self.frequencies.counts, *self.widths(left), -1]
         return found.permute(order).reshape(shape)
 
     def placed(self, columns: Tensor, images: Tensor, left: bool) -> None:
@@ -236,15 +203,17 @@ class Part:
         for j, (part, shape) in enumerate(
             zip(self.axes, (places.shape for places in places), strict=True)
         ):
-            sizes += [len(self.frequencies[j]) if part.wave else shape[0], shape[1]]
+            sizes += [len(self.frequencies.of[j]) if part.wave else shape[0], shape[1]]
         order = self._order
         found = columns.reshape([sizes[dim] for dim in order])
         found = found.permute([order.index(dim) for dim in range(len(order))])
-        if self.waves:
-            turned = [3 + 2 * j for j in self.waves]
-            lengths = [self.axes[j].copies for j in self.waves]
+        if self.frequencies.rings:
+            turned = [3 + 2 * j for j in self.frequencies.rings]
+            lengths = [self.axes[j].copies for j in self.frequencies.rings]
             inverse = torch.fft.irfftn if self.real else torch.fft.ifftn
             found = inverse(found, s=lengths, dim=turned, norm="ortho")
+        for j, kinds in self._halves(left):
+            found = by_kind(found, kinds, 3 + 2 * j, Waves.placed)
         found = found.reshape(
             len(images), self.groups * channels, *(some.size for some in places)
         )
@@ -261,6 +230,15 @@ class Part:
         every: tuple[slice | Tensor, ...] = (slice(None), slice(None))
         return every + tuple(grid)
 
+    def _halves(self, left: bool) -> Iterator[tuple[int, Kinds]]:
+        """Each half of a ring, and the waves of the channels."""
+        for j in self.frequencies.waves:
+            half = self.axes[j].half
+            if half is not None and left:
+                yield j, (half.kinds, half.which.reshape(self.groups, -1))
+            elif half is not None:
+                yield j, ((half.pixels,), np.zeros((1, 1), dtype=np.int64))
+
     def _places(self, left: bool) -> list[IntArray]:
         return [part.outputs if left else part.pixels for part in self.axes]
 
@@ -274,4 +252,4 @@ class Part:
         for some in self.groupings:
             widths += [2] * (some is self.groupings[-1]) + [4 + 2 * j for j in some]
         still = [3 + 2 * j for j, part in enumerate(self.axes) if not part.wave]
-        return [1, *(3 + 2 * j for j in self.waves), *widths, 0, *still]
+        return [1, *(3 + 2 * j for j in self.frequencies.waves), *widths, 0, *still]

@@ -40,7 +40,7 @@ class Chosen:
         """Of the values above the cut the left vectors, of the others the right ones."""
         bases = found.left if left else found.right
         values = found.values
-        count = len(found.part.counts)
+        count = len(found.part.frequencies.counts)
         pads: list[int] = []
         for i in range(count)[::-1]:  # pad() starts with the last dimension
             pads += [0, bases[i].shape[-1] - values.shape[1 + count + i]]
@@ -51,8 +51,8 @@ class Chosen:
     def flat(self) -> IntArray:
         """Where each vector is, of the pairs of frequencies one."""
         part = self.found.part
-        listed = torch.from_numpy(part.stands_for > 0).to(self.mask.device)
-        listed = listed.reshape(1, *listed.shape, *[1] * len(part.counts))
+        listed = torch.from_numpy(part.frequencies.stands_for > 0).to(self.mask.device)
+        listed = listed.reshape(1, *listed.shape, *[1] * len(part.frequencies.counts))
         flat: IntArray = np.flatnonzero((self.mask & listed).numpy(force=True))
         return flat
 
@@ -71,7 +71,7 @@ class Chosen:
     @cached_property
     def frequency(self) -> IntArray:
         """The frequency of each vector, flat."""
-        counts = self.found.part.counts
+        counts = self.found.part.frequencies.counts
         rest = math.prod(self.shape[1 + len(counts) :])
         place: IntArray = self.flat // rest % math.prod(counts)
         return place
@@ -80,7 +80,9 @@ class Chosen:
     def often(self) -> IntArray:
         """How many images each gives: parts of the pair, times the copies."""
         part = self.found.part
-        often: IntArray = part.stands_for.reshape(-1)[self.frequency] * part.copies
+        often: IntArray = (
+            part.frequencies.stands_for.reshape(-1)[self.frequency] * part.copies
+        )
         return often
 
     @cached_property
@@ -116,8 +118,8 @@ class Chosen:
         """
         part = self.found.part
         frequency = self.frequency[which]
-        pair = part.stands_for.reshape(-1)[frequency] == 2
-        both = part.both_listed.reshape(-1)[frequency]
+        pair = part.frequencies.stands_for.reshape(-1)[frequency] == 2
+        both = part.frequencies.both_listed.reshape(-1)[frequency]
         size = np.where(pair, np.where(both, math.sqrt(2), math.sqrt(0.5)), 1.0)
         if not second.any():
             return torch.from_numpy(size)

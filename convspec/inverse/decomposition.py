@@ -59,7 +59,7 @@ class Decomposed:
     @property
     def spread(self) -> FloatArray:
         """All values of the part, each as often as it occurs."""
-        times = torch.from_numpy(self.part.stands_for).to(self.values.device)
+        times = torch.from_numpy(self.part.frequencies.stands_for).to(self.values.device)
         times = times.reshape(1, *times.shape, *[1] * times.ndim)
         counts = (times * self.part.copies).expand_as(self.values).reshape(-1)
         spread: FloatArray = (
@@ -149,7 +149,7 @@ def decomposition_error(form: Form, norm: float) -> float:
     for part in form.parts:
         rows = max(rows, math.prod(part.widths(True)))
         columns = max(columns, math.prod(part.widths(False)))
-        if part.waves:
+        if part.frequencies.waves:
             waves = max(waves, _wave_error(part))
     # the relative errors of factors add up
     count = max((len(part.groupings) for part in form.parts), default=1)
@@ -160,9 +160,7 @@ def _wave_error(part: Part) -> float:
     """Of the blocks: each tap's error, as often as a pixel is shown."""
     weight = part.kernel.rest.flatten(0, 1)
     taps = math.prod(weight.shape[2:])
-    shows = math.prod(
-        int(np.bincount(axis.source[axis.source >= 0]).max()) for axis in part.axes
-    )
+    shows = math.prod(axis.shows for axis in part.axes)
     return taps * symbol_error(weight, EPS) * math.sqrt(shows)
 
 
@@ -175,7 +173,7 @@ def _decomposed(
     """
     u, s, vh = torch.linalg.svd(factor, full_matrices=complete)
     if part.real and factor.is_complex():
-        own = torch.from_numpy(part.own_mirror(i)).to(factor.device)
+        own = torch.from_numpy(part.frequencies.own_mirror(i)).to(factor.device)
         real = torch.linalg.svd(factor[:, own].real, full_matrices=complete)
         u[:, own], vh[:, own] = real[0].to(u), real[2].to(vh)
         s[:, own] = real[1]

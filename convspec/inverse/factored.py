@@ -135,7 +135,7 @@ def square_blocks(form: Form) -> bool:
 
 
 def _size(part: Part) -> int:
-    frequencies = int(part.stands_for.sum())
+    frequencies = int(part.frequencies.stands_for.sum())
     return part.groups * frequencies * part.copies * math.prod(part.widths(True))
 
 

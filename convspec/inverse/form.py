@@ -17,6 +17,7 @@ from convspec.operators.linear_map import LinearMap
 from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator
 from convspec.operators.reads import Reads
+from convspec.operators.reduce import Reduction
 from convspec.operators.separable import may_separate, separate
 
 __all__ = ["Form"]
@@ -44,13 +45,21 @@ class Form:
     op: LinearMap
 
     @classmethod
-    def of(cls, op: LinearMap, max_bytes: int, differentiable: bool = False) -> Form:
+    def of(
+        cls,
+        op: LinearMap,
+        max_bytes: int,
+        differentiable: bool = False,
+        mirrors: bool = True,
+    ) -> Form:
         """The form of least cost, without forming a block of a convolution.
 
         Args:
             op: The map.
             max_bytes: Of the matrix of a composed map.
             differentiable: Whether gradients reach the weight of a convolution.
+            mirrors: Whether outputs may be sums of cosines and sines that are not all of
+                them, see :class:`Part`.
 
         Raises:
             TooLargeError: If the matrix of a composed map takes more than ``max_bytes``.
@@ -67,12 +76,23 @@ class Form:
         weight = gathers.weight
         groups = weight.reshape(op.groups, -1, *weight.shape[1:])
         kernels = [Kernel({}, groups)]
+        halves: dict[int, AxisPart] = {}
         if not differentiable:
             kernels += _products(groups, [read.axis.most_reads for read in reads])
+        if not differentiable and mirrors:
+            rings = Reduction.of(gathers).half_rings
+            halves = {j: AxisPart.of_half(half) for j, half in rings.items()}
         forms = [
             cls(_parts(kernel, kinds), work.transposed, False, exponent, work)
             for kernel in kernels
         ]
+        for kernel in kernels if halves else []:
+            mirrored = [
+                [halves[j]] if j in halves and j not in kernel.vectors else kind
+                for j, kind in enumerate(kinds)
+            ]
+            parts = _parts(kernel, mirrored)
+            forms.append(cls(parts, work.transposed, False, exponent, work))
         return min(forms, key=lambda form: form.flops)
 
     @cached_property
@@ -94,7 +114,7 @@ class Form:
     @property
     def distance(self) -> float:
         """Bound on the norm of what the blocks differ from the scaled map by."""
-        return max((part.kernel.distance for part in self.parts), default=0.0)
+        return max((part.distance for part in self.parts), default=0.0)
 
     def factors(self, part: Part) -> list[Tensor]:
         """The factors of a part's blocks, from inputs of the map to outputs."""
@@ -156,7 +176,7 @@ def _products(groups: Tensor, most_reads: list[int]) -> list[Kernel]:
 def _shapes(part: Part) -> list[tuple[int, int, int]]:
     """(frequencies, rows, columns) of each factor."""
     rows, columns = part.widths(True), part.widths(False)
-    return list(zip(part.counts, rows, columns, strict=True))
+    return list(zip(part.frequencies.counts, rows, columns, strict=True))
 
 
 def _flops(part: Part) -> float:

@@ -122,10 +122,10 @@ def _of_part(form: Form, part: Part) -> Tensor:
     The power is the width of the others. The scaling is added block by block, where it
     cancels what it brought.
     """
-    widths, counts = part.widths(True), part.counts
+    widths, counts = part.widths(True), part.frequencies.counts
     count = len(counts)
     total = torch.zeros((), dtype=torch.float64, device=form.op.device)
-    times = torch.from_numpy(part.stands_for).to(total)
+    times = torch.from_numpy(part.frequencies.stands_for).to(total)
     for i, factor in enumerate(form.factors(part)):
         exponent = form.exponent * widths[i] if i == count - 1 else 0
         each = torch.linalg.slogdet(factor)[1] + exponent * math.log(2)

@@ -61,17 +61,20 @@ def zero_part(rank_rtol: float | None, op: LinearMap) -> float:
     return float(rank_rtol)
 
 
-def form_or_none(op: LinearMap, method: str, max_bytes: int) -> Form | None:
+def form_or_none(
+    op: LinearMap, method: str, max_bytes: int, mirrors: bool = True
+) -> Form | None:
     """The map in blocks; None for products, or if a composed map's matrix is too large.
 
-    A matrix that would not be decomposed is not formed either.
+    A matrix that would not be decomposed is not formed either; ``mirrors`` is that of
+    :meth:`Form.of`.
     """
     small, large = sorted(op.shape)
     much = not isinstance(op, ConvOperator) and 12.0 * large * small**2 > DECOMPOSED
     if method == "krylov" or (much and method == "auto"):
         return None
     try:
-        return Form.of(op, max_bytes)
+        return Form.of(op, max_bytes, mirrors=mirrors)
     except TooLargeError:
         return None
 

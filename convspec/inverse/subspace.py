@@ -26,6 +26,7 @@ from convspec.inverse.methods import form_or_none, zero_part
 from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
 from convspec.operators.linear_map import LinearMap, require_map
+from convspec.operators.operator import ConvOperator
 
 __all__ = ["Subspace", "null_space", "range_space"]
 
@@ -209,7 +210,9 @@ def _subspace(
 ) -> Subspace:
     require_map(op, name)
     limit, rtol = byte_limit(max_bytes), zero_part(rank_rtol, op)
-    form = form_or_none(op, "direct", limit)
+    # the complement of a range takes all of the outputs' waves
+    flipped = not left and isinstance(op, ConvOperator) and op.transposed
+    form = form_or_none(op, "direct", limit, mirrors=not flipped)
     if form is None or 2 * form.memory > limit:
         raise TooLargeError(
             f"{name} must fit max_bytes with the blocks of the map and their singular "
