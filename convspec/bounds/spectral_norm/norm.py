@@ -8,6 +8,7 @@ from convspec.arguments import shown
 from convspec.bounds.spectral_norm.composed import composed_norm
 from convspec.bounds.spectral_norm.composition import PartNorms
 from convspec.bounds.spectral_norm.lower import group_lower, leading
+from convspec.bounds.spectral_norm.mirrored import mirrored_norm
 from convspec.bounds.spectral_norm.search import Search
 from convspec.bounds.spectral_norm.steps import Proof, climb
 from convspec.isolation import isolated
@@ -27,6 +28,7 @@ MAX_FLOPS = 1e12
 # of a map's convolutions: the gap at which their norms are left, and what each may take
 # of the operations that are left
 PART_RTOL, PART_SHARE = 1e-3, 0.1
+MIRRORED = "both ends: all frequencies of cosines and sines"
 REFERENCE = (
     "lower end by Lanczos; upper end by Cholesky tests (Rump 2006) of the operator or of "
     "tori that it is a compression of (Thompson 1972), or from Krylov vectors and a count"
@@ -80,6 +82,9 @@ def spectral_norm(
     matrix, dense or in a band, with what forming that rounds; or, where it is too large,
     what the norms of the parts say: products of them, and sums. Convolutions of one torus
     behind each other are joined by their symbols first.
+
+    Where padding mirrors as a kernel that is even or odd does, the singular values are
+    those of the symbol at some frequencies: both ends come from all of them.
 
     Each is skipped where it would exceed what is left of the budget. Where the target is
     not reached both ends hold all the same: see ``bound.gap``. ``bound.assumptions`` says
@@ -160,6 +165,9 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
         )
     core, root = kernel.essential()
     reduced = Reduction.of(core.operator)
+    ends = mirrored_norm(reduced, rtol, budget)
+    if ends is not None:
+        return _scaled(kernel, *ends, root, MIRRORED)
     found = leading(core, rtol, max_flops=budget.left, max_bytes=budget.bytes)
     search = Search.of(reduced, found.lower, rtol, budget)
     if known is not None and known.upper < math.inf:
@@ -170,14 +178,21 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
     if not search.done and reduced.groups > 1:  # the vector may be of another group
         group = int(search.upper.argmax())
         lower = max(lower, group_lower(core, group, rtol, budget.flops, budget.bytes))
-    upper = float(search.upper.max())
+    words = "upper end: " + " and ".join(dict.fromkeys(search.used))
+    return _scaled(kernel, lower, float(search.upper.max()), root, words)
+
+
+def _scaled(
+    kernel: ScaledKernel, lower: float, upper: float, root: float, words: str
+) -> Bound:
+    """The ends of the operator from those without the axes that factor out."""
     if root != 1:
         lower, upper = down(lower * down(root, 2)), up(upper * root)
     return kernel.bound(
         "spectral_norm",
         lower=lower,
         upper=max(upper, lower),
-        assumptions="upper end: " + " and ".join(dict.fromkeys(search.used)),
+        assumptions=words,
         reference=REFERENCE,
     )
 
