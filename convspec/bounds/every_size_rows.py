@@ -27,7 +27,9 @@ from torch import Tensor
 from convspec.frequency.search.branch_and_bound import SearchBudget
 from convspec.frequency.search.extremes import Extreme, enclose_largest
 from convspec.operators.axis import Axis
+from convspec.operators.half_ring import half_ring
 from convspec.operators.operator import ConvOperator
+from convspec.operators.reads import Reads
 from convspec.operators.symbol import Symbol
 from convspec.quantity.enclosure import Enclosure
 from convspec.rounding.directed import square_root, up
@@ -70,17 +72,23 @@ class KernelRows:
         weight: (C_out, C_in / groups, *kernel), at the taps of the ranges.
         groups: Number of groups.
         ranges: The taps that are not zero, per axis.
+        mirrored: The axes whose padding mirrors as the kernel does: at every size their
+            values are those of the symbol (:mod:`convspec.operators.half_ring`).
     """
 
     weight: Tensor
     groups: int
     ranges: tuple[TapRange, ...]
+    mirrored: frozenset[int]
 
     @classmethod
     def of(cls, weight: Tensor, groups: int, axes: Sequence[Axis]) -> KernelRows:
         """The rows of a weight that are not zero."""
         ranges = tap_ranges(weight, axes)
-        return cls(at_tap_ranges(weight, ranges), groups, ranges)
+        mirrored = frozenset(
+            j for j, taps in enumerate(ranges) if _is_mirrored(weight, j, taps)
+        )
+        return cls(at_tap_ranges(weight, ranges), groups, ranges, mirrored)
 
     @classmethod
     def blocks(cls, op: ConvOperator, max_bytes: float) -> list[KernelRows]:
@@ -113,7 +121,11 @@ class KernelRows:
 
     def settings(self, divisible: bool) -> list[tuple[Repeats, ...]]:
         """Every combination of ways to count repeats, those on circles first."""
-        return list(product(*(ways(taps, divisible) for taps in self.ranges)))
+        each = [
+            [Repeats()] if j in self.mirrored else ways(taps, divisible)
+            for j, taps in enumerate(self.ranges)
+        ]
+        return list(product(*each))
 
 
 def least_upper(
@@ -188,6 +200,19 @@ def _count(setting: Sequence[Repeats]) -> int:
 def _least(bounds: Iterable[Upper]) -> Upper:
     """The bound that is least; of equal ones the first."""
     return min(bounds, key=lambda bound: bound.upper)
+
+
+def _is_mirrored(weight: Tensor, j: int, taps: TapRange) -> bool:
+    """Whether the padding of an axis mirrors as the kernel does, exactly.
+
+    That is so at one size if it is at another, as long as that has pixels enough.
+    """
+    if taps.axis.mode not in ("symmetric", "replicate") or not taps.pads:
+        return False
+    read = Reads.of(taps.of_size(taps.least + taps.axis.extent + 1))
+    there = torch.as_tensor(read.taps, device=weight.device)
+    half = half_ring(read, weight.index_select(2 + j, there), 2 + j)
+    return half is not None and half.distance == 0
 
 
 def _only(weight: Tensor, channels: Sequence[int]) -> Tensor:

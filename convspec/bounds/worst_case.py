@@ -66,11 +66,15 @@ def worst_case_norm(
       many places of a line, or the supremum without stride if that is less. Padding
       that goes around further repeats rows, and the upper end grows by the root of how
       often;
-    * reflect and replicate padding repeat pixels: the upper end is the supremum times
-      the norm of the padding map, the root of how often a pixel is shown at most: per
-      axis sqrt(1 + p) for replicate, sqrt(2) for reflect, sqrt(3) if sizes up to 2 p + 1
-      are possible. The supremum alone is no bound for them; the truth is in between or,
-      where padding makes rows smaller, at the supremum.
+    * symmetric padding, or replicate padding of one pixel, of kernels that are even or
+      odd along the axis, with as many outputs as keep that: the supremum itself, as
+      cosines and sines take the place of waves;
+    * other reflect, symmetric and replicate padding repeats pixels: the upper end is the
+      supremum times the root of how often a pixel is shown at most, per axis sqrt(1 + p)
+      for replicate, and sqrt(2) for reflect and symmetric, as on a ring of mirror images
+      (with stride, of the symbol without it, or sqrt(3) at sizes up to 2 p + 1). The
+      supremum alone is no bound for them; the truth is in between or, where padding
+      makes rows smaller, at the supremum.
 
     Taps that are zero at the ends of the kernel read no padding and are not counted. Nor
     are they in blocks of output channels that use fewer taps than the layer, such as the

@@ -228,7 +228,8 @@ def _with_kernel(read: Reads, weight: Tensor, pixels: Waves) -> HalfRing | None:
             which[new] = len(kinds)
             kinds.append(waves)
             some = off[torch.from_numpy(new).to(off.device)].transpose(1, 2).flatten(2)
-            most = up(most + _norm(some.transpose(0, 1), read.axis.most_reads))
+            size_off = _norm(some.transpose(0, 1), read.axis.most_reads)
+            most = up(most + size_off) if size_off else most
         if (which >= 0).all():
             return HalfRing(read, pixels, tuple(kinds), which, most)
     return None

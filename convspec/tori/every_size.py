@@ -13,6 +13,9 @@ they are at most, over all sizes that torch accepts:
   ``ceil((s (m - 1) + extent) / n)`` times, twice where both ends together pad no more
   than n. The symbol with stride serves at every size: at most ``sqrt(2)`` of it is added
   for the seam.
+* reflect, symmetric: on a ring of 2 n - 2 or 2 n places, the pixels and their mirror
+  images, each pixel stands twice at most, and the outputs are some of the ring's. The
+  ring is closed with stride 1 only, at every size.
 * reflect, symmetric, replicate: A is a convolution without padding after the padding
   map, a 0/1 matrix with one 1 in each row, whose norm squared is how often it shows a
   pixel.
@@ -66,10 +69,7 @@ def ways(taps: TapRange, divisible: bool = False) -> list[Repeats]:
     if not taps.pads:
         return [Repeats()]
     if mode in ("reflect", "symmetric"):
-        # one pixel is mirrored at both ends at sizes up to this one, if accepted
-        edge = 1 if mode == "reflect" else -1
-        meet = taps.before + taps.after + edge >= taps.least
-        return [Repeats(3 if min(taps.before, taps.after) > 0 and meet else 2)]
+        return _mirrored(taps)
     if mode != "replicate":
         raise NotImplementedError(f"how often {mode} padding repeats pixels")
     return [Repeats(_replicated(taps))]
@@ -112,6 +112,21 @@ def _circular(taps: TapRange, divisible: bool) -> list[Repeats]:
     if same:
         return [min(circle, line, key=lambda way: way.count)]
     return [circle, line]
+
+
+def _mirrored(taps: TapRange) -> list[Repeats]:
+    """On a ring and on a line; one of them if the symbol is the same."""
+    edge = 1 if taps.axis.mode == "reflect" else 0
+    # one pixel is mirrored at both ends at sizes up to this one, if accepted
+    meet = taps.before + taps.after + 2 * edge - 1 >= taps.least
+    line = Repeats(3 if min(taps.before, taps.after) > 0 and meet else 2)
+    places = 2 * (taps.least - edge)
+    rows = -(-(taps.axis.stride * (taps.outputs(taps.least) - 1) + 1) // places)
+    same = min(taps.axis.phases, taps.kernel) == 1
+    ring = Repeats(2 * rows, same)
+    if ring.count >= line.count:
+        return [line]
+    return [ring] if same else [ring, line]
 
 
 def _rows(taps: TapRange, divisible: bool) -> int:
