@@ -20,7 +20,6 @@ from convspec.frequency.conjugate import conjugate_half
 from convspec.operators.kernel import scaled_down, scaled_up
 from convspec.operators.normal import normalised
 from convspec.operators.operator import ConvOperator
-from convspec.operators.symbol import Symbol
 from convspec.quantity.bound import Bound
 from convspec.rounding import down_nonnegative, frobenius_above, norm_enclosure, up
 from convspec.rounding.directed import UNIT
@@ -138,15 +137,12 @@ class _Sides:
 
     def difference(self, index: IntArray) -> Tensor:
         """The blocks at some frequencies; (frequencies * groups, rows, columns)."""
-        of, first, second = (self._at(each, index) for each in self._symbols)
+        of, first, second = (each.at_grid(index, self.grid) for each in self._symbols)
         found: Tensor = of - second @ first
-        for place, blocks in enumerate((found, first, second)):
-            size = float(frobenius_above(blocks).max())
+        for place, some in enumerate((found, first, second)):
+            size = float(frobenius_above(some).max())
             self._most[place] = max(self._most[place], size)
         return found.flatten(0, 1)
-
-    def _at(self, symbol: Symbol, index: IntArray) -> Tensor:
-        return symbol.at_grid(index, self.grid)
 
     @property
     def error(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from operator import mul
 
 import numpy as np
 import pytest
@@ -152,6 +153,40 @@ def test_certified_without_tolerance(seed: int, dtype: torch.dtype) -> None:
     square = sum((k - scale * f) ** 2 for k, f in zip(kernel, factors, strict=True))
     bound = found.operator_error
     assert Fraction(bound.lower) ** 2 <= square <= Fraction(bound.upper) ** 2
+    assert bound.upper < 1024 * float(torch.finfo(dtype).eps)
+
+
+def exact(op: cs.ConvOperator) -> list[list[Fraction]]:
+    """The matrix of a kernel that does not meet itself on the torus."""
+    return [[Fraction(entry) for entry in row] for row in op.to_dense().tolist()]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("seed", range(5))
+def test_certified_without_tolerance_on_four_pixels(
+    seed: int, dtype: torch.dtype
+) -> None:
+    """Of one output and four frequencies, whose waves are 1, i, -1 and -i."""
+    op = cs.ConvOperator(
+        gaussian(seed, 1, 3, 3, dtype=dtype), 4, padding=1, padding_mode="circular"
+    )
+    found = cs.low_rank(op, 1, by="frequency")
+    (row, *_), (out, *_), into = map(exact, (op, found.second, found.first))
+    off = [
+        a - sum(map(mul, out, column))
+        for a, column in zip(row, zip(*into, strict=True), strict=True)
+    ]
+    waves = [(1, 0), (0, 1), (-1, 0), (0, -1)]
+    squares = []
+    for j in range(4):
+        parts = [
+            sum(off[4 * c + p] * waves[j * p % 4][part] for p in range(4))
+            for c in range(3)
+            for part in (0, 1)
+        ]
+        squares.append(sum(each**2 for each in parts))
+    bound = found.operator_error
+    assert Fraction(bound.lower) ** 2 <= max(squares) <= Fraction(bound.upper) ** 2
     assert bound.upper < 1024 * float(torch.finfo(dtype).eps)
 
 
