@@ -11,6 +11,7 @@ from benchmarks.bounded_training import BATCH, STEPS, bounded_text, trained
 from benchmarks.bounds import Comparison
 from benchmarks.bounds_table import markdown_table, text_table
 from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
+from benchmarks.clip_compared import CLIPPED, FOOTER, MODES, clip_compared, clip_text
 from benchmarks.digit_networks import DIGIT_NETWORKS
 from benchmarks.markdown import markdown
 from benchmarks.networks_compared import (
@@ -39,6 +40,7 @@ CONSTANTS_OF_NETWORKS = "networks"
 CONSTANTS_COMPARED = "networks-compared"
 SOURCES = "sources"
 BOUNDED_TRAINING = "bounded-training"
+CLIP = "clip"
 LAYER_REPEATS = 5
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -62,6 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _sources()
     if given[:1] == [BOUNDED_TRAINING]:
         return _training(given[1:])
+    if given[:1] == [CLIP]:
+        return _clipped(given[1:])
     chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
@@ -195,6 +199,27 @@ def _training(numbers: list[str]) -> int:
     return int(not found.is_right)
 
 
+def _clipped(names: list[str]) -> int:
+    """Put published ways to lower norms beside ours; 0, or 1 if ours is above."""
+    unknown = [name for name in names if name not in CLIPPED]
+    if unknown:
+        print(f"layers are {', '.join(CLIPPED)}; got {', '.join(unknown)}")
+        return 2
+    failed = False
+    for name in names or CLIPPED:
+        for mode in MODES:
+            try:
+                found = clip_compared(name, mode)
+            except Unavailable as reason:
+                failed = True
+                print(f"{name}: not run; {reason}", end="\n\n", flush=True)
+                break
+            print(clip_text(found), end="\n\n", flush=True)
+            failed |= not found.is_right
+    print(FOOTER)
+    return int(failed)
+
+
 def _layers(counts: list[str]) -> int:
     """Time trained layers against ARPACK; 0, or 1 if one was wrong or not run."""
     chosen = [int(count) for count in counts if count.isdigit()] or list(COUNTS)
@@ -232,7 +257,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and "
         f"networks; or {TRAINED_LAYERS}, and counts; or {CONSTANTS_OF_NETWORKS} or "
         f"{CONSTANTS_COMPARED}, and networks; or {SOURCES}; or {BOUNDED_TRAINING}, and a "
-        "batch size and a number of steps",
+        f"batch size and a number of steps; or {CLIP}, and layers",
     )
     parser.add_argument(
         "--out",

@@ -183,10 +183,12 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "checkerboard": lambda: board(cs.checkerboard(STRIDED.weight, stride=2)),
     "low-rank": lambda: compressed(cs.low_rank(STRIDED, 2)),
     "low-rank-axis": lambda: compressed(cs.low_rank(ZEROS, energy=0.9, by="axis")),
+    "low-rank-frequency": lambda: compressed(cs.low_rank(TORUS, 1, by="frequency")),
     "lipschitz": lambda: network(model(), "auto"),
     "lipschitz-dense": lambda: network(PERCEPTRON, "dense"),
     "clip": lambda: (cs.clip(STRIDED, 1.0).weight, cs.clip(ZEROS.weight, 1.0).distance),
     "clip-spectrum": lambda: (cs.clip_spectrum(TORUS, 0.5, 1.0).weight,),
+    "clip-rank": lambda: (cs.clip_spectrum(TORUS, rank=5).weight,),
     "analyze": lambda: report(cs.analyze(model(), (2, 14, 14))),
     "analyze-enclosed": lambda: report(cs.analyze(model(), (2, 40, 40), max_flops=1e6)),
 }

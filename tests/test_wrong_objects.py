@@ -122,6 +122,7 @@ def bounded(op: cs.ConvOperator, limit: Any) -> list[Callable[[], object]]:
         lambda: cs.bounds.table(op, max_bytes=limit),
         lambda: cs.clip(op, 1.0, max_bytes=limit),
         lambda: cs.clip_spectrum(op.circular(), max_bytes=limit),
+        lambda: cs.low_rank(op.circular(), 1, by="frequency", max_bytes=limit),
         lambda: cs.spectrum(op, max_bytes=limit),
         lambda: cs.explain(op, max_bytes=limit),
         lambda: cs.spectral_envelope(op, max_bytes=limit),

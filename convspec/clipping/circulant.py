@@ -1,4 +1,4 @@
-"""The nearest circular operator whose singular values are in an interval, exactly."""
+"""The nearest circular operator with values in an interval, or of a rank, exactly."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.arguments import shown, single
-from convspec.errors import GeometryError
+from convspec.arguments import integer, shown, single
+from convspec.arrays import FloatArray
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
-from convspec.operators.axis import Axis
 from convspec.operators.operator import ConvOperator, require_operator
-from convspec.rounding.scaling import ldexp, real_parts
+from convspec.rounding.scaling import ldexp
+from convspec.tori.circulant import Circulant, require_closed, whole_kernel
 
 __all__ = ["clip_spectrum"]
 
@@ -28,6 +28,7 @@ def clip_spectrum(
     lower: float = 0.0,
     upper: float = math.inf,
     *,
+    rank: int | None = None,
     max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> ConvOperator:
     """The nearest operator, in the Frobenius norm, with all values in [lower, upper].
@@ -38,27 +39,41 @@ def clip_spectrum(
     and a kernel as large as the image: no smaller one has these values. For a kernel of
     the same support there is :func:`convspec.clip`.
 
+    With ``rank=k`` at most k values of the whole operator are kept, the others are 0, and
+    those kept are clipped to [lower, upper]; ``lower`` lifts none of the others. The
+    values kept are the k largest, which by the theorem of Eckart and Young gives the
+    nearest of all matrices of rank k, but for one case. A real kernel has the same values
+    at two opposite frequencies, and keeps both of a pair or none: where the k-th value
+    and the next one are a pair, no real circular operator is as near as that matrix. The
+    result is then the nearest of those that are real and circular, of the same groups and
+    stride, and of rank k at most. It may keep one value less, or that pair in the place
+    of a larger value with fewer squares than the two have together. ``lower`` has no part
+    in the choice.
+
     Args:
         op: A convolution that is closed along all axes: circular padding that keeps the
             size, which the stride divides; a transposed one too.
         lower: Least singular value; lifted values keep their vectors, of which those
             of 0 are chosen.
         upper: Largest singular value.
+        rank: How many values of all frequencies and groups are kept at most, as
+            ``spectrum(op).rank()`` counts them; all unless told.
         max_bytes: Byte limit of the kernel and its symbol.
 
     Returns:
-        The operator in the dtype of ``op``, which rounds its values; take
+        The operator in the dtype of ``op``, which rounds its values, those of 0 too; take
         ``op.to(torch.float64)`` for 15 digits.
 
     Raises:
         TypeError: If op is no :class:`ConvOperator`.
         GeometryError: If it is not block circulant.
-        ValueError: If lower is negative or infinite, or more than upper.
+        ValueError: If lower is negative or infinite, or more than upper, or the rank not
+            positive.
         TooLargeError: If it needs more than ``max_bytes``.
 
     Source: Sedghi, Gupta and Long, "The singular values of convolutional layers", ICLR
     2019; Mirsky, "Symmetric gauge functions and unitarily invariant norms", Quart. J.
-    Math. 11, 1960.
+    Math. 11, 1960; Eckart and Young, Psychometrika 1, 1936.
 
     Example:
         >>> import torch, convspec as cs
@@ -69,121 +84,66 @@ def clip_spectrum(
         >>> found = cs.clip_spectrum(op, 1.0, 3.0)
         >>> [round(value, 12) for value in cs.spectrum(found).values.tolist()]
         [3.0, 2.0, 2.0, 1.0]
+        >>> [cs.spectrum(cs.clip_spectrum(op, rank=k)).rank() for k in (1, 2, 3)]
+        [1, 1, 3]
     """
     require_operator(op, "clip_spectrum")
     _check(lower, upper)
-    for j, axis in enumerate(op.geometry.axes):
-        _require_closed(j, axis)
-    sizes = op.geometry.sizes
-    needed = 16 * HELD * math.prod(op.weight.shape[:2]) * math.prod(sizes)
+    if rank is not None:
+        rank = integer("rank", rank, 1, "it is the number of values to keep at most")
+    require_closed(op, "clip_spectrum", "use clip")
+    torus = Circulant.of(op)
+    needed = 16 * HELD * torus.entries
     instead = "use clip, which keeps the kernel's support"
     require_bytes("the clipped kernel", needed, byte_limit(max_bytes), instead)
-    wide = torch.complex128 if op.dtype.is_complex else torch.float64
-    weight = op.weight.detach().to(wide)
-    exponent = math.frexp(float(real_parts(weight).abs().max()))[1]
-    kernel = _around(ldexp(weight, -exponent), op.geometry.axes)
-    strides = [axis.stride for axis in op.geometry.axes]
+    kernel, exponent = whole_kernel(op)
     ends = math.ldexp(lower, -exponent), _ldexp(upper, -exponent)
-    kernel = _clipped(kernel, op.groups, strides, *ends)
-    found = ConvOperator(
-        ldexp(kernel, exponent).to(op.dtype),
-        sizes,
-        bias=None,
-        stride=strides,
-        padding=[_pads(axis) for axis in op.geometry.axes],
-        groups=op.groups,
-        padding_mode="circular",
-    )
+    u, values, vh = torus.svd(torus.blocks(kernel))
+    clipped = values.clamp(*ends)
+    if rank is not None:
+        clipped = torch.where(_kept(values, torus.times, ends[1], rank), clipped, 0)
+    kernel = torus.kernel((u * clipped[..., None, :]) @ vh)
+    found = torus.operator(ldexp(kernel, exponent).to(op.dtype))
     found = found.T if op.transposed else found
     found.bias = None if op.bias is None else op.bias.detach()
     return found
 
 
-def _clipped(
-    kernel: Tensor, groups: int, strides: list[int], lower: float, upper: float
-) -> Tensor:
-    """A kernel as large as the image, its symbol clipped frequency by frequency."""
-    c_out, c, *sizes = kernel.shape
-    d = len(sizes)
-    grid = [n // s for n, s in zip(sizes, strides, strict=True)]
-    split = [number for pair in zip(grid, strides, strict=True) for number in pair]
-    taps = kernel.reshape(groups, c_out // groups, c, *split)
-    waves = [3 + 2 * j for j in range(d)]
-    phases = [4 + 2 * j for j in range(d)]
-    order = [*waves, 0, 1, 2, *phases]
-    values = torch.fft.fftn(taps, dim=waves).permute(order)
-    shape = values.shape
-    blocks = values.reshape(math.prod(grid), groups, c_out // groups, -1)
-    blocks = _each(blocks, grid, not kernel.is_complex(), lower, upper)
-    values = blocks.reshape(shape).permute([order.index(j) for j in range(3 + 2 * d)])
-    found: Tensor = torch.fft.ifftn(values, dim=waves).reshape(kernel.shape)
-    return found if kernel.is_complex() else found.real
+def _kept(values: Tensor, times: Tensor, upper: float, rank: int) -> Tensor:
+    """Which values to keep so that the others and the clipping change the least.
 
+    A value s that is kept and clipped to c, and not dropped, saves ``s^2 - (s - c)^2`` of
+    the squared distance. Of pairs and of single values the largest save most, and p pairs
+    leave room for ``rank - 2 p`` single ones: the best p is looked for.
 
-def _each(
-    blocks: Tensor, grid: list[int], real: bool, lower: float, upper: float
-) -> Tensor:
-    """The blocks with clipped values; those of conjugate frequencies are conjugate.
+    Args:
+        values: (points, groups, values), descending in the last axis.
+        times: How many frequencies each point stands for, 1 or 2; (points,).
+        upper: What values are clipped to.
+        rank: How many are kept at most, those of pairs counting twice.
 
-    Vectors of a multiple value, 0 above all, are a choice, which is made once for both.
+    Returns:
+        Booleans in the shape of the values.
     """
-    if not real:
-        return _with_values(blocks, lower, upper)
-    places = np.arange(math.prod(grid))
-    index = np.unravel_index(places, grid)
-    opposite = [-i % n for i, n in zip(index, grid, strict=True)]
-    mirror = np.ravel_multi_index(opposite, grid)
-    first, alone = (
-        torch.from_numpy(np.flatnonzero(some))
-        for some in (places < mirror, places == mirror)
+    clipped = values.clamp(max=upper)
+    saved = (clipped * (2 * values - clipped)).flatten().numpy(force=True)
+    double = (times == 2)[:, None, None].expand(values.shape).flatten().numpy(force=True)
+    pairs, single_ones = (
+        some[np.argsort(-saved[some], kind="stable")]
+        for some in (np.flatnonzero(double), np.flatnonzero(~double))
     )
-    there = torch.from_numpy(mirror)[first]
-    found = torch.empty_like(blocks)
-    some = _with_values(blocks[first], lower, upper)
-    found[first], found[there] = some, some.conj()
-    found[alone] = _with_values(blocks[alone].real, lower, upper).to(found.dtype)
-    return found
+    count = np.arange(min(len(pairs), rank // 2) + 1)
+    room = np.minimum(rank - 2 * count, len(single_ones))
+    gain = 2 * _sums(saved[pairs])[count] + _sums(saved[single_ones])[room]
+    best = len(gain) - 1 - int(gain[::-1].argmax())  # where equal, all that there is
+    kept = np.zeros(len(saved), dtype=bool)
+    kept[pairs[: count[best]]] = kept[single_ones[: room[best]]] = True
+    return torch.from_numpy(kept).reshape(values.shape).to(values.device)
 
 
-def _with_values(blocks: Tensor, lower: float, upper: float) -> Tensor:
-    left, values, right = torch.linalg.svd(blocks, full_matrices=False)
-    found: Tensor = (left * values.clamp(lower, upper)[..., None, :]) @ right
-    return found
-
-
-def _around(weight: Tensor, axes: tuple[Axis, ...]) -> Tensor:
-    """The taps at what output 0 reads, on a kernel as large as the image."""
-    for j, axis in enumerate(axes):
-        live = np.flatnonzero(axis.live)
-        places = (axis.source[live, 0] + _pads(axis)[0]) % axis.size
-        shape = list(weight.shape)
-        shape[2 + j] = axis.size
-        chosen = weight.index_select(2 + j, torch.as_tensor(live, device=weight.device))
-        where = torch.as_tensor(places, device=weight.device)
-        weight = weight.new_zeros(shape).index_add(2 + j, where, chosen)
-    return weight
-
-
-def _pads(axis: Axis) -> tuple[int, int]:
-    """Of a kernel as large as the image, output 0 in its middle."""
-    total = axis.size - axis.stride
-    return total // 2, total - total // 2
-
-
-def _require_closed(j: int, axis: Axis) -> None:
-    """Refuse an axis along which the operator does not commute with shifts."""
-    reads = axis.source[axis.live]
-    shifts = axis.stride * np.arange(axis.output)
-    whole = axis.output * axis.stride == axis.size
-    shifted = (reads[:, :1] + shifts) % axis.size
-    if whole and (reads >= 0).all() and (reads == shifted).all():
-        return
-    raise GeometryError(
-        "clip_spectrum takes operators that are block circulant, with circular padding "
-        f"that keeps the size and a stride that divides it; axis {j} has {axis.output} "
-        f"outputs of {axis.size} pixels at stride {axis.stride}, with padding "
-        f"({axis.before}, {axis.after}) {axis.mode}; use clip, or take op.circular()"
-    )
+def _sums(numbers: FloatArray) -> FloatArray:
+    """Of the first 0, 1, ... numbers."""
+    return np.concatenate((np.zeros(1), np.cumsum(numbers)))
 
 
 def _check(lower: float, upper: float) -> None:

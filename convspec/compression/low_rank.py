@@ -6,18 +6,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convspec.arguments import integer, part, shown
-from convspec.arrays import FloatArray
+from convspec.arguments import integer, shown
+from convspec.compression.frequency import by_frequency
+from convspec.compression.rank import chosen_rank
 from convspec.compression.result import LowRank
 from convspec.compression.unfolding import Unfolding
 from convspec.errors import NotApplicable
 from convspec.isolation import isolated
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.operator import ConvOperator, require_operator
 from convspec.rounding.scaling import ldexp
 
 __all__ = ["low_rank"]
 
-WAYS = ("input", "output", "axis", "channels")
+WAYS = ("input", "output", "axis", "channels", "frequency")
 
 
 @isolated
@@ -28,6 +30,7 @@ def low_rank(
     energy: float | None = None,
     by: str = "input",
     axis: int = 0,
+    max_bytes: Bytes = DEFAULT_MAX_BYTES,
 ) -> LowRank:
     """The operator of the nearest kernel of a given rank, as two convolutions.
 
@@ -46,12 +49,21 @@ def low_rank(
     the same rank. What the error is in the norm of operators depends on more than the
     kernel: ``operator_error`` of the result is certified.
 
+    A closed operator, of circular padding, can be cut without its kernel:
+
+    * ``"frequency"``: the block of each frequency is cut to this rank. No operator on the
+      torus whose blocks have rank r is nearer, in the norm of operators and in the
+      Frobenius norm (Eckart and Young; Mirsky 1960), and its error is the largest
+      ``sigma_{r+1}`` of all blocks. Both kernels are as large as the image, so that it
+      shows what a rank can do at best, and saves nothing.
+
     Args:
         op: The operator; transposed ones, too.
         rank: Channels between the two, for each group.
         energy: Or the share of ``||K||_F^2`` to keep: the least rank that does.
         by: See above.
         axis: The axis of the first convolution, for ``by="axis"``.
+        max_bytes: Byte limit of the kernels and their blocks, for ``by="frequency"``.
 
     Returns:
         Both factors, what they make, and its errors; not differentiable.
@@ -59,12 +71,16 @@ def low_rank(
     Raises:
         NotApplicable: For ``by="channels"`` of kernels of several taps, and
             ``by="axis"`` of kernels on one axis.
+        GeometryError: For ``by="frequency"`` of operators that are not block circulant.
+        TooLargeError: If that needs more than ``max_bytes``.
         TypeError: If op is no :class:`ConvOperator`.
         ValueError: If the rank is not one of this unfolding, energy is not from 0 to 1,
             or not one of both is given.
 
     Source: Jaderberg, Vedaldi and Zisserman, "Speeding up convolutional neural networks
-    with low rank expansions", BMVC 2014; Denton et al., NeurIPS 2014.
+    with low rank expansions", BMVC 2014; Denton et al., NeurIPS 2014; by frequency
+    Mirsky, "Symmetric gauge functions and unitarily invariant norms", 1960, on the blocks
+    of Sedghi, Gupta and Long, ICLR 2019.
 
     Example:
         >>> import torch, convspec as cs
@@ -75,13 +91,21 @@ def low_rank(
         (torch.Size([1, 1, 3, 1]), torch.Size([1, 1, 1, 3]))
         >>> found.kernel_error < 1e-6, found.operator_error.upper < 1e-5
         (True, True)
+        >>> two = torch.tensor([[[1.0, 2, 1], [0, 0, 0]], [[0, 0, 0], [0, 1, 0]]])
+        >>> op = cs.ConvOperator(two, 4, padding=1, padding_mode="circular")
+        >>> found = cs.low_rank(op, 1, by="frequency")  # of 2 + 2 cos w and 1
+        >>> 1.0 in found.operator_error, found.operator_error.gap < 1e-5
+        (True, True)
     """
     require_operator(op, "low_rank")
+    max_bytes = byte_limit(max_bytes)
+    if by == "frequency":
+        return by_frequency(op, rank, energy, max_bytes)
     unfolding = _unfolding(op, by, axis)
     wide = torch.complex128 if op.dtype.is_complex else torch.float64
     weight, exponent = _scaled(op.weight.detach().to(wide))
     u, s, vh = torch.linalg.svd(unfolding.matrices(weight), full_matrices=False)
-    count = _rank(s.numpy(force=True), rank, energy)
+    count = chosen_rank(s.numpy(force=True), rank, energy, "the unfolded kernel")
     root = s[:, :count].sqrt()
     rows = ldexp(u[:, :, :count] * root[:, None], exponent // 2).to(op.dtype)
     columns = root[:, :, None] * vh[:, :count]
@@ -125,24 +149,3 @@ def _unfolding(op: ConvOperator, by: str, axis: int) -> Unfolding:
     if op.transposed:
         own = tuple(j for j in axes if j not in own)
     return Unfolding(op.geometry, own)
-
-
-def _rank(values: FloatArray, rank: int | None, energy: float | None) -> int:
-    """The rank that is asked for, of (groups, values)."""
-    most = values.shape[1]
-    if (rank is None) == (energy is None):
-        raise ValueError(
-            f"give one of rank and energy; got rank={shown(rank)}, energy={shown(energy)}"
-        )
-    if rank is not None:
-        count = integer("rank", rank, 1, f"at most {most}")
-        if count > most:
-            raise ValueError(
-                f"rank must be at most {most}, the smaller side of the unfolded kernel; "
-                f"got {shown(rank)}"
-            )
-        return count
-    assert energy is not None
-    sums = np.cumsum((values**2).sum(axis=0))
-    slack = values.size * float(np.finfo(np.float64).eps)
-    return 1 + int(np.argmax(sums >= part(energy) * sums[-1] * (1 - slack)))

@@ -8,17 +8,17 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from convspec.bounds.schur import one_inf
 from convspec.bounds.spectral_norm.norm import spectral_norm
+from convspec.compression.difference import Difference, KernelDifference
 from convspec.compression.unfolding import Unfolding
 from convspec.isolation import isolated_class
 from convspec.operators.linear_map import LinearMap
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.rounding.directed import UNIT, down_nonnegative, gamma, up
+from convspec.rounding.directed import UNIT, gamma
 
-__all__ = ["LowRank"]
+__all__ = ["LowRank", "relative_distance"]
 
 # what products of numbers too small for float64 lose, each
 UNDERFLOW = 2.0**-1070
@@ -33,11 +33,12 @@ class LowRank:
         op: What they approximate.
         first: The convolution next to the input.
         second: The one behind it, with the bias of ``op``.
-        by: How the kernel was unfolded.
+        by: How the kernel was unfolded, or ``"frequency"``.
         rank: Channels between them, for each group.
         weight: The kernel of both together, in the shape of ``op.weight`` and in double
-            precision.
-        kernel_error: ``||K - weight||_F / ||K||_F``; 0 for the zero kernel.
+            precision; by frequency as large as the image.
+        kernel_error: ``||K - weight||_F / ||K||_F``, by frequency with K laid out on the
+            image; 0 for the zero kernel.
     """
 
     op: ConvOperator
@@ -47,7 +48,7 @@ class LowRank:
     rank: int
     weight: Tensor
     kernel_error: float
-    _rounding: Tensor  # bound on what rounding changed of K - weight, entry by entry
+    _difference: Difference
 
     @classmethod
     def of(
@@ -78,9 +79,10 @@ class LowRank:
         sizes = unfolding.folded(rows.abs() @ columns.abs())
         # a complex product has four real ones; twice for the sizes' own rounding
         rounding = 2 * gamma(4 * (rank + 2)) * sizes + 2 * UNIT * (kernel - weight).abs()
-        error = _relative(kernel - weight, kernel)
         rounding = rounding + 4 * (rank + 2) * UNDERFLOW
-        return cls(op, first, second, by, rank, weight, error, rounding)
+        difference = KernelDifference(op, kernel - weight, rounding)
+        error = relative_distance(kernel - weight, kernel)
+        return cls(op, first, second, by, rank, weight, error, difference)
 
     @property
     def operator(self) -> LinearMap:
@@ -98,20 +100,11 @@ class LowRank:
         """``||A - second @ first||``, the norm of the operators' difference, certified.
 
         The norm of the operator of ``K - weight``, and of what rounding may have changed
-        of that. At most as large as ``||A|| + ||second @ first||`` whatever the kernels;
-        relative to ``||A||`` it is :attr:`relative_error`.
+        of that; by frequency the largest norm of a block. At most as large as
+        ``||A|| + ||second @ first||`` whatever the kernels; relative to ``||A||`` it is
+        :attr:`relative_error`.
         """
-        dtype = self.weight.dtype
-        difference = self.op.weight.detach().to(dtype) - self.weight
-        norm = spectral_norm(self.op.with_weight(difference))
-        change = one_inf(self.op.with_weight(self._rounding)).upper
-        return Bound(
-            down_nonnegative(norm.lower - change),
-            up(norm.upper + change),
-            "low-rank error",
-            norm.assumptions,
-            norm.reference,
-        )
+        return self._difference.norm()
 
     @cached_property
     def relative_error(self) -> Enclosure:
@@ -126,7 +119,7 @@ class LowRank:
         )
 
 
-def _relative(difference: Tensor, of: Tensor) -> float:
+def relative_distance(difference: Tensor, of: Tensor) -> float:
     """The quotient of Frobenius norms, without overflow in squares."""
     scale = float(of.abs().max())
     if scale == 0:
