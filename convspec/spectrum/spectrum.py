@@ -54,7 +54,7 @@ def explain(
 
     Example:
         >>> import torch, convspec as cs
-        >>> op = cs.ConvOperator(torch.ones(1, 1, 3), 8, padding=1)
+        >>> op = cs.ConvOperator(torch.tensor([[[1.0, 2.0, 3.0]]]), 8, padding=1)
         >>> cs.explain(op).method, cs.explain(op.circular()).method
         ('dense', 'fourier')
     """
@@ -90,7 +90,9 @@ def spectrum(
     vector, factor out, and how nearly it is one is in the error. Vectors take the SVDs of
     whole groups. ``"fourier"`` is exact where every other axis is cyclic: circular
     padding that keeps the size, a stride that divides it, and whatever reads no border,
-    such as patch embeddings; it decomposes one small block per pair of frequencies.
+    such as patch embeddings; it decomposes one small block per pair of frequencies. So it
+    is for values where padding mirrors as a kernel that is even or odd does: symmetric
+    padding, replicate padding of one pixel, one zero on each side.
     ``"krylov"`` gives the k largest values of any operator of any size, or the k smallest
     of those whose sparse factors fit, each with the residual that bounds its error: a
     singular value is that near, but none larger, or smaller, is excluded. ``"auto"``
