@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import tempfile
 import warnings
 import zipfile
@@ -78,7 +79,8 @@ class Store:
         """The value of an entry; None if there is none that is whole and of this key."""
         try:
             path = self.path(key)
-            if path.stat().st_size > MOST_BYTES:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
                 return None
             return self._value(key, path.read_bytes())
         except Exception:  # of archives that are none there is no end of kinds
@@ -90,9 +92,12 @@ class Store:
         Where it cannot be stored there is a warning, once: the value is not lost with it.
         """
         try:
-            content = self._content(key, value)
-            if len(content) <= MOST_BYTES:
-                write_bytes(self.path(key), content)
+            content, path = self._content(key, value), self.path(key)
+            if len(content) > MOST_BYTES:
+                return
+            if path.is_symlink() or path.is_fifo():  # which a write would follow
+                path.unlink()
+            write_bytes(path, content)
         except (OSError, Refused) as error:
             if not self.failed:
                 warnings.warn(

@@ -142,6 +142,21 @@ def test_a_folder_in_the_place_of_an_entry(store: Store) -> None:
     store.write(OTHER, VALUE)  # said once
 
 
+def test_links_and_pipes_are_replaced_and_not_followed(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_bytes(store.path(KEY).read_bytes())
+    store.path(KEY).unlink()
+    for make in (lambda path: path.symlink_to(tmp_path / "other"), os.mkfifo):
+        make(store.path(KEY))
+        assert store.read(KEY) is None
+        before = (tmp_path / "other").read_bytes()
+        store.write(KEY, (1, 2))
+        assert store.read(KEY) == (1, 2)
+        assert (tmp_path / "other").read_bytes() == before
+        store.path(KEY).unlink()
+
+
 def test_large_entries_are_left_alone(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
