@@ -121,8 +121,9 @@ class StoredSteps(Steps):
         return self._digests[id(op)][1]
 
     def _restore(self, entry: Entry, share: Budget) -> None:
-        """Leave a share as the step left it."""
-        share.spend(entry.spent)
+        """Leave a share as the step left it, of a smaller one no less than nothing."""
+        larger = entry.flops * (1 - SAME) > share.flops
+        share.spend(min(entry.spent, max(0.0, share.left)) if larger else entry.spent)
         share.short_of = share.short_of or entry.short_of
         self._earlier += entry.seconds
         self.found += 1

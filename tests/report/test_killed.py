@@ -65,11 +65,17 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     assert goes_on(folder, 12, report) >= 9
 
 
+@pytest.fixture(scope="module")
+def undisturbed() -> cs.ModelReport:
+    """The report of the long chain."""
+    return cs.analyze(chain(30), SHAPE, **LIMITS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(50))
-def test_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
-    layers, draw = 30, random.Random(seed)
-    folder = tmp_path / "cache"
-    killed(folder, layers, draw.randrange(70), 0.1 * draw.random())
-    report = cs.analyze(chain(layers), SHAPE, **LIMITS)
-    goes_on(folder, layers, report)
+def test_killed_at_any_moment(
+    tmp_path: Path, seed: int, undisturbed: cs.ModelReport
+) -> None:
+    draw = random.Random(seed)
+    killed(tmp_path / "cache", 30, draw.randrange(70), 0.1 * draw.random())
+    goes_on(tmp_path / "cache", 30, undisturbed)

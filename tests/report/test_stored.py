@@ -270,6 +270,27 @@ def test_shares_are_left_as_the_step_left_them(steps: StoredSteps) -> None:
     assert (share.spent, share.short_of) == (7.0, "operations")
 
 
+def test_a_larger_share_that_was_spent_leaves_the_others_theirs(
+    steps: StoredSteps,
+) -> None:
+    taken(steps, 100.0, spent=90.0)
+    _, share, computed = taken(steps, 10.0)
+    assert (share.spent, computed) == (10.0, False)
+
+
+def test_fewer_operations_are_enough_for_layers_that_changed(
+    analysed: Callable[..., Analysed],
+) -> None:
+    analysed(chain(9), norm_flops=2e11, effort="thorough")
+    changed = chain(9)
+    with torch.no_grad():
+        changed[7].weight.mul_(0.5)
+    report, _ = analysed(changed, norm_flops=1e8, effort="thorough")
+    plain = cs.analyze(changed, SHAPE, **{**LIMITS, "norm_flops": 1e8}, effort="thorough")
+    for row, other in zip(report, plain, strict=True):
+        assert row.norm.gap <= other.norm.gap
+
+
 def test_a_larger_share_computes_what_more_could_better(steps: StoredSteps) -> None:
     taken(steps, 10.0)
     assert not taken(steps, 5.0)[2]
