@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 import convspec as cs
 from convspec.report import kernel_norms, stages
 from convspec.report.stored import StoredSteps
-from convspec.run.budget import Budget
-from tests.cache.nets import LIMITS, SHAPE, TIGHT, analysing, chain, mixed
-from tests.cache.same import assert_same_reports, timeless
+from tests.cache.nets import LIMITS, SHAPE, TIGHT, chain, mixed
+from tests.cache.same import assert_same_reports
 
 Analysed = tuple[cs.ModelReport, StoredSteps]
 
@@ -235,49 +229,6 @@ def test_an_archive_of_numpy_and_entries_of_other_names(
 # -- shares, and seconds --------------------------------------------------------------
 
 
-@pytest.fixture
-def steps(tmp_path: Path) -> StoredSteps:
-    return StoredSteps.at(tmp_path)
-
-
-OP = cs.ConvOperator(torch.ones(1, 1, 3), 5)
-
-
-def taken(
-    steps: StoredSteps,
-    flops: float,
-    spent: float = 5.0,
-    result: float = 1.0,
-    short_of: str = "",
-    timed_out: bool = False,
-) -> tuple[float, Budget, bool]:
-    """The result of a step, its share behind it, and whether it was computed."""
-    share, computed = Budget(flops, 100), steps.computed
-
-    def compute() -> float:
-        share.spend(spent)
-        share.short_of, share.timed_out = short_of, timed_out
-        return result
-
-    found = steps.run("step", OP, (), share, compute, lambda found: found >= 2.0)
-    return found, share, steps.computed > computed
-
-
-def test_shares_are_left_as_the_step_left_them(steps: StoredSteps) -> None:
-    taken(steps, 10.0, 7.0, short_of="operations")
-    found, share, computed = taken(steps, 10.0 * (1 + 1e-12), spent=1.0)
-    assert (found, computed) == (1.0, False)
-    assert (share.spent, share.short_of) == (7.0, "operations")
-
-
-def test_a_larger_share_that_was_spent_leaves_the_others_theirs(
-    steps: StoredSteps,
-) -> None:
-    taken(steps, 100.0, spent=90.0)
-    _, share, computed = taken(steps, 10.0)
-    assert (share.spent, computed) == (10.0, False)
-
-
 def test_fewer_operations_are_enough_for_layers_that_changed(
     analysed: Callable[..., Analysed],
 ) -> None:
@@ -289,25 +240,6 @@ def test_fewer_operations_are_enough_for_layers_that_changed(
     plain = cs.analyze(changed, SHAPE, **{**LIMITS, "norm_flops": 1e8}, effort="thorough")
     for row, other in zip(report, plain, strict=True):
         assert row.norm.gap <= other.norm.gap
-
-
-def test_a_larger_share_computes_what_more_could_better(steps: StoredSteps) -> None:
-    taken(steps, 10.0)
-    assert not taken(steps, 5.0)[2]
-    assert taken(steps, 20.0, result=2.0)[2]  # all that was asked for
-    assert not taken(steps, math.inf)[2]
-    assert taken(steps, math.inf)[0] == 2.0
-
-
-def test_what_was_short_is_computed_with_more(steps: StoredSteps) -> None:
-    taken(steps, 10.0, result=2.0, short_of="operations")
-    assert taken(steps, 20.0)[2]
-
-
-def test_what_seconds_cut_is_not_stored(steps: StoredSteps) -> None:
-    assert taken(steps, 10.0, timed_out=True)[2]
-    assert taken(steps, 10.0)[2]
-    assert not taken(steps, 10.0)[2]
 
 
 @pytest.mark.parametrize("seconds", [1e-3, 0.05, 0.3])
@@ -353,57 +285,3 @@ def test_progress_is_told_of_steps_that_were_found(
     for some in told:
         analysed(mixed(), progress=lambda *step, some=some: some.append(step))
     assert told[0] == told[1] != []
-
-
-class Unrun(nn.Module):
-    """A model that fails the test where it is run."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        pytest.fail("run")
-
-
-def test_a_file_is_refused_before_the_model_runs(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match="the cache must be a folder"):
-        cs.analyze(Unrun(), (1, 3), cache=tmp_path / "file")
-    with pytest.raises(OSError, match="must be a folder that can be written to"):
-        cs.analyze(Unrun(), (1, 3), cache=str(tmp_path / "file" / "inside"))
-
-
-def test_a_folder_that_vanishes(tmp_path: Path) -> None:
-    model = chain(2)
-    model[0].register_forward_hook(lambda *_: os.rmdir(tmp_path / "cache"))
-    with pytest.warns(UserWarning, match="results are not all stored"):
-        report = cs.analyze(model, SHAPE, cache=tmp_path / "cache", **LIMITS)
-    assert_same_reports(report, cs.analyze(chain(2), SHAPE, **LIMITS))
-
-
-def test_without_a_cache_nothing_of_it_is_loaded() -> None:
-    code = (
-        "import sys, torch, convspec as cs; cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 5));"
-        "print(*[name for name in sys.modules if 'convspec.cache' in name])"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.split() == []
-
-
-def test_two_processes_on_one_folder(tmp_path: Path) -> None:
-    paths = [tmp_path / "one.json", tmp_path / "two.json"]
-    processes = [analysing(tmp_path / "cache", 8, path) for path in paths]
-    assert [process.wait(300) for process in processes] == [0, 0]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.close()
-    plain = cs.analyze(chain(8), SHAPE, **LIMITS)
-    for path in paths:
-        assert_same_saved(path, plain)
-    assert not [*(tmp_path / "cache").glob(".convspec-*")]
-    found = cs.analyze(chain(8), SHAPE, cache=tmp_path / "cache", **LIMITS)
-    assert_same_reports(found, plain)
-
-
-def assert_same_saved(path: Path, report: cs.ModelReport) -> None:
-    saved = json.loads(path.read_text())
-    assert timeless(saved) == timeless(json.loads(json.dumps(report.to_dict())))
