@@ -31,6 +31,7 @@ ROOMS = (
     "quantity",
     "progress",
     "operators",
+    "cache",
     "krylov",
     "tori",
     "model",

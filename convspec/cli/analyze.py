@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from convspec.cache import Store
 from convspec.cli.figures import write_figures
 from convspec.cli.source import opened_source, require_writable
 from convspec.progress import progress_bar
@@ -48,6 +49,8 @@ def run_analyze(options: argparse.Namespace) -> int:
 
 def analysed(options: argparse.Namespace) -> ModelReport:
     """The report of what was typed."""
+    if options.resume:
+        Store.at(options.resume)  # refused before long work
     opened, max_bytes = opened_source(options)
     with progress_bar(not options.quiet) as progress:
         return analyze(
@@ -58,6 +61,7 @@ def analysed(options: argparse.Namespace) -> ModelReport:
             layers=options.layers,
             linear=options.linear,
             fold_batch_norm=options.fold_batch_norm,
+            cache=options.resume,
             progress=progress,
         )
 

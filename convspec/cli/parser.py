@@ -127,6 +127,12 @@ def _add_analysis(one: argparse.ArgumentParser) -> None:
         action="store_true",
         help="batch norm behind a convolution is part of it",
     )
+    one.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on where an analysis ended: results are stored in DIR and found there",
+    )
 
 
 def _matrix(commands: Any) -> None:

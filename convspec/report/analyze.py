@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +25,7 @@ from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
 from convspec.report.provenance import provenance
 from convspec.report.stages import take_stages
+from convspec.report.steps import Steps
 from convspec.spectrum import explain
 
 __all__ = ["analyze"]
@@ -49,6 +50,7 @@ def analyze(
     layers: str | Sequence[str] | None = None,
     linear: bool = False,
     fold_batch_norm: bool = False,
+    cache: str | os.PathLike[str] | None = None,
     progress: Progress | bool | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
@@ -107,6 +109,11 @@ def analyze(
         linear: Whether linear layers are rows, too, as 1 x 1 convolutions.
         fold_batch_norm: Whether batch norm behind a convolution is part of its operator,
             in double precision.
+        cache: A folder, made if it is not there, in which the result of each step of each
+            layer is stored as soon as it is computed, and found again: an analysis that
+            was killed goes on where it was, and that of the next checkpoint computes
+            what changed. ``seconds`` of a row are then those that it took when it was
+            computed. None to store nothing.
         progress: True for a bar on a terminal or in a notebook; or a function, called
             with (done, in all, what comes) before the norm of each layer, before the
             other quantities of each that is not exact, and at the end.
@@ -119,6 +126,7 @@ def analyze(
             value, or not one of ``input_shape`` and ``inputs`` is given.
         UnreadableModel: If the model does not run on the input, or is a state dict or a
             TorchScript function.
+        OSError: If the cache is a file, cannot be made, or cannot be written to.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         ValueError: If effort is none of its words, phases is not an integer of at least
             0, or a limit, a tolerance or a share not a number of its range.
@@ -136,30 +144,41 @@ def analyze(
         worst_case_seconds=worst_case_seconds,
         phases=phases,
     )
+    steps = _steps(cache)
     with told(progress, progress_bar) as tell:
         seen = watched(
             model, input_shape, inputs, linear=linear, fold_batch_norm=fold_batch_norm
         )
         calls = chosen(seen.trace.calls, layers)
         origin = provenance(seen.title, seen.argument, limits)
-        begun = [_begun(name, call, limits) for name, call in named(calls)]
-        take_stages([row for row in begun if isinstance(row, Draft)], limits, tell)
+        begun = [_begun(name, call, limits, steps) for name, call in named(calls)]
+        drafts = [row for row in begun if isinstance(row, Draft)]
+        take_stages(drafts, limits, tell, steps)
     rows = [row.finished(asked) if isinstance(row, Draft) else row for row in begun]
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
     notes, unused = (*seen.trace.notes, *refused), tuple(seen.trace.unused)
     return ModelReport(tuple(rows), seen.input, unused, notes, origin)
 
 
+def _steps(cache: str | os.PathLike[str] | None) -> Steps:
+    """How steps are taken: computed, or found in a folder."""
+    if cache is None:
+        return Steps()
+    from convspec.report.stored import StoredSteps
+
+    return StoredSteps.at(cache)
+
+
 @isolated
-def _begun(name: str, call: Call, limits: Limits) -> Draft | LayerReport:
+def _begun(name: str, call: Call, limits: Limits, steps: Steps) -> Draft | LayerReport:
     """A row to work on, or one of what the kernel says, or why it is not supported."""
-    start = time.perf_counter()
+    start = steps.clock()
     try:
         if call.sizeless:
-            return kernel_row(name, call, limits)
+            return kernel_row(name, call, limits, steps)
         op = call.operator()
     except (GeometryError, NotFiniteError, UnsupportedLayer) as error:
-        seconds = time.perf_counter() - start
+        seconds = steps.clock() - start
         return LayerReport(
             name, call.type, call.count, None, reason=str(error), seconds=seconds
         )

@@ -41,7 +41,7 @@ def enveloped(
         limits: Of the analysis.
         budget: Of this row: seconds, and operations that are not limited otherwise.
     """
-    flops = min(limits.envelope_flops, limits.max_flops, budget.left)
+    most = flops = min(limits.envelope_flops, limits.max_flops, budget.left)
     named = "the least of envelope_flops and max_flops"
     if budget.seconds < math.inf and budget.seconds * FLOPS_PER_SECOND < flops:
         flops, named = budget.seconds * FLOPS_PER_SECOND, "what seconds leave"
@@ -53,10 +53,12 @@ def enveloped(
             max_bytes=limits.max_bytes,
         )
     except TooLargeError as error:
+        budget.timed_out = budget.timed_out or flops < most
         return None, (f"no envelope: {error}",)
     done, planned = found.tori
     if done == planned:
         return found, ()
+    budget.timed_out = budget.timed_out or flops < most
     return found, (
         f"envelope by {done} of {planned} tori, those within {flops:.1e} operations, "
         f"{named}",

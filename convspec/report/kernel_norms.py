@@ -12,9 +12,11 @@ from convspec.errors import TooLargeError
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.limits import Limits
+from convspec.report.steps import Steps
 from convspec.rounding.svd import norm_enclosure
+from convspec.run.budget import Budget
 
-__all__ = ["KernelNorms", "kernel_norms"]
+__all__ = ["KernelNorms", "kernel_norms", "kernel_step"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,33 @@ class KernelNorms:
     worst_case: WorstCase | None
     reshaped: Enclosure
     left_out: tuple[str, ...] = ()
+
+
+def kernel_step(
+    op: ConvOperator, limits: Limits, steps: Steps, seconds: float = math.inf
+) -> KernelNorms:
+    """:func:`kernel_norms` as a step of an analysis.
+
+    Args:
+        op: An operator of the kernel.
+        limits: Of the analysis.
+        steps: How it is taken.
+        seconds: That there are for it, in all.
+    """
+    if limits.worst_case_seconds is not None:
+        seconds = min(seconds, limits.worst_case_seconds)
+    flops = limits.worst_case_flops if seconds else 0.0
+    share = Budget(flops, limits.max_bytes, seconds)
+
+    def compute() -> KernelNorms:
+        found = kernel_norms(op, limits, seconds)
+        worst = found.worst_case
+        if worst is not None and worst.short_of:
+            share.short_of = worst.short_of
+            share.timed_out = seconds < math.inf  # it may have been short of them, too
+        return found
+
+    return steps.run("kernel", op, (limits.rtol, flops, limits.max_bytes), share, compute)
 
 
 def kernel_norms(

@@ -21,27 +21,28 @@ from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.agreement import agreed, met, supremum_of
 from convspec.report.draft import Draft
-from convspec.report.enclose import circular, enveloped
-from convspec.report.kernel_norms import KernelNorms, kernel_norms
+from convspec.report.kernel_norms import KernelNorms, kernel_step
 from convspec.report.limits import Limits
-from convspec.report.sums import certified_sums, estimates_of, grid_sums, ranks
+from convspec.report.others import other_quantities
+from convspec.report.quantities import NORM
+from convspec.report.steps import Steps
+from convspec.report.sums import ESTIMATED, estimates_of, ranks
 from convspec.run.budget import Budget
 from convspec.spectrum import spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
 
 __all__ = ["take_stages"]
 
-# of the operations on an envelope: as many more on sums, and on estimates; both are
-# decompositions of small blocks
-SUMS_SHARE, ESTIMATES_SHARE = 0.75, 1.25
-WIDE, WIDE_SPEED = 512, 3.0
+# of the operations on an envelope: as many more on estimates, which are decompositions
+# of small blocks
+ESTIMATES_SHARE = 1.25
 FROBENIUS, WORST = "||A||_F", "the worst case over input sizes"
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
 
 
 def take_stages(
-    drafts: Sequence[Draft], limits: Limits, progress: Progress | None
+    drafts: Sequence[Draft], limits: Limits, progress: Progress | None, steps: Steps
 ) -> None:
     """Fill in what the limits allow of all drafts."""
     open_ = [draft for draft in drafts if draft.beyond is not None]
@@ -56,7 +57,7 @@ def take_stages(
             if progress is not None:
                 progress(done, total, f"{draft.name}: {stage}")
             share = budget.divided(len(some) - place)
-            with draft.timed():
+            with draft.timed(steps):
                 yield draft, share
             budget.take(share)
             done += 1
@@ -66,38 +67,45 @@ def take_stages(
     budget = Budget(operations, limits.max_bytes, NORMS_SHARE * left)
     kernels: dict[int, KernelNorms] = {}
     for draft, share in shared("norm", drafts, budget):
-        _norm(draft, limits, share, kernels)
+        _norm(draft, limits, share, kernels, steps)
     open_ = [draft for draft in drafts if draft.spectrum is None]
     total = len(drafts) + len(open_)
     _agree(drafts)
     left = max(0.0, left - (time.perf_counter() - begun))
     budget = Budget(math.inf, limits.max_bytes, left)
     for draft, share in shared("other quantities", open_, budget):
-        _quantities(draft, limits, share)
+        _quantities(draft, limits, share, steps)
     _agree(drafts)
     while sum(_follow(draft) for draft in open_):
         _agree(drafts)
     for draft in open_:
         if budget.allows():
-            with draft.timed():
-                _estimate(draft, limits)
+            with draft.timed(steps):
+                _estimate(draft, limits, steps)
     if progress is not None:
         progress(total, total, "")
 
 
 @isolated
 def _norm(
-    draft: Draft, limits: Limits, budget: Budget, kernels: dict[int, KernelNorms]
+    draft: Draft,
+    limits: Limits,
+    budget: Budget,
+    kernels: dict[int, KernelNorms],
+    steps: Steps,
 ) -> None:
     """The norm of a row: exact with its spectrum, or enclosed; and of its kernel."""
     op, number = draft.operator, draft.call.kernel
     if number not in kernels:
-        kernels[number] = kernel_norms(op, limits, budget.seconds / 2)
+        kernels[number] = kernel_step(op, limits, steps, budget.seconds / 2)
     draft.kernel = kernels[number]
     if draft.beyond is None and draft.plan.flops > FLOPS_PER_SECOND * budget.seconds:
         draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
-        draft.spectrum = spectrum(op, max_bytes=limits.max_bytes)
+        held = limits.max_bytes
+        draft.spectrum = steps.run(
+            "spectrum", op, (held,), budget, lambda: spectrum(op, max_bytes=held)
+        )
         return
     known = _known(op, draft.kernel)
     if not limits.norm_flops or not budget.seconds:
@@ -105,17 +113,31 @@ def _norm(
         short_of = "seconds" if limits.norm_flops else "operations"
         draft.left_out.append(f"no norm: {_limit(limits, short_of)}")
         return
-    try:
-        found = norm_within(op, limits.rtol, budget, known)
-        draft.norm = met(found, known, known.assumptions)
-    except TooLargeError as error:
-        draft.norm = known
-        draft.left_out.append(f"no norm: {error}")
+    draft.norm, left_out = steps.run(
+        "norm",
+        op,
+        (limits.rtol, budget.bytes, known),
+        budget,
+        lambda: _enclosed(op, limits.rtol, budget, known),
+        lambda found: found[0].gap <= limits.rtol,
+    )
+    draft.left_out.extend(left_out)
     if draft.norm.gap > limits.rtol and budget.short_of:
         draft.left_out.append(
             f"sigma_1 to a relative gap of {draft.norm.gap:.1e} only, the search was "
             f"ended by {_limit(limits, budget.short_of)}"
         )
+
+
+def _enclosed(
+    op: ConvOperator, rtol: float, budget: Budget, known: Bound
+) -> tuple[Bound, tuple[str, ...]]:
+    """The norm where it is enclosed, and what was left out of that."""
+    try:
+        found = norm_within(op, rtol, budget, known)
+    except TooLargeError as error:
+        return known, (f"no norm: {error}",)
+    return met(found, known, known.assumptions), ()
 
 
 def _limit(limits: Limits, short_of: str) -> str:
@@ -159,37 +181,42 @@ def _agree(drafts: Sequence[Draft]) -> None:
 
 
 @isolated
-def _quantities(draft: Draft, limits: Limits, budget: Budget) -> None:
-    """What an envelope says, and the torus of the same size."""
+def _quantities(draft: Draft, limits: Limits, budget: Budget, steps: Steps) -> None:
+    """What sums say, an envelope, and the torus of the same size."""
     if not budget.allows():
         draft.left_out.append(f"no envelope: seconds={limits.time:g} were over")
         return
-    _sums(draft, limits)
-    draft.envelope, left_out = enveloped(draft.operator, limits, budget)
-    draft.left_out.extend(left_out)
-    if draft.envelope is not None:
-        assert draft.norm is not None
-        draft.norm = met(draft.norm, draft.envelope.norm, "upper end: tori of its size")
-    if budget.allows():
-        draft.circular = circular(draft.operator, limits)
-
-
-def _sums(draft: Draft, limits: Limits) -> None:
-    """What sums over all values say: to rounding, or from a grid of the symbol."""
-    op, flops, held = draft.operator, limits.envelope_flops, limits.max_bytes
     assert draft.norm is not None
-    draft.sums |= certified_sums(op, flops, held)
-    # wide blocks are decomposed in single precision, with more operations a second
-    share = SUMS_SHARE * (WIDE_SPEED if min(op.weight.shape[:2]) >= WIDE else 1.0)
-    draft.sums |= grid_sums(op, draft.norm.upper, share * flops, held)
+    op, upper = draft.operator, draft.norm.upper
+    flops = limits.max_flops, limits.envelope_flops
+    found = steps.run(
+        "other quantities",
+        op,
+        (upper, *flops, limits.phases, limits.max_bytes),
+        budget,
+        lambda: other_quantities(op, upper, limits, budget),
+    )
+    draft.sums, draft.envelope = {**draft.sums, **found.sums}, found.envelope
+    draft.circular = found.circular
+    draft.left_out.extend(found.left_out)
+    if draft.envelope is not None:
+        draft.norm = met(draft.norm, draft.envelope.norm, "upper end: tori of its size")
 
 
 @isolated
-def _estimate(draft: Draft, limits: Limits) -> None:
+def _estimate(draft: Draft, limits: Limits, steps: Steps) -> None:
     """What is not enclosed closely, estimated."""
+    op, held = draft.operator, limits.max_bytes
     flops = ESTIMATES_SHARE * limits.envelope_flops
     readings = draft.known.readings
-    draft.estimates = estimates_of(draft.operator, readings, flops, limits.max_bytes)
+    ends = [readings[name].ends for name in (NORM, *ESTIMATED)]
+    draft.estimates = steps.run(
+        "estimates",
+        op,
+        (*ends, flops, held),
+        Budget(flops, held),
+        lambda: estimates_of(op, readings, flops, held),
+    )
 
 
 @isolated

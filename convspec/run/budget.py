@@ -24,6 +24,7 @@ class Budget:
         spent: Operations so far.
         short_of: What was not enough at first: ``"operations"``, ``"seconds"``,
             ``"memory"``; empty as long as all was allowed.
+        timed_out: Whether seconds were ever what was not enough, at first or later.
 
     >>> budget = Budget(1000.0, 2**20)
     >>> budget.spend(400)
@@ -36,6 +37,7 @@ class Budget:
     seconds: float = math.inf
     spent: float = 0.0
     short_of: str = ""
+    timed_out: bool = False
     _start: float = field(default_factory=time.perf_counter, repr=False)
 
     @property
@@ -75,6 +77,7 @@ class Budget:
         """Count what a share has spent, and what it ran out of."""
         self.spend(share.spent)
         self.short_of = self.short_of or share.short_of
+        self.timed_out = self.timed_out or share.timed_out
 
     def allows(self, flops: float = 0.0, held: float = 0.0, seconds: float = 0.0) -> bool:
         """Whether so many operations more, bytes and seconds are within it."""
@@ -86,4 +89,5 @@ class Budget:
         elif self.seconds < math.inf and self.elapsed + seconds > self.seconds:
             short = "seconds"
         self.short_of = self.short_of or short
+        self.timed_out = self.timed_out or short == "seconds"
         return not short

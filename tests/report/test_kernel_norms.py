@@ -267,7 +267,7 @@ def test_refuses_seconds(seconds: float) -> None:
 
 def test_a_layer_on_two_sizes_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[cs.ConvOperator] = []
-    module = __import__("sys").modules["convspec.report.stages"]
+    module = __import__("sys").modules["convspec.report.kernel_norms"]
     inner = module.kernel_norms
 
     def counted(op: cs.ConvOperator, *limits: Any) -> Any:

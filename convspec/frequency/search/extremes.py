@@ -80,6 +80,7 @@ def _largest(
         first = SearchBudget(half, budget.bytes, budget.seconds / 2, most=patience)
         found = search(reduced, gram, ProveLargest.of(gram, SCALAR_RTOL), first)
         budget.tested(first.evaluations, gram.flops_each)
+        budget.timed_out = budget.timed_out or first.timed_out
         target = min(found.target, trivial)
         if target <= found.peak.value * (1 + rtol):
             return found.peak, target
