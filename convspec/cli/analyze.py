@@ -67,5 +67,5 @@ def analysed(options: argparse.Namespace) -> ModelReport:
 
 
 def _failed(row: LayerReport) -> bool:
-    """Whether a row has no number at all."""
-    return row.operator is None and row.reshaped is None
+    """Whether a step of a row failed, or it has no number at all."""
+    return row.error is not None or (row.operator is None and row.reshaped is None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,10 +20,12 @@ from convspec.progress import Progress, progress_bar, told
 from convspec.report.asked import asked_quantities
 from convspec.report.draft import Draft
 from convspec.report.enclose import too_costly
+from convspec.report.failure import Failure
 from convspec.report.kernel_row import kernel_row
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
+from convspec.report.print import several
 from convspec.report.provenance import provenance
 from convspec.report.stages import take_stages
 from convspec.report.steps import Steps
@@ -154,8 +157,14 @@ def analyze(
         begun = [_begun(name, call, limits, steps) for name, call in named(calls)]
         drafts = [row for row in begun if isinstance(row, Draft)]
         take_stages(drafts, limits, tell, steps)
-    rows = [row.finished(asked) if isinstance(row, Draft) else row for row in begun]
+    rows = [
+        row.finished(asked) if isinstance(row, Draft) else replace(row, asked=asked)
+        for row in begun
+    ]
     refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
+    failed = [row.name for row in rows if row.operator is not None and row.error]
+    if failed:
+        refused.append(f"failed in part, the other rows are complete: {several(failed)}")
     notes, unused = (*seen.trace.notes, *refused), tuple(seen.trace.unused)
     return ModelReport(tuple(rows), seen.input, unused, notes, origin)
 
@@ -177,10 +186,15 @@ def _begun(name: str, call: Call, limits: Limits, steps: Steps) -> Draft | Layer
         if call.sizeless:
             return kernel_row(name, call, limits, steps)
         op = call.operator()
-    except (GeometryError, NotFiniteError, UnsupportedLayer) as error:
-        seconds = steps.clock() - start
-        return LayerReport(
-            name, call.type, call.count, None, reason=str(error), seconds=seconds
-        )
-    plan = explain(op, max_bytes=limits.max_bytes)
-    return Draft(name, call, op, plan, too_costly(plan, limits))
+        plan = explain(op, max_bytes=limits.max_bytes)
+        return Draft(name, call, op, plan, too_costly(plan, limits))
+    except (GeometryError, NotFiniteError, UnsupportedLayer) as refused:
+        words, failed = str(refused), None
+    except Exception as error:
+        step = "what the kernel says" if call.sizeless else "the operator"
+        failure = Failure.of(step, error)
+        words, failed = failure.words, failure.error
+    seconds = steps.clock() - start
+    return LayerReport(
+        name, call.type, call.count, None, reason=words, seconds=seconds, error=failed
+    )

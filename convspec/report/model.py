@@ -19,7 +19,7 @@ from convspec.report.columns import fields
 from convspec.report.fragment import layer_fragment
 from convspec.report.latex import DEFAULT_COLUMNS, latex_table
 from convspec.report.layer import LayerReport
-from convspec.report.print import printable
+from convspec.report.print import printable, several
 from convspec.report.provenance import Provenance
 from convspec.report.readings import ENCLOSURE, EXACT
 from convspec.report.text import layer_table
@@ -65,7 +65,6 @@ LEGEND: tuple[tuple[str, Callable[[LayerReport], bool]], ...] = (
     ("More columns are in to_csv, to_json and to_dataframe.", lambda row: True),
 )
 WIDTH = 88  # of the legend in plain text
-MOST_NAMES = 4  # of rows of which the same is said
 
 
 @isolated_class
@@ -153,7 +152,7 @@ class ModelReport:
         for row in self:
             for words in row.left_out:
                 rows.setdefault(words, []).append(row.name)
-        less = [f"{_several(names)}: {words}" for words, names in rows.items()]
+        less = [f"{several(names)}: {words}" for words, names in rows.items()]
         unused = [f"not called: {name}" for name in self.unused]
         return tuple(map(printable, (*self.notes, *less, *unused)))
 
@@ -289,10 +288,3 @@ class ModelReport:
             }
             for layer in self.layers
         ]
-
-
-def _several(names: Sequence[str]) -> str:
-    """Names in a list, of many the first and how many more there are."""
-    if len(names) <= MOST_NAMES:
-        return ", ".join(names)
-    return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"
