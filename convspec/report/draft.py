@@ -20,10 +20,11 @@ from convspec.report.steps import Steps
 from convspec.spectrum import Envelope, Plan, Spectrum
 from convspec.spectrum.sums.estimates import Estimated
 
-__all__ = ["ESTIMATES", "NORM", "QUANTITIES", "Draft"]
+__all__ = ["ESTIMATES", "NORM", "NOT_ANALYSED", "QUANTITIES", "Draft"]
 
 # operations on a block of a torus, of its side cubed
 BLOCK = 20.0
+NOT_ANALYSED = "not analysed: interrupted"
 NORM, QUANTITIES, ESTIMATES = STAGES = "norm", "other quantities", "estimates"
 
 
@@ -128,8 +129,9 @@ class Draft:
     def missing(self) -> tuple[str, ...]:
         """What failed, and what an interrupt came before, in words."""
         words = [failure.words for failure in self.failures]
-        if self.ahead == STAGES and self.kernel is None:
-            words.append("not analysed: interrupted")
+        if NORM in self.ahead:
+            found = self.kernel is not None
+            words.append("no norm: interrupted" if found else NOT_ANALYSED)
         elif self.ahead:
             words.append(f"no {' and no '.join(self.ahead)}: interrupted")
         return tuple(words)

@@ -79,6 +79,7 @@ class ModelReport:
         notes: Sentences on shared modules and weights, and layers not supported.
         provenance: What the analysis was run with; None if the report was put together
             by hand.
+        partial: Whether it was interrupted before all rows were complete.
     """
 
     layers: tuple[LayerReport, ...]
@@ -86,6 +87,7 @@ class ModelReport:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: Provenance | None = None
+    partial: bool = False
 
     def __getitem__(self, name: str | int) -> LayerReport:
         """The layer of this name, or at this place, negative ones from the end."""
@@ -135,7 +137,7 @@ class ModelReport:
         on = "" if self.input_shape is None else f" on input {self.input_shape}"
         if not self.layers:
             return f"no convolutions found{on}"
-        return (
+        return "partial: " * self.partial + (
             f"{len(self)} convolution{'s' * (len(self) > 1)}{on}: {', '.join(found)}; "
             f"{seconds:.1f} s"
         )
@@ -175,6 +177,7 @@ class ModelReport:
         """
         return {
             "input_shape": self.input_shape,
+            "partial": self.partial,
             "layers": [layer.to_dict() for layer in self.layers],
             "unused": list(self.unused),
             "notes": list(self.notes),
@@ -271,7 +274,8 @@ class ModelReport:
             KeyError: For a layer that there is not.
         """
         rows = self.layers if layers is None else [self[name] for name in layers]
-        return latex_table(rows, columns, digits)
+        mark = "% partial: interrupted before all rows were complete\n" * self.partial
+        return mark + latex_table(rows, columns, digits)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The layers' singular values at a glance, :func:`convspec.plot.layers`."""
