@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from convspec.cli.parser import parser
 from convspec.errors import ConvSpecError
-from convspec.run.prompt import abandoned
 
 __all__ = ["main"]
 
@@ -28,10 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         input, with one line on standard error, 130 after Ctrl-C.
     """
     status = _status(arguments)
-    if arguments is None and abandoned():  # at its end Python would wait for threads
-        sys.stdout.flush()
+    if arguments is None and status == INTERRUPTED:
         sys.stderr.flush()
-        os._exit(status)
+        os._exit(status)  # Python would wait for threads that are still at work
     return status
 
 
@@ -48,6 +46,7 @@ def _status(arguments: Sequence[str] | None) -> int:
         print(f"convspec: error: {' '.join(str(error).split())}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
+        sys.stdout.flush()
         print("convspec: interrupted", file=sys.stderr)
         return INTERRUPTED
     return status

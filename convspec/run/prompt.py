@@ -20,13 +20,12 @@ import torch
 
 from convspec.isolation import isolated_thread
 
-__all__ = ["abandoned", "computed", "promptly"]
+__all__ = ["computed", "promptly"]
 
 Result = TypeVar("Result")
 
 LOOK = 0.1  # seconds: where waiting cannot be interrupted, as on Windows
 _HERE = threading.local()
-_LEFT: list[threading.Thread] = []
 
 
 @contextmanager
@@ -49,11 +48,6 @@ def computed(compute: Callable[[], Result]) -> Result:
     """
     helper: _Helper | None = getattr(_HERE, "helper", None)
     return compute() if helper is None or helper.left else helper.result(compute)
-
-
-def abandoned() -> bool:
-    """Whether a thread that was left to itself is still at work."""
-    return any(thread.is_alive() for thread in _LEFT)
 
 
 class _Helper:
@@ -107,7 +101,6 @@ class _Helper:
     def _leave(self) -> None:
         """Raise ``SystemExit`` in it, between two instructions of Python."""
         self.left = True
-        _LEFT.append(self._thread)
         place, error = (
             ctypes.c_ulong(self._thread.ident or 0),
             ctypes.py_object(SystemExit),
