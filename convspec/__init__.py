@@ -10,6 +10,7 @@ from convspec.bounds import spectral_norm, worst_case_conditioning, worst_case_n
 from convspec.errors import (
     ConvSpecError,
     GeometryError,
+    Interrupted,
     NotApplicable,
     NotConverged,
     NotFiniteError,
@@ -55,6 +56,7 @@ __all__ = [
     "FrameBounds",
     "FrequencyResponse",
     "GeometryError",
+    "Interrupted",
     "LayerReport",
     "LinearMap",
     "LowRank",

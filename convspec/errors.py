@@ -7,6 +7,7 @@ from typing import Any
 __all__ = [
     "ConvSpecError",
     "GeometryError",
+    "Interrupted",
     "NotApplicable",
     "NotConverged",
     "NotFiniteError",
@@ -68,3 +69,21 @@ class NotConverged(ConvSpecError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.best)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during an analysis; what was found by then is not lost.
+
+    It is a ``KeyboardInterrupt``, so that what catches exceptions lets it pass.
+
+    Attributes:
+        report: The :class:`ModelReport`, of which ``partial`` is true: rows that are
+            complete, and of the others what is known and what is not.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.report)

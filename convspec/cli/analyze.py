@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from convspec.cache import Store
 from convspec.cli.figures import write_figures
 from convspec.cli.source import opened_source, require_writable
+from convspec.errors import Interrupted
 from convspec.progress import progress_bar
 from convspec.report.analyze import analyze
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.terminal import print_report
+from convspec.run.prompt import promptly
 from convspec.written import write_text
 
 __all__ = ["analysed", "run_analyze"]
@@ -34,25 +37,46 @@ def run_analyze(options: argparse.Namespace) -> int:
         require_writable(path)
     if options.figures:
         options.figures.mkdir(parents=True, exist_ok=True)
-    report = analysed(options)
-    for name, path in files.items():
-        WRITERS[name](report, path)
-    written = [*files.values()]
-    if options.figures:
-        written += write_figures(report, options.figures)
+    try:
+        report = analysed(options)
+    except Interrupted as interrupt:
+        if not options.quiet:  # at once: files may take a while
+            print_report(interrupt.report)
+            sys.stdout.flush()
+        _tell(_written(interrupt.report, files, options), options)
+        raise
+    written = _written(report, files, options)
     if not options.quiet:
         print_report(report)
-        if written:
-            print("\nwrote " + ", ".join(map(str, written)))
+    _tell(written, options)
     return ROWS_FAILED if any(map(_failed, report)) else 0
 
 
+def _written(
+    report: ModelReport, files: dict[str, Path], options: argparse.Namespace
+) -> list[Path]:
+    """Write what was asked for."""
+    for name, path in files.items():
+        WRITERS[name](report, path)
+    figures = write_figures(report, options.figures) if options.figures else []
+    return [*files.values(), *figures]
+
+
+def _tell(written: list[Path], options: argparse.Namespace) -> None:
+    if written and not options.quiet:
+        print("\nwrote " + ", ".join(map(str, written)))
+
+
 def analysed(options: argparse.Namespace) -> ModelReport:
-    """The report of what was typed."""
+    """The report of what was typed.
+
+    Raises:
+        Interrupted: At Ctrl-C, at once.
+    """
     if options.resume:
         Store.at(options.resume)  # refused before long work
     opened, max_bytes = opened_source(options)
-    with progress_bar(not options.quiet) as progress:
+    with promptly(), progress_bar(not options.quiet) as progress:
         return analyze(
             opened,
             effort=options.effort,
@@ -67,5 +91,5 @@ def analysed(options: argparse.Namespace) -> ModelReport:
 
 
 def _failed(row: LayerReport) -> bool:
-    """Whether a row has no number at all."""
-    return row.operator is None and row.reshaped is None
+    """Whether a step of a row failed, or it has no number at all."""
+    return row.error is not None or (row.operator is None and row.reshaped is None)

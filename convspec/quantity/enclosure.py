@@ -14,7 +14,11 @@ from convspec.isolation import isolated_class
 from convspec.quantity.decimals import rounded_down, rounded_up
 from convspec.rounding.directed import down_nonnegative, up
 
-__all__ = ["Enclosure"]
+__all__ = ["Contradiction", "Enclosure"]
+
+
+class Contradiction(ValueError):
+    """Ends in the wrong order: of two enclosures that met, one is false."""
 
 
 @isolated_class
@@ -44,7 +48,7 @@ class Enclosure:
 
     def __post_init__(self) -> None:
         if not self.lower <= self.upper:
-            raise ValueError(
+            raise Contradiction(
                 f"ends must be in order, lower <= upper; got {self.lower}, {self.upper}"
             )
 

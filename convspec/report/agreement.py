@@ -19,8 +19,45 @@ from convspec.operators.operator import ConvOperator
 from convspec.operators.submatrix import is_submatrix
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
+from convspec.report.draft import Draft
+from convspec.report.steps import Steps
 
-__all__ = ["agreed", "met", "supremum_of"]
+__all__ = ["WORST", "agree", "agreed", "met", "supremum_of"]
+
+WORST = "the worst case over input sizes"
+
+
+def agree(drafts: Sequence[Draft], steps: Steps) -> None:
+    """Let the ends of all rows of a kernel meet, of those that have a norm."""
+    rows: dict[int, list[Draft]] = {}
+    for draft in drafts:
+        if draft.known.norm is not None:
+            rows.setdefault(draft.call.kernel, []).append(draft)
+    for some in rows.values():
+        failures = len(some[0].failures)
+        with some[0].step("agreement of all ends", steps):
+            _meet(some)
+        for other in some[1:]:
+            for failure in some[0].failures[failures:]:
+                other.fail(failure)
+
+
+def _meet(rows: Sequence[Draft]) -> None:
+    """Let the ends of some rows of one kernel meet."""
+    known = [draft.known.norm for draft in rows]
+    norms = agreed(
+        [norm for norm in known if norm is not None], [draft.operator for draft in rows]
+    )
+    for draft, norm in zip(rows, norms, strict=True):
+        kernel = draft.kernel
+        worst = None if kernel is None else kernel.worst_case
+        if kernel is not None and worst is not None:
+            worst = supremum_of(worst, norms)
+            most = Enclosure(0.0, worst.upper)
+            norm = met(norm, most, f"upper end: {WORST}")
+            draft.kernel = replace(kernel, worst_case=worst)
+        if draft.norm is not None:
+            draft.norm = norm
 
 
 def met(norm: Bound, other: Enclosure, words: str) -> Bound:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
+from convspec.errors import (
+    GeometryError,
+    Interrupted,
+    NotFiniteError,
+    UnsupportedLayer,
+)
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.model.sites import Call, chosen, named
 from convspec.model.source import OpenedModel
-from convspec.model.watched import watched
+from convspec.model.watched import Watched, watched
 from convspec.progress import Progress, progress_bar, told
+from convspec.report.agreement import agree
 from convspec.report.asked import asked_quantities
-from convspec.report.draft import Draft
+from convspec.report.draft import NOT_ANALYSED, Draft
 from convspec.report.enclose import too_costly
+from convspec.report.failure import Failure
 from convspec.report.kernel_row import kernel_row
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
-from convspec.report.provenance import provenance
+from convspec.report.print import several
+from convspec.report.provenance import Provenance, provenance
+from convspec.report.quantities import Quantity
 from convspec.report.stages import take_stages
 from convspec.report.steps import Steps
 from convspec.spectrum import explain
@@ -71,6 +81,9 @@ def analyze(
 
     All norms come first, then the other quantities; within both, layers that cost little
     come first, and what they leave of the operations is for the others.
+
+    A step that fails, as where memory is short, ends for its row alone: what the row knew
+    stays, ``left_out`` says what failed, and ``error`` holds the exception.
 
     Args:
         model: Any module: eager, TorchScript, compiled, in ``DataParallel``, a graph of
@@ -127,6 +140,8 @@ def analyze(
         UnreadableModel: If the model does not run on the input, or is a state dict or a
             TorchScript function.
         OSError: If the cache is a file, cannot be made, or cannot be written to.
+        Interrupted: At Ctrl-C, which is a ``KeyboardInterrupt``; its ``report`` holds
+            what was found by then.
         UnsupportedLayer: If a layer is lazy and has no weight yet.
         ValueError: If effort is none of its words, phases is not an integer of at least
             0, or a limit, a tolerance or a share not a number of its range.
@@ -151,13 +166,81 @@ def analyze(
         )
         calls = chosen(seen.trace.calls, layers)
         origin = provenance(seen.title, seen.argument, limits)
-        begun = [_begun(name, call, limits, steps) for name, call in named(calls)]
-        drafts = [row for row in begun if isinstance(row, Draft)]
-        take_stages(drafts, limits, tell, steps)
-    rows = [row.finished(asked) if isinstance(row, Draft) else row for row in begun]
-    refused = [f"{row.name}: {row.reason}" for row in rows if row.operator is None]
-    notes, unused = (*seen.trace.notes, *refused), tuple(seen.trace.unused)
-    return ModelReport(tuple(rows), seen.input, unused, notes, origin)
+        rows = _Rows([*named(calls)], limits, steps)
+        try:
+            rows.work(tell)
+        except KeyboardInterrupt:
+            agree(rows.drafts, steps)
+            found, done = rows.report(seen, origin, asked), rows.done
+            raise Interrupted(f"interrupted {done}; .report has them", found) from None
+    return rows.report(seen, origin, asked)
+
+
+@dataclass
+class _Rows:
+    """The rows of an analysis while it is at work: those begun, and what is to come."""
+
+    calls: Sequence[tuple[str, Call]]
+    limits: Limits
+    steps: Steps
+    begun: list[Draft | LayerReport] = field(default_factory=list)
+
+    def work(self, tell: Progress | None) -> None:
+        """Begin all, and take them through the stages."""
+        for name, call in self.calls:
+            self.begun.append(_begun(name, call, self.limits, self.steps))
+        take_stages(self.drafts, self.limits, tell, self.steps)
+
+    @property
+    def drafts(self) -> list[Draft]:
+        """Those in work."""
+        return [row for row in self.begun if isinstance(row, Draft)]
+
+    @property
+    def complete(self) -> int:
+        """How many are complete."""
+        return len(self.begun) - sum(bool(draft.ahead) for draft in self.drafts)
+
+    @property
+    def done(self) -> str:
+        """How much is done, in words."""
+        return f"when {self.complete} of {len(self.calls)} rows were complete"
+
+    def report(
+        self,
+        seen: Watched,
+        origin: Provenance,
+        asked: tuple[Quantity, ...],
+    ) -> ModelReport:
+        """The report of them, as they are."""
+        begun = [
+            row.finished(asked) if isinstance(row, Draft) else replace(row, asked=asked)
+            for row in self.begun
+        ]
+        others = [
+            LayerReport(
+                *(name, call.type, call.count, None),
+                reason=NOT_ANALYSED,
+                left_out=(NOT_ANALYSED,),
+                asked=asked,
+            )
+            for name, call in self.calls[len(begun) :]
+        ]
+        partial = self.complete < len(self.calls)
+        notes = [f"partial: interrupted {self.done}"] if partial else []
+        notes += [*seen.trace.notes, *_unsettled(begun)]
+        unused = tuple(seen.trace.unused)
+        return ModelReport(
+            (*begun, *others), seen.input, unused, tuple(notes), origin, partial
+        )
+
+
+def _unsettled(rows: Sequence[LayerReport]) -> Iterator[str]:
+    """Sentences on rows that are refused, and on those of which steps failed."""
+    yield from (f"{row.name}: {row.reason}" for row in rows if row.operator is None)
+    failed = [row.name for row in rows if row.operator is not None and row.error]
+    if failed:
+        yield f"failed in part, the other rows are complete: {several(failed)}"
 
 
 def _steps(cache: str | os.PathLike[str] | None) -> Steps:
@@ -177,10 +260,15 @@ def _begun(name: str, call: Call, limits: Limits, steps: Steps) -> Draft | Layer
         if call.sizeless:
             return kernel_row(name, call, limits, steps)
         op = call.operator()
-    except (GeometryError, NotFiniteError, UnsupportedLayer) as error:
-        seconds = steps.clock() - start
-        return LayerReport(
-            name, call.type, call.count, None, reason=str(error), seconds=seconds
-        )
-    plan = explain(op, max_bytes=limits.max_bytes)
-    return Draft(name, call, op, plan, too_costly(plan, limits))
+        plan = explain(op, max_bytes=limits.max_bytes)
+        return Draft(name, call, op, plan, too_costly(plan, limits))
+    except (GeometryError, NotFiniteError, UnsupportedLayer) as refused:
+        words, failed = str(refused), None
+    except Exception as error:
+        step = "what the kernel says" if call.sizeless else "the operator"
+        failure = Failure.of(step, error)
+        words, failed = failure.words, failure.error
+    seconds = steps.clock() - start
+    return LayerReport(
+        name, call.type, call.count, None, reason=words, seconds=seconds, error=failed
+    )

@@ -30,7 +30,7 @@ class Finding:
     Attributes:
         layer: Its name.
         quantity: ``"norm"``, ``"worst_case"``, ``"condition_number"``, ``"layer"`` of one
-            that is new or gone, or ``"input_shape"``.
+            that is new or gone, ``"input_shape"``, or ``"partial"`` of a report.
         words: What was found and what was asked.
         certain: Whether a limit is certainly exceeded, or a value certainly another;
             False where it is only not proven to hold.
@@ -57,6 +57,8 @@ def check(
     layers: str | Sequence[str] | None = None,
 ) -> tuple[Finding, ...]:
     """What is not certified of a report; nothing if all that is asked holds.
+
+    A report that is partial, after Ctrl-C, is a finding.
 
     Args:
         report: Of a model.
@@ -85,9 +87,11 @@ def check(
     limits = {name: limit for name, limit in limits.items() if limit is not None}
     _require(limits, rtol, against is not None)
     now = _saved(report, layers)
-    found = [each for layer in now.layers for each in _beyond(layer, limits)]
+    found = [*_partial("the report", now)]
+    found += [each for layer in now.layers for each in _beyond(layer, limits)]
     if against is not None:
-        found += _changed(now, _saved(against, layers), rtol)
+        before = _saved(against, layers)
+        found += [*_partial("the earlier report", before), *_changed(now, before, rtol)]
     return tuple(found)
 
 
@@ -96,6 +100,12 @@ def _saved(
 ) -> SavedReport:
     saved = SavedReport.of(report) if isinstance(report, ModelReport) else report
     return saved if layers is None else saved.among(layers)
+
+
+def _partial(name: str, report: SavedReport) -> Iterator[Finding]:
+    if report.partial:
+        words = "is partial: its analysis was interrupted, and has to be done again"
+        yield Finding(name, "partial", words, False)
 
 
 def _require(limits: Mapping[str, float | None], rtol: float, compares: bool) -> None:

@@ -10,19 +10,22 @@ from dataclasses import dataclass, field
 from convspec.model.sites import Call
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
-from convspec.quantity.enclosure import Enclosure
+from convspec.quantity.enclosure import Contradiction, Enclosure
+from convspec.report.failure import Failure
 from convspec.report.kernel_norms import KernelNorms
-from convspec.report.known import Enclosed, Exact
+from convspec.report.known import Enclosed, Exact, NotKnown
 from convspec.report.layer import LayerReport
 from convspec.report.quantities import Quantity
 from convspec.report.steps import Steps
 from convspec.spectrum import Envelope, Plan, Spectrum
 from convspec.spectrum.sums.estimates import Estimated
 
-__all__ = ["Draft"]
+__all__ = ["ESTIMATES", "NORM", "NOT_ANALYSED", "QUANTITIES", "Draft"]
 
 # operations on a block of a torus, of its side cubed
 BLOCK = 20.0
+NOT_ANALYSED = "not analysed: interrupted"
+NORM, QUANTITIES, ESTIMATES = STAGES = "norm", "other quantities", "estimates"
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Draft:
         circular: The spectrum of the torus of this size.
         left_out: Sentences on what was left out, and why.
         seconds: Spent so far.
+        failures: Steps that raised.
+        ahead: Stages that are not done.
     """
 
     name: str
@@ -60,6 +65,8 @@ class Draft:
     circular: Spectrum | None = None
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    ahead: tuple[str, ...] = STAGES
 
     @property
     def cost(self) -> float:
@@ -76,33 +83,73 @@ class Draft:
         return BLOCK * blocks * min(sides) * math.prod(sides)
 
     @contextmanager
-    def timed(self, steps: Steps) -> Iterator[None]:
-        """Count the time that the steps inside take towards the row."""
+    def step(self, name: str, steps: Steps) -> Iterator[None]:
+        """A step of the row: its time counts, and an exception ends it alone.
+
+        This is the one place where exceptions of a step are caught. What the row knew
+        before stays known.
+        """
         start = steps.clock()
         try:
             yield
+        except Exception as error:
+            self.fail(Failure.of(name, error))
         finally:
             self.seconds += steps.clock() - start
 
+    def fail(self, failure: Failure) -> None:
+        """Note a failure; of ends that exclude one another none is to be trusted."""
+        if failure.words not in [each.words for each in self.failures]:
+            self.failures.append(failure)
+        if self.contradicted:
+            self.norm = self.spectrum = self.envelope = self.kernel = None
+
     @property
-    def known(self) -> Exact | Enclosed:
+    def contradicted(self) -> bool:
+        """Whether ends excluded one another."""
+        return any(isinstance(each.error, Contradiction) for each in self.failures)
+
+    def done(self, stage: str) -> None:
+        """A stage is behind; behind an exact spectrum all are."""
+        if self.spectrum is not None:
+            self.ahead = ()
+        self.ahead = tuple(each for each in self.ahead if each != stage)
+
+    @property
+    def known(self) -> Exact | Enclosed | NotKnown:
         """What is known of its singular values."""
         if self.spectrum is not None:
             return Exact(self.spectrum)
-        assert self.norm is not None
+        if self.norm is None:
+            return NotKnown()
         shape = self.operator.shape
         return Enclosed(self.norm, shape, self.envelope, self.sums, self.estimates)
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What failed, and what an interrupt came before, in words."""
+        words = [failure.words for failure in self.failures]
+        if NORM in self.ahead:
+            found = self.kernel is not None
+            words.append("no norm: interrupted" if found else NOT_ANALYSED)
+        elif self.ahead:
+            words.append(f"no {' and no '.join(self.ahead)}: interrupted")
+        return tuple(words)
+
     def finished(self, asked: tuple[Quantity, ...] = ()) -> LayerReport:
         """The row, with further quantities that were asked for."""
-        kernel = self.kernel
+        kernel, known, missing = self.kernel, self.known, self.missing
+        reason = self.plan.reason if self.beyond is None else self.beyond
+        short = self.beyond is None and self.spectrum is None
+        if missing and (short or isinstance(known, NotKnown)):
+            reason = missing[0]
         return LayerReport(
             self.name,
             self.call.type,
             self.call.count,
             self.operator,
-            self.known,
-            reason=self.plan.reason if self.beyond is None else self.beyond,
+            known,
+            reason=reason,
             seconds=self.seconds,
             circular=self.circular,
             worst_case=None if kernel is None else kernel.worst_case,
@@ -113,5 +160,7 @@ class Draft:
                 *self.call.conv.outside,
                 *self.left_out,
                 *(() if kernel is None else kernel.left_out),
+                *missing,
             ),
+            error=self.failures[0].error if self.failures else None,
         )

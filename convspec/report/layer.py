@@ -47,6 +47,8 @@ class LayerReport:
         fused: What stands before or behind the convolution in the model and is part of
             the operator, ``"reflect 3 before"``.
         asked: Further quantities, those that were asked for.
+        error: What a step of the row raised at first, with its traceback; None if none
+            failed. ``left_out`` says so in words; files have these alone.
     """
 
     name: str
@@ -62,6 +64,7 @@ class LayerReport:
     left_out: tuple[str, ...] = ()
     fused: tuple[str, ...] = ()
     asked: tuple[Quantity, ...] = ()
+    error: Exception | None = None
 
     @property
     def method(self) -> str:

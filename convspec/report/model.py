@@ -19,7 +19,7 @@ from convspec.report.columns import fields
 from convspec.report.fragment import layer_fragment
 from convspec.report.latex import DEFAULT_COLUMNS, latex_table
 from convspec.report.layer import LayerReport
-from convspec.report.print import printable
+from convspec.report.print import printable, several
 from convspec.report.provenance import Provenance
 from convspec.report.readings import ENCLOSURE, EXACT
 from convspec.report.text import layer_table
@@ -65,7 +65,6 @@ LEGEND: tuple[tuple[str, Callable[[LayerReport], bool]], ...] = (
     ("More columns are in to_csv, to_json and to_dataframe.", lambda row: True),
 )
 WIDTH = 88  # of the legend in plain text
-MOST_NAMES = 4  # of rows of which the same is said
 
 
 @isolated_class
@@ -80,6 +79,7 @@ class ModelReport:
         notes: Sentences on shared modules and weights, and layers not supported.
         provenance: What the analysis was run with; None if the report was put together
             by hand.
+        partial: Whether it was interrupted before all rows were complete.
     """
 
     layers: tuple[LayerReport, ...]
@@ -87,6 +87,7 @@ class ModelReport:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: Provenance | None = None
+    partial: bool = False
 
     def __getitem__(self, name: str | int) -> LayerReport:
         """The layer of this name, or at this place, negative ones from the end."""
@@ -136,7 +137,7 @@ class ModelReport:
         on = "" if self.input_shape is None else f" on input {self.input_shape}"
         if not self.layers:
             return f"no convolutions found{on}"
-        return (
+        return "partial: " * self.partial + (
             f"{len(self)} convolution{'s' * (len(self) > 1)}{on}: {', '.join(found)}; "
             f"{seconds:.1f} s"
         )
@@ -153,7 +154,7 @@ class ModelReport:
         for row in self:
             for words in row.left_out:
                 rows.setdefault(words, []).append(row.name)
-        less = [f"{_several(names)}: {words}" for words, names in rows.items()]
+        less = [f"{several(names)}: {words}" for words, names in rows.items()]
         unused = [f"not called: {name}" for name in self.unused]
         return tuple(map(printable, (*self.notes, *less, *unused)))
 
@@ -176,6 +177,7 @@ class ModelReport:
         """
         return {
             "input_shape": self.input_shape,
+            "partial": self.partial,
             "layers": [layer.to_dict() for layer in self.layers],
             "unused": list(self.unused),
             "notes": list(self.notes),
@@ -272,7 +274,8 @@ class ModelReport:
             KeyError: For a layer that there is not.
         """
         rows = self.layers if layers is None else [self[name] for name in layers]
-        return latex_table(rows, columns, digits)
+        mark = "% partial: interrupted before all rows were complete\n" * self.partial
+        return mark + latex_table(rows, columns, digits)
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """The layers' singular values at a glance, :func:`convspec.plot.layers`."""
@@ -289,10 +292,3 @@ class ModelReport:
             }
             for layer in self.layers
         ]
-
-
-def _several(names: Sequence[str]) -> str:
-    """Names in a list, of many the first and how many more there are."""
-    if len(names) <= MOST_NAMES:
-        return ", ".join(names)
-    return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"

@@ -24,12 +24,14 @@ __all__ = [
     "printable",
     "rounded_down",
     "rounded_up",
+    "several",
     "shape",
     "written",
 ]
 
 EMPTY = "-"
 DIGITS = 4
+MOST_NAMES = 4  # in a list
 
 
 def number(value: float | None, digits: int = DIGITS) -> str:
@@ -102,3 +104,10 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def several(names: Sequence[str]) -> str:
+    """Names in a list, of many the first and how many more there are."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more"

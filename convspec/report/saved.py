@@ -59,10 +59,12 @@ class SavedReport:
     Attributes:
         layers: In the report's order.
         input_shape: What the model was run on.
+        partial: Whether it was interrupted before all rows were complete.
     """
 
     layers: tuple[SavedLayer, ...]
     input_shape: Any
+    partial: bool = False
 
     @classmethod
     def of(cls, report: ModelReport) -> SavedReport:
@@ -131,7 +133,10 @@ def _from_dict(found: Any) -> SavedReport:
     rows = tuple(_row(row) for row in found["layers"])
     if len({row.name for row in rows}) < len(rows):
         raise ValueError("two layers have one name")
-    return SavedReport(rows, found.get("input_shape"))
+    partial = found.get("partial", False)
+    if not isinstance(partial, bool):
+        raise TypeError(f"partial must be true or false; got {partial!r}")
+    return SavedReport(rows, found.get("input_shape"), partial)
 
 
 def _row(row: Any) -> SavedLayer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from convspec.bounds.spectral_norm.norm import norm_within
 from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
@@ -18,13 +17,11 @@ from convspec.isolation import isolated
 from convspec.operators.operator import ConvOperator
 from convspec.progress import Progress
 from convspec.quantity.bound import Bound
-from convspec.quantity.enclosure import Enclosure
-from convspec.report.agreement import agreed, met, supremum_of
-from convspec.report.draft import Draft
-from convspec.report.kernel_norms import KernelNorms, kernel_step
+from convspec.report.agreement import WORST, agree, met
+from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
+from convspec.report.kernel_norms import KernelNorms, kernel_step, reshaped_norm
 from convspec.report.limits import Limits
 from convspec.report.others import other_quantities
-from convspec.report.quantities import NORM
 from convspec.report.steps import Steps
 from convspec.report.sums import ESTIMATED, estimates_of, ranks
 from convspec.run.budget import Budget
@@ -36,7 +33,8 @@ __all__ = ["take_stages"]
 # of the operations on an envelope: as many more on estimates, which are decompositions
 # of small blocks
 ESTIMATES_SHARE = 1.25
-FROBENIUS, WORST = "||A||_F", "the worst case over input sizes"
+FROBENIUS = "||A||_F"
+KERNEL, RESHAPED = "worst case over input sizes", "norm of the reshaped kernel"
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
 
@@ -57,48 +55,64 @@ def take_stages(
             if progress is not None:
                 progress(done, total, f"{draft.name}: {stage}")
             share = budget.divided(len(some) - place)
-            with draft.timed(steps):
-                yield draft, share
+            yield draft, share
+            draft.done(stage)
             budget.take(share)
             done += 1
 
     begun, left = time.perf_counter(), limits.time
     operations = limits.norm_flops * len(open_)
     budget = Budget(operations, limits.max_bytes, NORMS_SHARE * left)
-    kernels: dict[int, KernelNorms] = {}
-    for draft, share in shared("norm", drafts, budget):
-        _norm(draft, limits, share, kernels, steps)
+    kernels: dict[int, Draft] = {}
+    for draft, share in shared(NORM, drafts, budget):
+        _kernel(draft, limits, share, kernels, steps)
+        with draft.step(NORM, steps):
+            _norm(draft, limits, share, steps)
+        if draft.known.norm is None and not draft.contradicted:
+            with draft.step("upper end of the norm", steps):
+                draft.norm = _known(draft.operator, draft.kernel)
     open_ = [draft for draft in drafts if draft.spectrum is None]
     total = len(drafts) + len(open_)
-    _agree(drafts)
+    agree(drafts, steps)
     left = max(0.0, left - (time.perf_counter() - begun))
     budget = Budget(math.inf, limits.max_bytes, left)
-    for draft, share in shared("other quantities", open_, budget):
-        _quantities(draft, limits, share, steps)
-    _agree(drafts)
-    while sum(_follow(draft) for draft in open_):
-        _agree(drafts)
+    for draft, share in shared(QUANTITIES, open_, budget):
+        with draft.step(QUANTITIES, steps):
+            _quantities(draft, limits, share, steps)
+    agree(drafts, steps)
+    while sum(_followed(draft, steps) for draft in open_):
+        agree(drafts, steps)
     for draft in open_:
-        if budget.allows():
-            with draft.timed(steps):
+        if budget.allows() and draft.known.norm is not None:
+            with draft.step(ESTIMATES, steps):
                 _estimate(draft, limits, steps)
+        draft.done(ESTIMATES)
     if progress is not None:
         progress(total, total, "")
 
 
 @isolated
-def _norm(
-    draft: Draft,
-    limits: Limits,
-    budget: Budget,
-    kernels: dict[int, KernelNorms],
-    steps: Steps,
+def _kernel(
+    draft: Draft, limits: Limits, budget: Budget, kernels: dict[int, Draft], steps: Steps
 ) -> None:
-    """The norm of a row: exact with its spectrum, or enclosed; and of its kernel."""
-    op, number = draft.operator, draft.call.kernel
-    if number not in kernels:
-        kernels[number] = kernel_step(op, limits, steps, budget.seconds / 2)
-    draft.kernel = kernels[number]
+    """The norms of the kernel of a row, which rows share."""
+    op = draft.operator
+    first = kernels.setdefault(draft.call.kernel, draft)
+    if first is not draft:
+        draft.kernel = first.kernel
+        draft.failures += [x for x in first.failures if x.step in (KERNEL, RESHAPED)]
+        return
+    with draft.step(KERNEL, steps):
+        draft.kernel = kernel_step(op, limits, steps, budget.seconds / 2)
+    if draft.failures:
+        with draft.step(RESHAPED, steps):
+            draft.kernel = KernelNorms(None, reshaped_norm(op))
+
+
+@isolated
+def _norm(draft: Draft, limits: Limits, budget: Budget, steps: Steps) -> None:
+    """The norm of a row: exact with its spectrum, or enclosed."""
+    op = draft.operator
     if draft.beyond is None and draft.plan.flops > FLOPS_PER_SECOND * budget.seconds:
         draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
@@ -150,34 +164,14 @@ def _limit(limits: Limits, short_of: str) -> str:
     return names[short_of]
 
 
-def _known(op: ConvOperator, kernel: KernelNorms) -> Bound:
+@isolated
+def _known(op: ConvOperator, kernel: KernelNorms | None) -> Bound:
     """At most ``||A||_F``, and at most the worst case over input sizes."""
     ends = {FROBENIUS: certified_frobenius(op).upper}
-    if kernel.worst_case is not None:
+    if kernel is not None and kernel.worst_case is not None:
         ends[WORST] = kernel.worst_case.upper
     name = min(ends, key=ends.__getitem__)
     return Bound(0.0, ends[name], name, f"upper end: {name}", "convspec.analyze")
-
-
-def _agree(drafts: Sequence[Draft]) -> None:
-    """Let the ends of all rows of a kernel meet."""
-    rows: dict[int, list[Draft]] = {}
-    for draft in drafts:
-        rows.setdefault(draft.call.kernel, []).append(draft)
-    for some in rows.values():
-        norms = [draft.known.norm for draft in some]
-        norms = agreed(norms, [draft.operator for draft in some])
-        for draft, norm in zip(some, norms, strict=True):
-            kernel = draft.kernel
-            assert kernel is not None
-            worst = kernel.worst_case
-            if worst is not None:
-                worst = supremum_of(worst, norms)
-                most = Enclosure(0.0, worst.upper)
-                norm = met(norm, most, f"upper end: {WORST}")
-                draft.kernel = replace(kernel, worst_case=worst)
-            if draft.norm is not None:
-                draft.norm = norm
 
 
 @isolated
@@ -186,7 +180,8 @@ def _quantities(draft: Draft, limits: Limits, budget: Budget, steps: Steps) -> N
     if not budget.allows():
         draft.left_out.append(f"no envelope: seconds={limits.time:g} were over")
         return
-    assert draft.norm is not None
+    if draft.norm is None:
+        return
     op, upper = draft.operator, draft.norm.upper
     flops = limits.max_flops, limits.envelope_flops
     found = steps.run(
@@ -209,7 +204,7 @@ def _estimate(draft: Draft, limits: Limits, steps: Steps) -> None:
     op, held = draft.operator, limits.max_bytes
     flops = ESTIMATES_SHARE * limits.envelope_flops
     readings = draft.known.readings
-    ends = [readings[name].ends for name in (NORM, *ESTIMATED)]
+    ends = [readings[name].ends for name in ("norm", *ESTIMATED)]
     draft.estimates = steps.run(
         "estimates",
         op,
@@ -219,18 +214,24 @@ def _estimate(draft: Draft, limits: Limits, steps: Steps) -> None:
     )
 
 
+def _followed(draft: Draft, steps: Steps) -> bool:
+    """Whether what follows from the norm says more of it."""
+    norm = draft.norm
+    with draft.step("what follows from the norm", steps):
+        _follow(draft)
+    return draft.norm is not norm
+
+
 @isolated
-def _follow(draft: Draft) -> bool:
+def _follow(draft: Draft) -> None:
     """Let all quantities follow from the norm as it is known by now.
 
-    Returns:
-        Whether the Frobenius norm and they say more of the norm.
+    The Frobenius norm and they may say more of the norm.
     """
     norm, band = draft.norm, draft.envelope
     if norm is not None:
         draft.sums |= ranks(draft.operator, norm, draft.sums)
     if band is None or norm is None or tuple(band.norm) == tuple(norm):
-        return False
+        return
     band = band.tightened(lower=[norm.lower], upper=[norm.upper])
     draft.envelope, draft.norm = band, met(norm, band.norm, f"upper end: {FROBENIUS}")
-    return tuple(draft.norm) != tuple(norm)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from convspec.operators.operator import ConvOperator
 from convspec.run.budget import Budget
+from convspec.run.prompt import computed
 
 __all__ = ["Steps", "never"]
 
@@ -43,7 +44,7 @@ class Steps:
             enough: Whether a result is all that was asked for, so that more operations
                 would not better it.
         """
-        return compute()
+        return computed(compute)
 
     def clock(self) -> float:
         """Seconds, of which differences are how long steps took to compute."""

@@ -17,6 +17,7 @@ from convspec.report.kernel_norms import KernelNorms
 from convspec.report.others import Others
 from convspec.report.steps import Steps, never
 from convspec.run.budget import Budget
+from convspec.run.prompt import computed
 from convspec.spectrum import Envelope, Spectrum
 from convspec.spectrum.sums.estimates import Estimated
 
@@ -130,7 +131,7 @@ class StoredSteps(Steps):
 
     def _compute(self, key: str, share: Budget, compute: Callable[[], Result]) -> Result:
         spent, start = share.spent, time.perf_counter()
-        result = compute()
+        result = computed(compute)
         seconds = time.perf_counter() - start
         self.computed += 1
         if not share.timed_out:

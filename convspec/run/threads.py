@@ -59,7 +59,8 @@ def parallel_map(
             held to one thread too; finding it takes milliseconds.
 
     Raises:
-        Exception: One that ``function`` raises; items not begun are dropped.
+        Exception: One that ``function`` raises; items not begun are dropped, as they are
+            at an interrupt.
     """
     if workers is None:
         workers = min(available_cores(), MAX_WORKERS)
@@ -80,10 +81,13 @@ def parallel_map(
             list(left)  # after an error nothing is left to do for the others
 
     with _single_threaded(numpy), ThreadPoolExecutor(workers - 1, "convspec") as pool:
-        others = [pool.submit(work) for _ in range(workers - 1)]
-        work()  # a new thread takes milliseconds to warm up: this one is warm
-        for other in others:
-            other.result()
+        try:
+            others = [pool.submit(work) for _ in range(workers - 1)]
+            work()  # a new thread takes milliseconds to warm up: this one is warm
+            for other in others:
+                other.result()
+        finally:
+            list(left)  # nor after an interrupt that came before this one was at work
     return results
 
 

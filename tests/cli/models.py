@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 import torch
 from torch import Tensor, nn
 
@@ -46,3 +49,25 @@ def squared() -> nn.Module:
 
 
 instance = small()
+
+
+def wide() -> nn.Module:
+    """Small layers and wide ones, of which one decomposition takes seconds."""
+    torch.manual_seed(0)
+    convs = [nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 1500, 1)]
+    convs += [nn.Conv2d(1500, 1500, 1), nn.Conv2d(1500, 1500, 1)]
+    return nn.Sequential(*convs)
+
+
+class Waiting(nn.Conv2d):
+    """A layer on which a model stays until it is interrupted."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        sys.stderr.write("waiting\n")
+        time.sleep(60)
+        return super().forward(x)
+
+
+def waiting() -> nn.Module:
+    """A model that does not come to its end."""
+    return nn.Sequential(Waiting(3, 4, 1))
