@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
 from convspec.errors import UnreadableModel
 from convspec.files.checkpoint import Checkpoint
@@ -14,7 +12,7 @@ from convspec.model.sites import Call, named
 from convspec.model.source import OpenedModel
 from convspec.model.watched import watched
 
-__all__ = ["layer_of", "opened_source", "require_writable"]
+__all__ = ["layer_of", "opened_source"]
 
 GIBIBYTE = 2**30
 
@@ -57,18 +55,3 @@ def layer_of(opened: OpenedModel, name: str) -> Call:
             "it; state it in a TOML file, --geometry FILE"
         )
     return calls[name]
-
-
-def require_writable(path: Path) -> None:
-    """Refuse a file that could not be written, before long work.
-
-    Raises:
-        OSError: If its folder is missing or not writable, or it is a folder itself.
-    """
-    folder = path.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"the folder must exist: {folder}; make it first")
-    if path.is_dir():
-        raise IsADirectoryError(f"a file must be named; {path} is a folder")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"the folder must be writable: {folder}")
