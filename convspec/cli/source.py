@@ -12,14 +12,14 @@ from convspec.model.sites import Call, named
 from convspec.model.source import OpenedModel
 from convspec.model.watched import watched
 
-__all__ = ["layer_of", "opened_source"]
+__all__ = ["held_bytes", "layer_of", "opened_source"]
 
 GIBIBYTE = 2**30
 
 
 def opened_source(options: argparse.Namespace) -> tuple[OpenedModel, int]:
     """The model, and the bytes that may be held."""
-    held = DEFAULT_MAX_BYTES if options.memory is None else int(options.memory * GIBIBYTE)
+    held = held_bytes(options)
     opened = open_model(
         options.source,
         weights=options.weights,
@@ -28,6 +28,13 @@ def opened_source(options: argparse.Namespace) -> tuple[OpenedModel, int]:
         max_bytes=held,
     )
     return opened, held
+
+
+def held_bytes(options: argparse.Namespace) -> int:
+    """The bytes that may be held."""
+    if options.memory is None:
+        return DEFAULT_MAX_BYTES
+    return int(options.memory * GIBIBYTE)
 
 
 def layer_of(opened: OpenedModel, name: str) -> Call:

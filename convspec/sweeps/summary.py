@@ -12,14 +12,14 @@ from convspec.quantity.aligned import aligned
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.print import EMPTY, enclosed, number, printable
 
-__all__ = ["Change", "Known", "change", "counted", "ends", "summary", "written"]
+__all__ = ["Change", "Known", "change", "counted", "ends", "span", "summary", "written"]
 
 Known = float | Enclosure | None
 HEADER = ("layer", "first", "last", "least", "largest", "largest change", "at")
 WIDTH = 88
 LEGEND = (
-    "Norms sigma_1, exact or as certified ends a..b. The largest change is the ratio of "
-    "two checkpoints in a row, of enclosed norms that of their upper ends."
+    "Norms sigma_1, exact or as certified ends a..b. The largest change is that from "
+    "one checkpoint to the next, of enclosed norms that of their upper ends."
 )
 
 
@@ -35,6 +35,10 @@ class Change:
     ratio: float
     checkpoint: str
 
+    def __str__(self) -> str:
+        """In percent, signed."""
+        return f"{100 * (self.ratio - 1):+.3g} %"
+
 
 def ends(known: Known) -> tuple[float, float]:
     """Both ends of what is known; NaN where nothing is."""
@@ -44,15 +48,17 @@ def ends(known: Known) -> tuple[float, float]:
 
 
 def change(values: Sequence[Known], checkpoints: Sequence[str]) -> Change | None:
-    """Where a quantity changed most; None if it is nowhere known twice and positive."""
+    """Where a quantity changed most; None if it never did, or is not known twice."""
     uppers = [
         (ends(value)[1], name) for value, name in zip(values, checkpoints, strict=True)
     ]
     finite = [(upper, name) for upper, name in uppers if 0 < upper < math.inf]
     changes = [
-        Change(later / earlier, name) for (earlier, _), (later, name) in pairwise(finite)
+        Change(later / earlier, name)
+        for (earlier, _), (later, name) in pairwise(finite)
+        if later != earlier
     ]
-    return max(changes, key=lambda each: abs(math.log(each.ratio)), default=None)
+    return max(changes, key=_size, default=None)
 
 
 def counted(count: int, what: str) -> str:
@@ -65,6 +71,15 @@ def written(known: Known) -> str:
     if isinstance(known, Enclosure):
         return enclosed(known)
     return number(known)
+
+
+def span(values: Sequence[Known]) -> tuple[Known, Known, Known, Known]:
+    """The first, the last, the least and the largest that are known."""
+    there = [value for value in values if value is not None]
+    if not there:
+        return None, None, None, None
+    ordered = sorted(there, key=lambda value: ends(value)[1])
+    return there[0], there[-1], ordered[0], ordered[-1]
 
 
 def summary(
@@ -88,17 +103,9 @@ def summary(
 
 
 def _row(layer: str, values: Sequence[Known], most: Change | None) -> list[str]:
-    there = [value for value in values if value is not None]
-    least, largest = (
-        choose(there, key=lambda value: ends(value)[1], default=None)
-        for choose in (min, max)
-    )
-    first, last = (there[0], there[-1]) if there else (None, None)
-    cells = [written(value) for value in (first, last, least, largest)]
-    moved = most is not None and most.ratio != 1
-    changed = f"x {most.ratio:.4g}" if most is not None and moved else EMPTY
-    at = printable(most.checkpoint) if most is not None and moved else ""
-    return [printable(layer), *cells, changed, at]
+    cells = [written(value) for value in span(values)]
+    change_at = (EMPTY, "") if most is None else (str(most), printable(most.checkpoint))
+    return [printable(layer), *cells, *change_at]
 
 
 def _size(most: Change | None) -> float:
