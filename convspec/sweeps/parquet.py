@@ -14,7 +14,14 @@ from convspec.files.reading import require_file, unreadable
 from convspec.isolation import isolated
 from convspec.sweeps.rows import Row, columns, kind_of
 
-__all__ = ["EXTRA", "FORMAT", "arrow_table", "as_bytes", "as_frame", "read_sweep"]
+__all__ = [
+    "FORMAT",
+    "arrow_table",
+    "as_bytes",
+    "as_frame",
+    "parquet_module",
+    "read_sweep",
+]
 
 EXTRA = "sweep"
 FORMAT = 1
@@ -22,6 +29,16 @@ KEY = b"convspec"
 MOST_BYTES = 2**33
 WANTED = "be a sweep that to_parquet or convspec sweep wrote"
 AGAIN = "sweep the checkpoints again"
+
+
+def parquet_module() -> Any:
+    """``pyarrow.parquet``.
+
+    Raises:
+        MissingExtra: Without pyarrow, which ``convspec[sweep]`` installs.
+    """
+    import_extra("pyarrow", EXTRA)
+    return import_extra("pyarrow.parquet", EXTRA)
 
 
 def arrow_table(rows: Sequence[Row], about: Mapping[str, Any]) -> Any:
@@ -58,7 +75,7 @@ def as_bytes(table: Any) -> bytes:
     """The content of a Parquet file."""
     arrow = import_extra("pyarrow", EXTRA)
     stream = arrow.BufferOutputStream()
-    import_extra("pyarrow.parquet", EXTRA).write_table(
+    parquet_module().write_table(
         table, stream, compression="zstd" if _has_zstd(arrow) else "snappy"
     )
     content: bytes = stream.getvalue().to_pybytes()
@@ -97,7 +114,7 @@ def read_sweep(path: str | os.PathLike[str]) -> Any:
         UnreadableModel: If it is none, damaged, or of a later convspec.
         MissingExtra: Without pyarrow and pandas, which ``convspec[sweep]`` installs.
     """
-    parquet = import_extra("pyarrow.parquet", EXTRA)
+    parquet = parquet_module()
     import_extra("pandas", EXTRA)
     file = Path(path)
     require_file(file, MOST_BYTES)

@@ -11,7 +11,7 @@ from typing import Any
 
 from convspec.cache import Store
 from convspec.errors import ConvSpecError
-from convspec.extras import MissingExtra, import_extra
+from convspec.extras import MissingExtra
 from convspec.files.reading import one_line
 from convspec.limits import DEFAULT_MAX_BYTES, byte_limit
 from convspec.model.inputs import plain_shape
@@ -23,7 +23,7 @@ from convspec.report.limits import Limits
 from convspec.report.provenance import Provenance, provenance
 from convspec.sweeps.checkpoints import CheckpointFile, Given, named_files
 from convspec.sweeps.finished import Finished, file_digest
-from convspec.sweeps.parquet import EXTRA
+from convspec.sweeps.parquet import parquet_module
 from convspec.sweeps.result import Sweep
 from convspec.sweeps.rows import Row, report_rows
 from convspec.sweeps.weighted import Model, WeightedModel
@@ -81,7 +81,7 @@ def sweep(
         OSError: If the file or the folder cannot be written to.
     """
     if out is not None:
-        import_extra("pyarrow.parquet", EXTRA)  # before long work
+        parquet_module()  # before long work
         require_writable(Path(out))
     files, task = named_files(checkpoints), _task(model, input_shape, settings)
     folder = f"{os.fspath(out)}.cache" if cache is None and out is not None else cache
