@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 SIZE = 3.5, 2.3  # inches
+# above the axes, where no line is
+LEGEND: dict[str, Any] = {
+    "loc": "lower right",
+    "bbox_to_anchor": (1.0, 0.97),
+    "ncols": 2,
+    "frameon": False,
+    "handlelength": 1.6,
+    "columnspacing": 1.0,
+}
 AT_LEAST, MARKER = "^", 5.0
 NONE = "not known,\nor infinite"
 
@@ -170,4 +179,4 @@ def _draw(
         ax.set_yticks([])
         ax.text(0.5, 0.5, NONE, ha="center", va="center", transform=ax.transAxes)
     elif len(lines) > 1:
-        ax.legend(fontsize=points(0.85), frameon=False, handlelength=1.6)
+        ax.legend(**LEGEND, fontsize=points(0.85))
