@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from convspec.arguments import shown
@@ -42,10 +43,10 @@ class Sweep:
     failed: Mapping[str, str]
     provenance: Provenance
 
-    @property
+    @cached_property
     def layers(self) -> tuple[str, ...]:
         """Names of all layers, in the order in which they come first."""
-        return tuple(dict.fromkeys(row["layer"] for row in self.rows))
+        return tuple(self._by_layer)
 
     @property
     def numbered(self) -> bool:
@@ -53,7 +54,7 @@ class Sweep:
         pairs = zip(self.steps, self.checkpoints, strict=True)
         return all(str(step) in name for step, name in pairs)
 
-    @property
+    @cached_property
     def quantities(self) -> tuple[str, ...]:
         """Names of what :meth:`evolution` and :meth:`plot` show."""
         kinds = [key for row in self.rows for key in row if key.endswith("_kind")]
@@ -86,7 +87,7 @@ class Sweep:
                 raise ValueError(
                     f"{what} must be one of {', '.join(names)}; got {shown(name)}"
                 )
-        rows = {row["checkpoint"]: row for row in self.rows if row["layer"] == layer}
+        rows = self._by_layer[layer]
         return [known(rows.get(name, {}), quantity) for name in self.checkpoints]
 
     def to_dataframe(self) -> Any:
@@ -153,6 +154,14 @@ class Sweep:
     ) -> dict[str, list[float | Enclosure | None]]:
         """:meth:`evolution` of all layers."""
         return {layer: self.evolution(layer, quantity) for layer in self.layers}
+
+    @cached_property
+    def _by_layer(self) -> dict[str, dict[str, Row]]:
+        """Rows by the names of layers, and of checkpoints."""
+        found: dict[str, dict[str, Row]] = {}
+        for row in self.rows:
+            found.setdefault(row["layer"], {})[row["checkpoint"]] = row
+        return found
 
     @property
     def _about(self) -> dict[str, Any]:

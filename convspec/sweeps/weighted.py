@@ -36,10 +36,12 @@ class WeightedModel:
 
     Attributes:
         opened: The model, of this sweep's own.
+        make: Makes one more of it.
         max_bytes: What a file of weights may not exceed.
     """
 
     opened: OpenedModel
+    make: Callable[[], OpenedModel]
     max_bytes: int
 
     @classmethod
@@ -50,31 +52,14 @@ class WeightedModel:
             TypeError: If it is none of these.
             UnreadableModel: If it cannot be made or copied, or holds its own weights.
         """
-        if isinstance(model, str):
-            opened = open_model(model, max_bytes=max_bytes)
-        elif isinstance(model, OpenedModel):
-            opened = model
-        elif isinstance(model, nn.Module):
-            opened = OpenedModel(type(model).__name__, model)
-        elif callable(model):
-            made: object = model()
-            if not isinstance(made, nn.Module):
-                raise TypeError(
-                    "a function given for the model must make a torch.nn.Module; it "
-                    f"made {shown(made)}"
-                )
-            opened = OpenedModel(type(made).__name__, made)
-        else:
-            raise TypeError(
-                "the model must be a torch.nn.Module, a function that makes one, or its "
-                f"name package.module:callable; got {shown(model)}"
-            )
+        make = _maker(model, max_bytes)
+        opened = make()
         if not isinstance(opened.model, nn.Module):
             raise UnreadableModel(
                 f"checkpoints are loaded into a module; {opened.source} holds its own "
                 "weights; give a factory package.module:callable or a named model"
             )
-        return cls(replace(opened, model=_copied(opened.model)), max_bytes)
+        return cls(opened, make, max_bytes)
 
     @property
     def module(self) -> nn.Module:
@@ -113,16 +98,44 @@ class WeightedModel:
         return hashlib.sha256(repr(said).encode()).hexdigest()
 
     def _fresh(self) -> OpenedModel:
-        """The model; a copy where loading would put tensors in the place of its own."""
-        module, held = self.module, self.module.state_dict().values()
-        if any(
-            isinstance(each, Tensor) and (each.is_meta or is_lazy(each)) for each in held
-        ):
-            return replace(self.opened, model=_copied(module))
-        return self.opened
+        """The model; one more where loading would put tensors in the place of its own."""
+        held = self.module.state_dict().values()
+        tensors = [each for each in held if isinstance(each, Tensor)]
+        replaced = any(each.is_meta or is_lazy(each) for each in tensors)
+        return self.make() if replaced else self.opened
 
 
-def _copied(model: nn.Module) -> nn.Module:
+def _maker(model: Model, max_bytes: int) -> Callable[[], OpenedModel]:
+    """What makes the model of a name, of a function, or a copy of a module."""
+    given: object = model
+    if isinstance(model, str):
+        return lambda: open_model(model, max_bytes=max_bytes)
+    if isinstance(model, OpenedModel):
+        return lambda: replace(model, model=_copied(model.model))
+    if isinstance(model, nn.Module):
+        return lambda: OpenedModel(type(model).__name__, _copied(model))
+    if callable(model):
+        return lambda: _made(model)
+    raise TypeError(
+        "the model must be a torch.nn.Module, a function that makes one, or its name "
+        f"package.module:callable; got {shown(given)}"
+    )
+
+
+def _made(function: Callable[[], nn.Module]) -> OpenedModel:
+    made: object = function()
+    if not isinstance(made, nn.Module):
+        raise TypeError(
+            "a function given for the model must make a torch.nn.Module; it made "
+            f"{shown(made)}"
+        )
+    return OpenedModel(type(made).__name__, made)
+
+
+def _copied(model: Any) -> Any:
+    """A copy of a module; what is none, as it is."""
+    if not isinstance(model, nn.Module):
+        return model
     try:
         return copy.deepcopy(model)
     except Exception as error:  # of whatever the model holds
@@ -130,7 +143,7 @@ def _copied(model: nn.Module) -> nn.Module:
         raise UnreadableModel(
             one_line(
                 f"the model must be one that copy.deepcopy copies; it raised {said}; "
-                "copy it without hooks and graphs"
+                "give a function that makes it, or its name"
             )
         ) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,22 @@ def test_a_module_is_left_as_it_is(tmp_path: Path) -> None:
     by_name = cs.sweep(files, "tests.sweeps.nets:net", SHAPE)
     assert all(torch.equal(held, before[n]) for n, held in model.state_dict().items())
     assert [*map(timeless, by_module.rows)] == [*map(timeless, by_name.rows)]
+
+
+def normalised() -> nn.Module:
+    """A kernel that is none of the leaves, which cannot be copied."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return nn.Sequential(nn.utils.weight_norm(nn.Conv2d(2, 3, 3)))
+
+
+def test_a_model_that_cannot_be_copied(tmp_path: Path) -> None:
+    model = normalised()
+    file = save(tmp_path / "epoch1.pth", model.state_dict())
+    [row] = cs.sweep([file], normalised, SHAPE, cache=tmp_path / "cache").rows
+    assert row["norm"] == cs.analyze(model, SHAPE)["0"].quantities["norm"]
+    with pytest.raises(cs.UnreadableModel, match="give a function that makes it"):
+        cs.sweep([file], normalised(), SHAPE)
 
 
 def test_a_model_without_memory(tmp_path: Path) -> None:
