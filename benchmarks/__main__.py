@@ -26,6 +26,7 @@ from benchmarks.problem import Result, Unavailable
 from benchmarks.record import write
 from benchmarks.runner import run
 from benchmarks.sources import MODELS, Read, read_all, sources_text
+from benchmarks.sweeps import CHECKPOINTS, sweep_text, swept
 from benchmarks.table import table
 from benchmarks.trained_layers import COUNTS, LAYERS
 from benchmarks.trained_layers import line as layer_line
@@ -41,6 +42,7 @@ CONSTANTS_COMPARED = "networks-compared"
 SOURCES = "sources"
 BOUNDED_TRAINING = "bounded-training"
 CLIP = "clip"
+SWEEP = "sweep"
 LAYER_REPEATS = 5
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -66,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _training(given[1:])
     if given[:1] == [CLIP]:
         return _clipped(given[1:])
+    if given[:1] == [SWEEP]:
+        return _swept(given[1:])
     chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
@@ -199,6 +203,16 @@ def _training(numbers: list[str]) -> int:
     return int(not found.is_right)
 
 
+def _swept(counts: list[str]) -> int:
+    """Sweep over a training; 0, or 1 if a row was wrong."""
+    if len(counts) > 1 or not all(count.isdigit() and int(count) for count in counts):
+        print(f"a number of checkpoints; got {', '.join(counts)}")
+        return 2
+    found = swept(int(counts[0]) if counts else CHECKPOINTS)
+    print(sweep_text(found))
+    return int(bool(found.wrong))
+
+
 def _clipped(names: list[str]) -> int:
     """Put published ways to lower norms beside ours; 0, or 1 if ours is above."""
     unknown = [name for name in names if name not in CLIPPED]
@@ -257,7 +271,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and "
         f"networks; or {TRAINED_LAYERS}, and counts; or {CONSTANTS_OF_NETWORKS} or "
         f"{CONSTANTS_COMPARED}, and networks; or {SOURCES}; or {BOUNDED_TRAINING}, and a "
-        f"batch size and a number of steps; or {CLIP}, and layers",
+        f"batch size and a number of steps; or {CLIP}, and layers; "
+        f"or {SWEEP}, and a number of checkpoints",
     )
     parser.add_argument(
         "--out",

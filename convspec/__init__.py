@@ -70,6 +70,7 @@ __all__ = [
     "SavedReport",
     "Spectrum",
     "Subspace",
+    "Sweep",
     "Symbol",
     "TooLargeError",
     "UnreadableModel",
@@ -99,11 +100,13 @@ __all__ = [
     "plot",
     "range_space",
     "read_report",
+    "read_sweep",
     "spectral_density",
     "spectral_envelope",
     "spectral_norm",
     "spectrum",
     "stack",
+    "sweep",
     "symbol_density",
     "to_matrix",
     "to_operator",
@@ -137,6 +140,9 @@ if TYPE_CHECKING:
     from convspec.report.analyze import analyze
     from convspec.report.check import Finding, check
     from convspec.report.saved import SavedReport, read_report
+    from convspec.sweeps.parquet import read_sweep
+    from convspec.sweeps.result import Sweep
+    from convspec.sweeps.run import sweep
 
 # what is imported on first use: Matplotlib alone takes half a second
 LATER = {
@@ -170,6 +176,9 @@ LATER = {
     "SavedReport": "convspec.report.saved",
     "check": "convspec.report.check",
     "read_report": "convspec.report.saved",
+    "Sweep": "convspec.sweeps.result",
+    "read_sweep": "convspec.sweeps.parquet",
+    "sweep": "convspec.sweeps.run",
 }
 ROOMS = {"parametrize", "penalties", "plot"}
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_bytes", "write_text"]
+__all__ = ["require_writable", "write_bytes", "write_text"]
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -46,6 +46,21 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before long work.
+
+    Raises:
+        OSError: If its folder is missing or not writable, or it is a folder itself.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder must exist: {folder}; make it first")
+    if path.is_dir():
+        raise IsADirectoryError(f"a file must be named; {path} is a folder")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"the folder must be writable: {folder}")
 
 
 def _umask() -> int:

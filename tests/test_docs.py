@@ -63,6 +63,7 @@ def imports(package: str) -> bool:
 
 
 COMMANDS = [*sorted((DOCS / "sources").glob("*.md")), DOCS / "how-to" / "lipschitz.md"]
+COMMANDS.append(DOCS / "how-to" / "sweep.md")
 ZOO = re.compile(r"(timm|torchvision):")
 
 

@@ -24,7 +24,7 @@ from tests.network.networks import perceptron
 
 PACKAGE = Path(cs.__file__).parent
 # run the user's model in the user's state, and isolate what they make of it
-OPEN = {"analyze"}
+OPEN = {"analyze", "sweep"}
 ZEROS = cs.ConvOperator(gaussian(11, 2, 3, 3, 3).float(), 9, padding=1)
 TORUS = cs.ConvOperator(gaussian(13, 3, 4, 3, 3).float() / 3, 8, padding=1).circular()
 REFLECT = cs.ConvOperator(gaussian(7, 2, 2, 3), 40, padding=1, padding_mode="reflect")

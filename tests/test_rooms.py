@@ -49,6 +49,7 @@ ROOMS = (
     "report",
     "plot",
     "pages",
+    "sweeps",
     "__init__",
     "demo",
     "cli",
@@ -140,7 +141,15 @@ def test_importing_the_package_loads_no_more_than_it_must() -> None:
     )
     loaded = set(ran.stdout.split())
     assert "torch" in loaded
-    unwanted = {"matplotlib", "pandas", "rich", "jinja2", "safetensors", "sklearn"}
+    unwanted = {
+        "matplotlib",
+        "pandas",
+        "pyarrow",
+        "rich",
+        "jinja2",
+        "safetensors",
+        "sklearn",
+    }
     assert not loaded & (unwanted | {"scipy.linalg", "scipy.fft", "scipy.sparse.linalg"})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from convspec.cache import Store
 from convspec.cli.figures import write_figures
-from convspec.cli.source import opened_source, require_writable
+from convspec.cli.source import opened_source
 from convspec.errors import Interrupted
 from convspec.progress import progress_bar
 from convspec.report.analyze import analyze
@@ -17,7 +17,7 @@ from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.terminal import print_report
 from convspec.run.prompt import promptly
-from convspec.written import write_text
+from convspec.written import require_writable, write_text
 
 __all__ = ["analysed", "run_analyze"]
 

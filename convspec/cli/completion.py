@@ -25,7 +25,7 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
     """
     shtab = import_extra("shtab", "cli")
     for action in _actions(parser):
-        if action.dest == "source" or action.type is Path:
+        if action.dest in ("source", "checkpoints") or action.type is Path:
             folder = action.metavar in ("DIR", "FOLDER")
             action.complete = shtab.DIRECTORY if folder else shtab.FILE  # type: ignore[attr-defined]
     script: str = shtab.complete(parser, shell)

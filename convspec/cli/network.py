@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from convspec.cli.figures import kind_of_figure, picture
-from convspec.cli.source import opened_source, require_writable
+from convspec.cli.source import opened_source
 from convspec.errors import ConvSpecError, NotApplicable
 from convspec.extras import import_extra
 from convspec.network.asked import opened
@@ -15,7 +15,7 @@ from convspec.network.lipschitz import lipschitz
 from convspec.network.result import NetworkBound
 from convspec.network.verify import verify
 from convspec.progress import best_so_far
-from convspec.written import write_bytes
+from convspec.written import require_writable, write_bytes
 
 __all__ = ["run_lipschitz", "run_verify"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy import sparse
 
-from convspec.cli.source import layer_of, opened_source, require_writable
+from convspec.cli.source import layer_of, opened_source
 from convspec.errors import UnreadableModel
 from convspec.spectrum import Spectrum, spectrum
-from convspec.written import write_bytes, write_text
+from convspec.written import require_writable, write_bytes, write_text
 
 __all__ = ["run_matrix", "run_spectrum"]
 

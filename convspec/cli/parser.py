@@ -13,16 +13,22 @@ from convspec.cli.completion import SHELLS, completion_script
 from convspec.cli.demo import run_demo_command
 from convspec.cli.network import run_lipschitz, run_verify
 from convspec.cli.one_layer import run_matrix, run_spectrum
+from convspec.cli.options import (
+    add_analysis,
+    add_input_shape,
+    add_layer,
+    add_memory,
+    add_model,
+    add_source,
+    count,
+    ends,
+    positive,
+)
+from convspec.cli.sweep import QUANTITY, QUANTITY_NAMES, run_sweep
 from convspec.network.lipschitz import METHODS
 from convspec.report.check import RTOL
-from convspec.report.limits import EFFORTS
 
 __all__ = ["parser"]
-
-SOURCE = (
-    "a factory package.module:callable, an exported program .pt2, an ONNX file, a "
-    "checkpoint .safetensors or .pth, or timm:NAME or torchvision:NAME"
-)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _analyze(commands)
     _check(commands)
+    _sweep(commands)
     _matrix(commands)
     _spectrum(commands)
     _lipschitz(commands)
@@ -53,7 +60,7 @@ def _analyze(commands: Any) -> None:
         "Ctrl-C ends it with a table of what is complete. "
         "Exit status: 0; 1 if rows failed; 2 on bad usage or input; 130 after Ctrl-C.",
     )
-    _add_source(one)
+    add_source(one)
     for name, what in (
         ("json", "everything, as JSON"),
         ("csv", "one line per layer"),
@@ -64,7 +71,7 @@ def _analyze(commands: Any) -> None:
     one.add_argument(
         "--figures", type=Path, metavar="DIR", help="write figures into a folder"
     )
-    _add_analysis(one)
+    add_analysis(one)
     one.add_argument(
         "--quiet", action="store_true", help="no table, no progress: files alone"
     )
@@ -79,14 +86,14 @@ def _check(commands: Any) -> None:
         "within the limits, or that is another than in an earlier report. Exit status: "
         "0 if all hold; 1 if not; 2 on bad usage or input.",
     )
-    _add_source(one)
+    add_source(one)
     for name, what in (
         ("norm", "norm sigma_1"),
         ("worst-case", "supremum of sigma_1 over input sizes"),
         ("condition", "condition number"),
     ):
         one.add_argument(
-            f"--max-{name}", type=_positive, metavar="X", help=f"largest {what}"
+            f"--max-{name}", type=positive, metavar="X", help=f"largest {what}"
         )
     one.add_argument(
         "--against",
@@ -96,44 +103,64 @@ def _check(commands: Any) -> None:
     )
     one.add_argument(
         "--rtol",
-        type=_positive,
+        type=positive,
         default=RTOL,
         metavar="X",
         help=f"relative change of a norm that is none (default: {RTOL})",
     )
-    _add_analysis(one)
+    add_analysis(one)
     one.add_argument("--quiet", action="store_true", help="findings alone")
     one.set_defaults(run=run_check)
 
 
-def _add_analysis(one: argparse.ArgumentParser) -> None:
-    one.add_argument(
-        "--layers",
-        action="append",
-        metavar="PATTERN",
-        help="only layers of this name or pattern, 'features.*'; may be repeated",
+def _sweep(commands: Any) -> None:
+    one = commands.add_parser(
+        "sweep",
+        help="many checkpoints of one model, as one table",
+        description="Analyse all checkpoints of a training: a Parquet file with one row "
+        "for each checkpoint and layer, and how norms went on standard output. What is "
+        "done is stored and found again: a sweep that was killed goes on, and one with "
+        "new checkpoints computes these alone. Exit status: 0; 1 if checkpoints or rows "
+        "failed; 2 on bad usage or input, or if all checkpoints failed.",
     )
     one.add_argument(
-        "--effort",
-        choices=tuple(EFFORTS),
-        default="default",
-        help="how hard to try: sigma_1 to a relative 1e-2, 1e-4 (default) or 1e-6",
+        "checkpoints",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="files or patterns, 'run1/*.safetensors'; epoch2 comes before epoch10",
     )
     one.add_argument(
-        "--seconds", type=_positive, metavar="S", help="about when to end in any case"
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="a factory package.module:callable, or timm:NAME or torchvision:NAME",
     )
-    one.add_argument("--linear", action="store_true", help="linear layers are rows, too")
+    add_input_shape(one)
+    for name, needed, what in (
+        ("out", True, "the table: Parquet, which convspec.read_sweep reads"),
+        ("html", False, "one page with figures of each layer"),
+        ("figure", False, "a quantity of all layers, drawn: .png, .pdf, .svg"),
+    ):
+        one.add_argument(
+            f"--{name}",
+            type=Path,
+            metavar="FILE",
+            required=needed,
+            help=f"write {what}",
+        )
     one.add_argument(
-        "--fold-batch-norm",
-        action="store_true",
-        help="batch norm behind a convolution is part of it",
+        "--quantity",
+        choices=QUANTITY_NAMES,
+        default=QUANTITY,
+        metavar="NAME",
+        help=f"what --figure shows, of {', '.join(QUANTITY_NAMES)} (default: {QUANTITY})",
     )
+    add_memory(one)
+    add_analysis(one)
     one.add_argument(
-        "--resume",
-        type=Path,
-        metavar="DIR",
-        help="go on where an analysis ended: results are stored in DIR and found there",
+        "--quiet", action="store_true", help="no table, no progress: files alone"
     )
+    one.set_defaults(run=run_sweep)
 
 
 def _matrix(commands: Any) -> None:
@@ -143,8 +170,8 @@ def _matrix(commands: Any) -> None:
         description="Write the matrix of a layer: .npz is a sparse CSR array, which "
         "scipy.sparse.load_npz reads, .npy a dense one.",
     )
-    _add_source(one)
-    _add_layer(one)
+    add_source(one)
+    add_layer(one)
     one.add_argument(
         "--out", type=Path, metavar="FILE", required=True, help="file .npz or .npy"
     )
@@ -158,9 +185,9 @@ def _spectrum(commands: Any) -> None:
         description="Print the singular values of a layer, one in a line, descending; "
         "or write them.",
     )
-    _add_source(one)
-    _add_layer(one)
-    one.add_argument("-k", type=_count, metavar="N", help="the N largest alone")
+    add_source(one)
+    add_layer(one)
+    one.add_argument("-k", type=count, metavar="N", help="the N largest alone")
     one.add_argument("--out", type=Path, metavar="FILE", help="write them as CSV")
     one.add_argument("--plot", type=Path, metavar="FILE", help="draw them: .png, .pdf")
     one.set_defaults(run=run_spectrum)
@@ -174,9 +201,9 @@ def _lipschitz(commands: Any) -> None:
         "certified ends, and print how they were found. Ctrl-C ends the search; the best "
         "by then is printed. Exit status: 0; 2 on bad usage or input.",
     )
-    _add_model(one)
+    add_model(one)
     one.add_argument(
-        "--seconds", type=_positive, metavar="S", help="about how long (default: 60)"
+        "--seconds", type=positive, metavar="S", help="about how long (default: 60)"
     )
     one.add_argument(
         "--method",
@@ -187,7 +214,7 @@ def _lipschitz(commands: Any) -> None:
     )
     one.add_argument(
         "--domain",
-        type=_ends,
+        type=ends,
         metavar="LOW,HIGH",
         help="inputs lie between these, 0,1; one for each channel as '0,0,0;1,1,2', and "
         "below 0 with an equals sign, --domain=-1,1 (default: all inputs)",
@@ -215,7 +242,7 @@ def _verify(commands: Any) -> None:
     one.add_argument(
         "certificate", type=Path, metavar="FILE", help="of lipschitz --certificate"
     )
-    _add_model(one)
+    add_model(one)
     one.set_defaults(run=run_verify, geometry=None, memory=None)
 
 
@@ -254,68 +281,3 @@ def _completion(commands: Any, whole: argparse.ArgumentParser) -> None:
         return 0
 
     one.set_defaults(run=run)
-
-
-def _add_source(one: argparse.ArgumentParser) -> None:
-    _add_model(one)
-    one.add_argument(
-        "--geometry",
-        type=Path,
-        metavar="FILE",
-        help="TOML file with strides, paddings and sizes for a bare checkpoint",
-    )
-    one.add_argument(
-        "--memory", type=_positive, metavar="GIB", help="memory per layer (default: 2)"
-    )
-
-
-def _add_model(one: argparse.ArgumentParser) -> None:
-    one.add_argument("source", metavar="SOURCE", help=SOURCE)
-    one.add_argument(
-        "--input-shape",
-        type=_shape,
-        metavar="3,224,224",
-        help="shape of the input without the batch; several inputs: '3,8,8;5'",
-    )
-    one.add_argument(
-        "--weights", type=Path, metavar="FILE", help="checkpoint of a factory's model"
-    )
-
-
-def _add_layer(one: argparse.ArgumentParser) -> None:
-    one.add_argument("layer", metavar="LAYER", help="name of a row of analyze")
-
-
-def _ends(text: str) -> tuple[Any, Any]:
-    """``low,high``, or ``low;high`` with one number for each channel."""
-    low, high = text.split(";") if ";" in text else text.split(",")
-    ends = [[float(each) for each in end.split(",")] for end in (low, high)]
-    first, second = (end[0] if len(end) == 1 else end for end in ends)
-    return first, second
-
-
-def _shape(text: str) -> tuple[Any, ...]:
-    """``3,224,224`` or several of them, apart by semicolons."""
-    try:
-        shapes = [tuple(int(n) for n in part.split(",")) for part in text.split(";")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"a shape is integers with commas between them, 3,224,224; got {text!r}"
-        ) from None
-    return shapes[0] if len(shapes) == 1 else tuple(shapes)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a positive number; got {text!r}")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive integer; got {text!r}")
-    return int(text)

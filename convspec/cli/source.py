@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
 from convspec.errors import UnreadableModel
 from convspec.files.checkpoint import Checkpoint
@@ -14,14 +12,14 @@ from convspec.model.sites import Call, named
 from convspec.model.source import OpenedModel
 from convspec.model.watched import watched
 
-__all__ = ["layer_of", "opened_source", "require_writable"]
+__all__ = ["held_bytes", "layer_of", "opened_source"]
 
 GIBIBYTE = 2**30
 
 
 def opened_source(options: argparse.Namespace) -> tuple[OpenedModel, int]:
     """The model, and the bytes that may be held."""
-    held = DEFAULT_MAX_BYTES if options.memory is None else int(options.memory * GIBIBYTE)
+    held = held_bytes(options)
     opened = open_model(
         options.source,
         weights=options.weights,
@@ -30,6 +28,13 @@ def opened_source(options: argparse.Namespace) -> tuple[OpenedModel, int]:
         max_bytes=held,
     )
     return opened, held
+
+
+def held_bytes(options: argparse.Namespace) -> int:
+    """The bytes that may be held."""
+    if options.memory is None:
+        return DEFAULT_MAX_BYTES
+    return int(options.memory * GIBIBYTE)
 
 
 def layer_of(opened: OpenedModel, name: str) -> Call:
@@ -57,18 +62,3 @@ def layer_of(opened: OpenedModel, name: str) -> Call:
             "it; state it in a TOML file, --geometry FILE"
         )
     return calls[name]
-
-
-def require_writable(path: Path) -> None:
-    """Refuse a file that could not be written, before long work.
-
-    Raises:
-        OSError: If its folder is missing or not writable, or it is a folder itself.
-    """
-    folder = path.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"the folder must exist: {folder}; make it first")
-    if path.is_dir():
-        raise IsADirectoryError(f"a file must be named; {path} is a folder")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"the folder must be writable: {folder}")

@@ -27,7 +27,7 @@ from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.print import printable
 
-__all__ = ["Picture", "of_constant", "of_layer", "of_report"]
+__all__ = ["Picture", "of_constant", "of_layer", "of_report", "picture"]
 
 SIZE = 4.8, 3.2  # inches
 PIXELS = 200
@@ -78,25 +78,25 @@ def of_report(report: ModelReport) -> Picture:
         "Numerical zeros, at most max(m, n) eps sigma_1, are among all values and "
         "counted at the right; arrows go on below the axis, to smaller values or 0."
     )
-    return _picture(draw, caption, (7.2, 2.0 + 0.17 * max(6, len(report))))
+    return picture(draw, caption, (7.2, 2.0 + 0.17 * max(6, len(report))))
 
 
 def of_layer(layer: LayerReport) -> Iterator[Picture]:
     """The figures of one layer: whatever of it is known."""
     exact, band, torus = layer.spectrum, layer.envelope, layer.circular
     if exact is not None:
-        yield _picture(
+        yield picture(
             lambda ax: plot.spectrum(exact, ax=ax, color=EXACT, annotate=True),
             f"All singular values, exact, by {exact.method}."
             + (" Dotted: numerical zeros." if exact.rank() < len(exact) else ""),
         )
     elif band is not None:
-        yield _picture(
+        yield picture(
             lambda ax: plot.envelope(band, ax=ax),
             "Certified bounds on every singular value: all lie within the band.",
         )
     elif torus is not None:
-        yield _picture(
+        yield picture(
             lambda ax: plot.spectrum(torus, ax=ax, color=OTHER, linestyle="--"),
             "Singular values of the same kernel on a torus: another operator, neither "
             "exact for the layer nor a bound.",
@@ -104,7 +104,7 @@ def of_layer(layer: LayerReport) -> Iterator[Picture]:
     op = layer.operator
     if op is not None and _spatial(op) and not op.dtype.is_complex:
         m, n = op.shape
-        yield _picture(
+        yield picture(
             lambda ax: plot.operator(op, ax=ax, pixels=PIXELS),
             f"The matrix, {m:,} x {n:,}. A cell shows the entry of largest magnitude in "
             "its part of the matrix; grey lines are between channels.",
@@ -123,9 +123,9 @@ def of_constant(bound: NetworkBound) -> Iterator[Picture]:
             "constant is in it."
         )
     height = 1.5 + 0.26 * len(bound.steps)
-    yield _picture(lambda ax: plot.lipschitz(bound, ax=ax), caption, (7.2, height))
+    yield picture(lambda ax: plot.lipschitz(bound, ax=ax), caption, (7.2, height))
     if len(bound.depth) > 1:
-        yield _picture(
+        yield picture(
             lambda ax: plot.gains(bound, ax=ax),
             "How far apart two inputs come, tensor by tensor: at most, by the norms of "
             "all layers so far, and as the pair attains it.",
@@ -145,9 +145,16 @@ def _label(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else "\N{HORIZONTAL ELLIPSIS}" + end
 
 
-def _picture(
+def picture(
     draw: Callable[[Axes], object], caption: str, size: tuple[float, float] = SIZE
 ) -> Picture:
+    """What is drawn on axes, as an image of a page.
+
+    Args:
+        draw: What draws it.
+        caption: What it shows.
+        size: Of the figure, in inches.
+    """
     figure = Figure(figsize=size, layout="constrained")
     stream = io.StringIO()
     with warnings.catch_warnings(), rc_context(STYLE):

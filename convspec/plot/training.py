@@ -8,21 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from convspec.arguments import shown
 from convspec.isolation import isolated
-from convspec.plot.canvas import (
-    axes_or_new,
-    finish,
-    logarithmic,
-    plain_log_ticks,
-    points,
-)
-from convspec.plot.palette import CYCLE, ENCLOSED, EXACT
+from convspec.plot.canvas import axes_or_new
+from convspec.plot.evolution import LOGARITHMIC, draw_line, legend_beside, over_steps
+from convspec.plot.palette import ENCLOSED, EXACT
 from convspec.quantity.enclosure import Enclosure
 from convspec.report import LayerReport, ModelReport
 from convspec.report.quantities import QUANTITIES
@@ -30,12 +22,9 @@ from convspec.report.quantities import QUANTITIES
 __all__ = ["training"]
 
 DISTRIBUTION = "distribution"
-LOGARITHMIC = {"norm", "smallest", "condition_number", "nuclear_norm", "schatten_4"}
 # pairs of quantiles, outermost first, and how dark the band between them is
 QUANTILE_BANDS = ((0.0, 1.0, 0.15), (0.1, 0.9, 0.25), (0.25, 0.75, 0.35))  # they add up
-STYLES = ("-", "--", "-.", (0, (1, 1)))
 DECADES = 4
-MOST_ROWS = 26  # of a column of the legend
 
 
 @isolated
@@ -100,17 +89,17 @@ def training(
         ax.set_ylabel("singular value")
     else:
         for place, name in enumerate(names):
-            _line(ax, at, rows[name], quantity, name, place, kwargs)
+            ends = [_ends(row, quantity) for row in rows[name]]
+            draw_line(ax, at, ends, name, place, kwargs)
         ax.set_ylabel(quantity.replace("_", " "))
-    if quantity in {*LOGARITHMIC, DISTRIBUTION} and _has_positive(ax):
-        logarithmic(ax)
-        plain_log_ticks(ax.yaxis, *ax.get_ylim())
-    if all(step == round(step) for step in at):
-        ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
-    ax.set_xlabel("checkpoint" if steps is None else "step")
-    finish(ax)
+    over_steps(
+        ax,
+        at,
+        "checkpoint" if steps is None else "step",
+        log=quantity in {*LOGARITHMIC, DISTRIBUTION},
+    )
     if legend:
-        _legend(ax, [] if quantity == DISTRIBUTION else names)
+        legend_beside(ax, by_end=quantity != DISTRIBUTION)
     return ax
 
 
@@ -161,35 +150,6 @@ def _ends(row: LayerReport, quantity: str) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = found if isinstance(found, Enclosure) else (found, found)
     return (low if np.isfinite(low) else np.nan), (high if np.isfinite(high) else np.nan)
-
-
-def _line(
-    ax: Axes,
-    at: list[float],
-    rows: list[LayerReport],
-    quantity: str,
-    name: str,
-    place: int,
-    look: dict[str, Any],
-) -> None:
-    ends = np.array([_ends(row, quantity) for row in rows])
-    options: dict[str, Any] = {
-        "color": CYCLE[place % len(CYCLE)],
-        "linestyle": STYLES[place % len(STYLES)],
-        "marker": "o",
-        "markersize": 3.0 if len(at) <= 20 else 0.0,
-        **look,
-    }
-    if np.array_equal(ends[:, 0], ends[:, 1], equal_nan=True):
-        ax.plot(at, ends[:, 1], label=name, **options)
-        return
-    color = options["color"]
-    ax.fill_between(
-        at, ends[:, 0], ends[:, 1], facecolor=(color, 0.25), edgecolor=color,
-        hatch="//////", linewidth=0.0,
-    )  # fmt: skip
-    ax.plot(at, ends[:, 1], label=f"{name}, enclosed", **options)
-    ax.plot(at, ends[:, 0], **options)
 
 
 def _distribution(
@@ -250,36 +210,3 @@ def _floor(rows: list[LayerReport]) -> float:
     top = top or max((low for low, _ in ends if low > 0), default=1.0)
     least = min((low for low, _ in ends if low >= 0), default=0.0)
     return float(max(top / 10**DECADES, 0.7 * least))
-
-
-def _has_positive(ax: Axes) -> bool:
-    return any(
-        bool((np.nan_to_num(np.asarray(line.get_ydata(), dtype=float)) > 0).any())
-        for line in ax.lines
-    )
-
-
-def _legend(ax: Axes, names: Sequence[str]) -> None:
-    """Beside the axes, layers in the order in which their lines end."""
-    handles, labels = ax.get_legend_handles_labels()
-    if names:
-        ends = [_last(handle) for handle in handles]
-        order = sorted(range(len(ends)), key=lambda place: -ends[place])
-        handles, labels = [handles[j] for j in order], [labels[j] for j in order]
-    columns = -(-len(handles) // MOST_ROWS)
-    ax.legend(
-        handles,
-        labels,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        ncols=columns,
-        fontsize=points(0.85 if columns == 1 else 0.7),
-    )
-
-
-def _last(handle: Artist) -> float:
-    """The last value of a line; what is unknown comes last."""
-    if not isinstance(handle, Line2D):
-        return -math.inf
-    values = np.asarray(handle.get_ydata(), dtype=float)
-    return float(values[-1]) if np.isfinite(values[-1]) else -math.inf

@@ -39,6 +39,8 @@ def completed(script: str, words: list[str], folder: Path) -> list[str]:
         (["convspec", "lipschitz", "net"], ["net.onnx", "net.pt2"]),
         (["convspec", "analyze", "x", "--figures", "net"], ["nets"]),
         (["convspec", "completion", "z"], ["zsh"]),
+        (["convspec", "sweep", "net"], ["net.onnx", "net.pt2"]),
+        (["convspec", "sweep", "net.pt2", "--qu"], ["--quantity", "--quiet"]),
     ],
     ids=" ".join,
 )

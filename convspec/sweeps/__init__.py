@@ -1,0 +1,1 @@
+"""Many checkpoints of one model: their reports as one table, and how layers evolve."""
