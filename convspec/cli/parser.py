@@ -57,7 +57,7 @@ def _analyze(commands: Any) -> None:
         help="a report of every convolution of a model",
         description="Report the norm, rank and condition number of every convolution of "
         "a model, exact or between certified ends. The table goes to standard output. "
-        "Ctrl-C ends it with a table of what is complete. "
+        "Ctrl-C ends it with what is complete. "
         "Exit status: 0; 1 if rows failed; 2 on bad usage or input; 130 after Ctrl-C.",
     )
     add_source(one)
