@@ -16,6 +16,8 @@ SHAPE = (2, 8, 8)
 ROOT = Path(__file__).parent.parent.parent
 CODE = """
 import sys
+import torch
+torch.set_num_threads(1)  # as in all tests: the last bits of products depend on it
 import convspec as cs
 from tests.sweeps.nets import SHAPE, net
 
