@@ -115,13 +115,19 @@ def _circular(taps: TapRange, divisible: bool) -> list[Repeats]:
 
 
 def _mirrored(taps: TapRange) -> list[Repeats]:
-    """On a ring and on a line; one of them if the symbol is the same."""
+    """On a ring and on a line; one of them if the symbol is the same.
+
+    From a size to that which is one stride larger the ring grows by twice as many places
+    as the outputs span. So the least sizes decide how often they go around it.
+    """
     edge = 1 if taps.axis.mode == "reflect" else 0
     # one pixel is mirrored at both ends at sizes up to this one, if accepted
     meet = taps.before + taps.after + 2 * edge - 1 >= taps.least
     line = Repeats(3 if min(taps.before, taps.after) > 0 and meet else 2)
-    places = 2 * (taps.least - edge)
-    rows = -(-(taps.axis.stride * (taps.outputs(taps.least) - 1) + 1) // places)
+    rows = max(
+        -(-(taps.axis.stride * (taps.outputs(size) - 1) + 1) // (2 * (size - edge)))
+        for size in range(taps.least, taps.least + taps.axis.stride)
+    )
     same = min(taps.axis.phases, taps.kernel) == 1
     ring = Repeats(2 * rows, same)
     if ring.count >= line.count:

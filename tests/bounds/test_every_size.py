@@ -278,3 +278,36 @@ def test_a_ring_of_mirror_images() -> None:
         bound = cs.worst_case_norm(weight, padding=1, padding_mode=mode, rtol=1e-9)
         plain = cs.worst_case_norm(weight, rtol=1e-9)
         assert bound.upper == pytest.approx(2 * plain.upper, rel=1e-6)
+
+
+def test_a_ring_that_some_sizes_go_around_twice() -> None:
+    """Of 6 pixels the outputs are on the ring once, of 7 twice, of 8 once."""
+    arguments: dict[str, Any] = {
+        "stride": 3,
+        "dilation": 2,
+        "padding": 5,
+        "padding_mode": "reflect",
+    }
+    for seed in range(20):
+        weight = gaussian(seed, 1, 1, 3).double().abs()
+        bound = cs.worst_case_norm(weight, **arguments)
+        assert max(norms(weight, arguments, 40)) <= bound.upper * (1 + ROUNDING)
+
+
+def strided_mirrors(seed: int) -> tuple[Tensor, dict[str, Any]]:
+    """One axis with any stride, dilation and as much padding as there may be."""
+    rng = np.random.default_rng(seed)
+    weight = rng.random((1, 1, int(rng.integers(1, 5)))) + 0.1
+    return torch.from_numpy(weight), {
+        "stride": int(rng.integers(1, 6)),
+        "dilation": int(rng.integers(1, 4)),
+        "padding": (tuple(rng.integers(0, 8, 2).tolist()),),
+        "padding_mode": rng.choice(["reflect", "symmetric"]),
+    }
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_mirrors_with_strides(seed: int) -> None:
+    weight, arguments = strided_mirrors(seed)
+    bound = cs.worst_case_norm(weight, rtol=1e-3, **arguments)
+    assert max(norms(weight, arguments, 30), default=0.0) <= bound.upper * (1 + ROUNDING)
