@@ -31,7 +31,6 @@ KEPT = ("conv", "batch_norm", "linear", "addmm", "::mm")
 ARGUMENTS = ("weight", "bias", "running_mean", "running_var", "mat2")
 # what stands between the model's code and the record
 WATCHING = (__name__, "convspec.network.leaving")
-COMPILER = "torch._dynamo"
 
 
 @dataclass
@@ -76,7 +75,7 @@ class Recorder:
             for module in self.names:
                 if not isinstance(module, torch.jit.ScriptModule):
                     handles += self._watched(module)
-            with _Mode(self) if COMPILER in sys.modules else _EarlyMode(self):
+            with _Mode(self):
                 yield
         finally:
             for handle in handles:
@@ -221,7 +220,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
 
-    def _told(
+    def __torch_dispatch__(
         self,
         func: Any,
         types: Any,
@@ -232,21 +231,6 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output = func(*args, **(kwargs or {}))
         self._recorder.note(func, args, kwargs or {}, output)
         return output
-
-    __torch_dispatch__ = _told
-
-
-class _EarlyMode(_Mode):  # type: ignore[no-untyped-call]
-    """The same before anything is compiled.
-
-    Else torch loads its compiler, which takes seconds, to keep it from this method.
-    """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
-
-    __torch_dispatch__ = _Mode._told
 
 
 def _tensors(tree: Any) -> list[Tensor]:
