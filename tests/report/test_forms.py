@@ -438,6 +438,7 @@ def test_json_of_inputs_and_of_nothing(empty: cs.ModelReport, tmp_path: Path) ->
     assert read_json(path) == {
         "input_shape": [3],
         "layers": [],
+        "partial": False,
         "unused": [],
         "notes": ["not analysed: 1 Linear"],
         "provenance": dataclasses.asdict(empty.provenance),
