@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from convspec.arguments import shown
 from convspec.errors import NotApplicable
-from convspec.extras import import_extra
 from convspec.network.certificate import Certificate
 from convspec.network.result import NetworkBound
 from convspec.pages.figures import of_constant
 from convspec.pages.ladder import at_least, at_most, distance, rungs
-from convspec.pages.rendered import rendered
+from convspec.pages.rendered import heading, rendered
 from convspec.quantity.decimals import rounded_up
 from convspec.report.print import shape
 from convspec.rounding.directed import up
@@ -68,15 +66,11 @@ def constant_page(bound: NetworkBound, title: str | None = None) -> str:
         MissingExtra: Without jinja2.
         TypeError: If the title is no string.
     """
-    import_extra("jinja2", "html")  # a page that cannot be made is not drawn either
-    if not isinstance(title, str | None):
-        raise TypeError(
-            f"title must be a string, or None for {TITLE!r}; got {shown(title)}"
-        )
+    title = heading(title, TITLE, repr(TITLE))
     return rendered(
         "constant.html",
         styles=("report.css", "constant.css"),
-        title=TITLE if title is None else title,
+        title=title,
         tiles=_tiles(bound),
         sayings=[*_ends(bound), *_conditions(bound)],
         rungs=rungs(bound),

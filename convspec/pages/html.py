@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convspec.arguments import shown
-from convspec.extras import import_extra
 from convspec.pages.figures import Picture, of_layer, of_report
-from convspec.pages.rendered import rendered
+from convspec.pages.rendered import heading, rendered
 from convspec.report.column import Column
 from convspec.report.columns import table
 from convspec.report.layer import LayerReport
@@ -80,14 +78,9 @@ def page(report: ModelReport, title: str | None = None) -> str:
     Raises:
         MissingExtra: Without jinja2.
     """
-    import_extra("jinja2", "html")  # a page that cannot be made is not drawn either
     origin = report.provenance
-    if not isinstance(title, str | None):
-        raise TypeError(
-            f"title must be a string, or None for the model's class; got {shown(title)}"
-        )
-    if title is None:
-        title = "convolutions" if origin is None else origin.model
+    usual = "convolutions" if origin is None else origin.model
+    title = heading(title, usual, "the model's class")
     columns = table(report.layers)
     layers = [_layer(*item, columns) for item in enumerate(report, 1)]
     kinds = {found.guarantee for layer in layers for found in layer.statements}

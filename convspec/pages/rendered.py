@@ -8,13 +8,32 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from convspec.arguments import shown
 from convspec.extras import import_extra
 from convspec.report.print import printable
 
-__all__ = ["rendered"]
+__all__ = ["heading", "rendered"]
 
 TEMPLATES = "templates"
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+
+
+def heading(title: str | None, usual: str, what: str) -> str:
+    """The heading of a page, its own or the usual one; asked before figures are drawn.
+
+    Args:
+        title: What was given.
+        usual: The heading if that is None.
+        what: What that is, in words.
+
+    Raises:
+        MissingExtra: Without jinja2.
+        TypeError: If the title is no string.
+    """
+    import_extra("jinja2", "html")  # a page that cannot be made is not drawn either
+    if not isinstance(title, str | None):
+        raise TypeError(f"title must be a string, or None for {what}; got {shown(title)}")
+    return usual if title is None else title
 
 
 def rendered(

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from convspec.arguments import shown
-from convspec.extras import import_extra
 from convspec.pages.figures import Picture, picture
-from convspec.pages.rendered import rendered
+from convspec.pages.rendered import heading, rendered
 from convspec.plot.canvas import points
 from convspec.plot.evolution import draw_line, over_steps
 from convspec.plot.palette import CYCLE
@@ -96,16 +94,12 @@ def page(sweep: Sweep, title: str | None = None) -> str:
         MissingExtra: Without jinja2.
         TypeError: If the title is no string.
     """
-    import_extra("jinja2", "html")  # a page that cannot be made is not drawn either
-    if not isinstance(title, str | None):
-        raise TypeError(
-            f"title must be a string, or None for the model's class; got {shown(title)}"
-        )
     origin = sweep.provenance
+    title = heading(title, origin.model, "the model's class")
     return rendered(
         "sweep.html",
         styles=("report.css", "sweep.css"),
-        title=origin.model if title is None else title,
+        title=title,
         tiles=_tiles(sweep),
         layers=list(_parts(sweep)),
         panels=PANELS,
