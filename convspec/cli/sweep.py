@@ -9,10 +9,10 @@ from pathlib import Path
 from convspec.cache import Store
 from convspec.cli.figures import kind_of_figure, picture
 from convspec.cli.source import held_bytes
-from convspec.errors import ConvSpecError
 from convspec.extras import import_extra
 from convspec.progress import progress_bar
 from convspec.report.quantities import QUANTITIES
+from convspec.run.prompt import promptly
 from convspec.sweeps.checkpoints import matching
 from convspec.sweeps.result import Sweep
 from convspec.sweeps.rows import has_failed
@@ -55,7 +55,7 @@ def _require(options: argparse.Namespace) -> None:
 
 
 def _swept(options: argparse.Namespace) -> Sweep:
-    with progress_bar(not options.quiet) as progress:
+    with promptly(), progress_bar(not options.quiet) as progress:
         try:
             return sweep(
                 matching(options.checkpoints),
@@ -72,9 +72,8 @@ def _swept(options: argparse.Namespace) -> Sweep:
                 fold_batch_norm=options.fold_batch_norm,
             )
         except KeyboardInterrupt:
-            raise ConvSpecError(
-                "interrupted; the same command goes on where it was"
-            ) from None
+            print("convspec: the same command goes on where it was", file=sys.stderr)
+            raise
 
 
 def _draw(found: Sweep, quantity: str, path: Path) -> None:

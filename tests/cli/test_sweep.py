@@ -150,5 +150,5 @@ def test_interrupted(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("convspec.sweeps.run.analyze", interrupted)
-    assert main(given(tmp_path)) == 2
+    assert main(given(tmp_path)) == 130  # as of every command
     assert "the same command goes on" in capsys.readouterr().err
