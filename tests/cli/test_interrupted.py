@@ -18,7 +18,9 @@ from convspec.cli import main
 
 # what is told when a decomposition has begun that takes seconds
 CODE = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs may ignore it
 import convspec.report.stages as stages
 from convspec.cli import main
 inner = stages.spectrum

@@ -193,7 +193,9 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PROGRAM = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs may ignore it
 from convspec.cli import main, network
 
 def told(*arguments, **options):
