@@ -16,7 +16,6 @@ from convspec.report.analyze import analyze
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.terminal import print_report
-from convspec.run.prompt import promptly
 from convspec.written import require_writable, write_text
 
 __all__ = ["analysed", "run_analyze"]
@@ -76,7 +75,7 @@ def analysed(options: argparse.Namespace) -> ModelReport:
     if options.resume:
         Store.at(options.resume)  # refused before long work
     opened, max_bytes = opened_source(options)
-    with promptly(), progress_bar(not options.quiet) as progress:
+    with progress_bar(not options.quiet) as progress:
         return analyze(
             opened,
             effort=options.effort,

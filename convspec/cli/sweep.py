@@ -12,7 +12,6 @@ from convspec.cli.source import held_bytes
 from convspec.extras import import_extra
 from convspec.progress import progress_bar
 from convspec.report.quantities import QUANTITIES
-from convspec.run.prompt import promptly
 from convspec.sweeps.checkpoints import matching
 from convspec.sweeps.result import Sweep
 from convspec.sweeps.rows import has_failed
@@ -55,7 +54,7 @@ def _require(options: argparse.Namespace) -> None:
 
 
 def _swept(options: argparse.Namespace) -> Sweep:
-    with promptly(), progress_bar(not options.quiet) as progress:
+    with progress_bar(not options.quiet) as progress:
         try:
             return sweep(
                 matching(options.checkpoints),

@@ -20,14 +20,13 @@ from convspec.operators.submatrix import is_submatrix
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.draft import Draft
-from convspec.report.steps import Steps
 
 __all__ = ["WORST", "agree", "agreed", "met", "supremum_of"]
 
 WORST = "the worst case over input sizes"
 
 
-def agree(drafts: Sequence[Draft], steps: Steps) -> None:
+def agree(drafts: Sequence[Draft]) -> None:
     """Let the ends of all rows of a kernel meet, of those that have a norm."""
     rows: dict[int, list[Draft]] = {}
     for draft in drafts:
@@ -35,7 +34,7 @@ def agree(drafts: Sequence[Draft], steps: Steps) -> None:
             rows.setdefault(draft.call.kernel, []).append(draft)
     for some in rows.values():
         failures = len(some[0].failures)
-        with some[0].step("agreement of all ends", steps):
+        with some[0].step("agreement of all ends"):
             _meet(some)
         for other in some[1:]:
             for failure in some[0].failures[failures:]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,15 +28,16 @@ from convspec.report.asked import asked_quantities
 from convspec.report.draft import NOT_ANALYSED, Draft
 from convspec.report.enclose import too_costly
 from convspec.report.failure import Failure
-from convspec.report.kernel_row import kernel_row
+from convspec.report.kernel_row import KernelDraft, kernel_operator
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
 from convspec.report.print import several
 from convspec.report.provenance import Provenance, provenance
 from convspec.report.quantities import Quantity
-from convspec.report.stages import take_stages
-from convspec.report.steps import Steps
+from convspec.report.stages import Stages
+from convspec.report.stored import Steps, StoredSteps
+from convspec.run.crew import crew
 from convspec.spectrum import explain
 
 __all__ = ["analyze"]
@@ -159,18 +161,19 @@ def analyze(
         worst_case_seconds=worst_case_seconds,
         phases=phases,
     )
-    steps = _steps(cache)
+    steps = Steps() if cache is None else StoredSteps.at(cache)
     with told(progress, progress_bar) as tell:
         seen = watched(
             model, input_shape, inputs, linear=linear, fold_batch_norm=fold_batch_norm
         )
         calls = chosen(seen.trace.calls, layers)
         origin = provenance(seen.title, seen.argument, limits)
-        rows = _Rows([*named(calls)], limits, steps)
+        rows = _Rows([*named(calls)], limits)
         try:
-            rows.work(tell)
+            with crew() as workers:
+                rows.work(Stages(limits, steps, workers, tell))
         except KeyboardInterrupt:
-            agree(rows.drafts, steps)
+            agree(rows.drafts)
             found, done = rows.report(seen, origin, asked), rows.done
             raise Interrupted(f"interrupted {done}; .report has them", found) from None
     return rows.report(seen, origin, asked)
@@ -182,14 +185,15 @@ class _Rows:
 
     calls: Sequence[tuple[str, Call]]
     limits: Limits
-    steps: Steps
-    begun: list[Draft | LayerReport] = field(default_factory=list)
+    begun: list[Draft | KernelDraft | LayerReport] = field(default_factory=list)
 
-    def work(self, tell: Progress | None) -> None:
+    def work(self, stages: Stages) -> None:
         """Begin all, and take them through the stages."""
         for name, call in self.calls:
-            self.begun.append(_begun(name, call, self.limits, self.steps))
-        take_stages(self.drafts, self.limits, tell, self.steps)
+            self.begun.append(_begun(name, call, self.limits))
+        kernels = [row for row in self.begun if isinstance(row, KernelDraft)]
+        stages.run([row.course(self.limits) for row in kernels], [1.0] * len(kernels))
+        stages.take(self.drafts)
 
     @property
     def drafts(self) -> list[Draft]:
@@ -199,7 +203,8 @@ class _Rows:
     @property
     def complete(self) -> int:
         """How many are complete."""
-        return len(self.begun) - sum(bool(draft.ahead) for draft in self.drafts)
+        rows = [row for row in self.begun if not isinstance(row, LayerReport)]
+        return len(self.begun) - sum(bool(row.ahead) for row in rows)
 
     @property
     def done(self) -> str:
@@ -214,7 +219,9 @@ class _Rows:
     ) -> ModelReport:
         """The report of them, as they are."""
         begun = [
-            row.finished(asked) if isinstance(row, Draft) else replace(row, asked=asked)
+            replace(row, asked=asked)
+            if isinstance(row, LayerReport)
+            else row.finished(asked)
             for row in self.begun
         ]
         others = [
@@ -243,32 +250,22 @@ def _unsettled(rows: Sequence[LayerReport]) -> Iterator[str]:
         yield f"failed in part, the other rows are complete: {several(failed)}"
 
 
-def _steps(cache: str | os.PathLike[str] | None) -> Steps:
-    """How steps are taken: computed, or found in a folder."""
-    if cache is None:
-        return Steps()
-    from convspec.report.stored import StoredSteps
-
-    return StoredSteps.at(cache)
-
-
 @isolated
-def _begun(name: str, call: Call, limits: Limits, steps: Steps) -> Draft | LayerReport:
-    """A row to work on, or one of what the kernel says, or why it is not supported."""
-    start = steps.clock()
+def _begun(name: str, call: Call, limits: Limits) -> Draft | KernelDraft | LayerReport:
+    """A row to work on, of all or of the kernel alone, or why it is not supported."""
+    start = time.perf_counter()
     try:
         if call.sizeless:
-            return kernel_row(name, call, limits, steps)
+            return KernelDraft(name, call, kernel_operator(call))
         op = call.operator()
         plan = explain(op, max_bytes=limits.max_bytes)
         return Draft(name, call, op, plan, too_costly(plan, limits))
     except (GeometryError, NotFiniteError, UnsupportedLayer) as refused:
         words, failed = str(refused), None
     except Exception as error:
-        step = "what the kernel says" if call.sizeless else "the operator"
-        failure = Failure.of(step, error)
+        failure = Failure.of("the operator", error)
         words, failed = failure.words, failure.error
-    seconds = steps.clock() - start
+    seconds = time.perf_counter() - start
     return LayerReport(
         name, call.type, call.count, None, reason=words, seconds=seconds, error=failed
     )

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from convspec.model.sites import Call
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Contradiction, Enclosure
 from convspec.report.failure import Failure
+from convspec.report.job import Done
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.known import Enclosed, Exact, NotKnown
 from convspec.report.layer import LayerReport
 from convspec.report.quantities import Quantity
-from convspec.report.steps import Steps
 from convspec.spectrum import Envelope, Plan, Spectrum
 from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = ["ESTIMATES", "NORM", "NOT_ANALYSED", "QUANTITIES", "Draft"]
+
+Result = TypeVar("Result")
 
 # operations on a block of a torus, of its side cubed
 BLOCK = 20.0
@@ -82,20 +86,26 @@ class Draft:
         blocks = geometry.groups * math.prod(geometry.outputs)
         return BLOCK * blocks * min(sides) * math.prod(sides)
 
-    @contextmanager
-    def step(self, name: str, steps: Steps) -> Iterator[None]:
-        """A step of the row: its time counts, and an exception ends it alone.
+    def took(self, done: Done[Result]) -> Result | None:
+        """What came of a step of the row: its time counts, and its failure is noted.
 
-        This is the one place where exceptions of a step are caught. What the row knew
-        before stays known.
+        What the row knew before stays known.
         """
-        start = steps.clock()
+        self.seconds += done.seconds
+        if done.failure is not None:
+            self.fail(done.failure)
+        return done.result
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """A small step that is taken in here; an exception ends it alone."""
+        start = time.perf_counter()
         try:
             yield
         except Exception as error:
             self.fail(Failure.of(name, error))
         finally:
-            self.seconds += steps.clock() - start
+            self.seconds += time.perf_counter() - start
 
     def fail(self, failure: Failure) -> None:
         """Note a failure; of ends that exclude one another none is to be trusted."""

@@ -11,12 +11,14 @@ from convspec.bounds import WorstCase, worst_case_norm
 from convspec.errors import TooLargeError
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
+from convspec.report.job import Job
 from convspec.report.limits import Limits
-from convspec.report.steps import Steps
 from convspec.rounding.svd import norm_enclosure
 from convspec.run.budget import Budget
 
-__all__ = ["KernelNorms", "kernel_norms", "kernel_step"]
+__all__ = ["KERNEL", "KernelNorms", "kernel_job", "kernel_norms", "reshaped_norm"]
+
+KERNEL = "worst case over input sizes"
 
 
 @dataclass(frozen=True)
@@ -34,31 +36,32 @@ class KernelNorms:
     left_out: tuple[str, ...] = ()
 
 
-def kernel_step(
-    op: ConvOperator, limits: Limits, steps: Steps, seconds: float = math.inf
-) -> KernelNorms:
+def kernel_job(
+    op: ConvOperator, limits: Limits, seconds: float = math.inf, step: str = KERNEL
+) -> Job[KernelNorms]:
     """:func:`kernel_norms` as a step of an analysis.
 
     Args:
         op: An operator of the kernel.
         limits: Of the analysis.
-        steps: How it is taken.
         seconds: That there are for it, in all.
+        step: What a failure is the failure of.
     """
     if limits.worst_case_seconds is not None:
         seconds = min(seconds, limits.worst_case_seconds)
     flops = limits.worst_case_flops if seconds else 0.0
+    inputs = limits.rtol, flops, limits.max_bytes
     share = Budget(flops, limits.max_bytes, seconds)
+    return Job("kernel", op, inputs, share, _kernel_norms, (limits,), step)
 
-    def compute() -> KernelNorms:
-        found = kernel_norms(op, limits, seconds)
-        worst = found.worst_case
-        if worst is not None and worst.short_of:
-            share.short_of = worst.short_of
-            share.timed_out = seconds < math.inf  # it may have been short of them, too
-        return found
 
-    return steps.run("kernel", op, (limits.rtol, flops, limits.max_bytes), share, compute)
+def _kernel_norms(op: ConvOperator, share: Budget, limits: Limits) -> KernelNorms:
+    found = kernel_norms(op, limits, share.seconds)
+    worst = found.worst_case
+    if worst is not None and worst.short_of:
+        share.short_of = worst.short_of
+        share.timed_out = share.seconds < math.inf  # it may have been short of them, too
+    return found
 
 
 def kernel_norms(

@@ -1,223 +1,235 @@
 """The stages of an analysis: all norms first, then all other quantities.
 
-So an analysis that ends early has every norm. Within a stage cheap layers come first,
-and what they leave of the budget is for the dear ones.
+So an analysis that ends early has every norm. Within a stage rows are taken side by side,
+and what cheap ones are expected to leave of the operations is for the dear ones.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from convspec.bounds.spectral_norm.norm import norm_within
 from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
-from convspec.errors import TooLargeError
 from convspec.isolation import isolated
-from convspec.operators.operator import ConvOperator
 from convspec.progress import Progress
-from convspec.quantity.bound import Bound
-from convspec.report.agreement import WORST, agree, met
+from convspec.report.agreement import agree, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
-from convspec.report.kernel_norms import KernelNorms, kernel_step, reshaped_norm
+from convspec.report.job import Done, Job
+from convspec.report.kernel_norms import KERNEL, KernelNorms, kernel_job, reshaped_norm
 from convspec.report.limits import Limits
-from convspec.report.others import other_quantities
-from convspec.report.steps import Steps
-from convspec.report.sums import ESTIMATED, estimates_of, ranks
+from convspec.report.steps import (
+    FROBENIUS,
+    estimates_job,
+    known_norm,
+    limit_words,
+    norm_job,
+    quantities_job,
+    spectrum_job,
+)
+from convspec.report.stored import Steps
+from convspec.report.sums import ranks
 from convspec.run.budget import Budget
-from convspec.spectrum import spectrum
-from convspec.spectrum.envelope.frobenius import certified_frobenius
+from convspec.run.courses import Course, Workers, take_courses
+from convspec.run.shares import Shares
 
-__all__ = ["take_stages"]
+__all__ = ["Asked", "Stages"]
 
-# of the operations on an envelope: as many more on estimates, which are decompositions
-# of small blocks
-ESTIMATES_SHARE = 1.25
-FROBENIUS = "||A||_F"
-KERNEL, RESHAPED = "worst case over input sizes", "norm of the reshaped kernel"
+# what a row asks for, and is sent
+Asked = Generator[Job[Any], Done[Any], None]
+
+RESHAPED = "norm of the reshaped kernel"
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
+# of the operations that a norm is estimated to cost, those that it takes, as measured
+SPENT = 2.0
 
 
-def take_stages(
-    drafts: Sequence[Draft], limits: Limits, progress: Progress | None, steps: Steps
-) -> None:
-    """Fill in what the limits allow of all drafts."""
-    open_ = [draft for draft in drafts if draft.beyond is not None]
-    total, done = len(drafts) + len(open_), 0
+@dataclass
+class Stages:
+    """Rows on their way.
 
-    def shared(
-        stage: str, some: Sequence[Draft], budget: Budget
-    ) -> Iterator[tuple[Draft, Budget]]:
-        """Each draft, cheapest first, and its share of what others left."""
-        nonlocal done
-        for place, draft in enumerate(sorted(some, key=lambda draft: draft.cost)):
-            if progress is not None:
-                progress(done, total, f"{draft.name}: {stage}")
-            share = budget.divided(len(some) - place)
-            yield draft, share
-            draft.done(stage)
-            budget.take(share)
-            done += 1
+    Attributes:
+        limits: Of the analysis.
+        steps: How steps are taken.
+        workers: Who takes them.
+        progress: Who is told.
+        done: Norms and other quantities that are done.
+        total: How many there will be.
+        ahead: Rows whose stage is not done, by number.
+    """
 
-    begun, left = time.perf_counter(), limits.time
-    operations = limits.norm_flops * len(open_)
-    budget = Budget(operations, limits.max_bytes, NORMS_SHARE * left)
-    kernels: dict[int, Draft] = {}
-    for draft, share in shared(NORM, drafts, budget):
-        _kernel(draft, limits, share, kernels, steps)
-        with draft.step(NORM, steps):
-            _norm(draft, limits, share, steps)
-        if draft.known.norm is None and not draft.contradicted:
-            with draft.step("upper end of the norm", steps):
-                draft.norm = _known(draft.operator, draft.kernel)
-    open_ = [draft for draft in drafts if draft.spectrum is None]
-    total = len(drafts) + len(open_)
-    agree(drafts, steps)
-    left = max(0.0, left - (time.perf_counter() - begun))
-    budget = Budget(math.inf, limits.max_bytes, left)
-    for draft, share in shared(QUANTITIES, open_, budget):
-        with draft.step(QUANTITIES, steps):
-            _quantities(draft, limits, share, steps)
-    agree(drafts, steps)
-    while sum(_followed(draft, steps) for draft in open_):
-        agree(drafts, steps)
-    for draft in open_:
-        if budget.allows() and draft.known.norm is not None:
-            with draft.step(ESTIMATES, steps):
-                _estimate(draft, limits, steps)
-        draft.done(ESTIMATES)
-    if progress is not None:
-        progress(total, total, "")
+    limits: Limits
+    steps: Steps
+    workers: Workers
+    progress: Progress | None
+    done: int = 0
+    total: int = 0
+    ahead: dict[int, Draft] = field(default_factory=dict)
+
+    def take(self, drafts: Sequence[Draft]) -> None:
+        """Fill in what the limits allow of all drafts."""
+        whole = Shares([], 0.0, 0, self.limits.time)
+        drafts = sorted(drafts, key=lambda draft: draft.cost)
+        self.total = len(drafts) + sum(draft.beyond is not None for draft in drafts)
+        self._norms(drafts, NORMS_SHARE * whole.left)
+        open_ = [draft for draft in drafts if draft.spectrum is None]
+        self.total = len(drafts) + len(open_)
+        agree(drafts)
+        self._quantities(open_, whole.left)
+        agree(drafts)
+        while sum(map(_followed, open_)):
+            agree(drafts)
+        asked = [_estimates(draft, self.limits, whole) for draft in open_]
+        self.run(asked, [draft.cost for draft in open_])
+        if self.progress is not None:
+            self.progress(self.total, self.total, "")
+
+    def run(self, asked: Sequence[Asked], costs: Sequence[float]) -> None:
+        """Take rows through their steps, each with its share of the cores."""
+        cores, total = self.workers.cores, sum(costs) or 1.0
+        courses = [
+            Course(steps, max(1, math.floor(cores * cost / total + 0.5)))
+            for steps, cost in zip(asked, costs, strict=True)
+        ]
+        take_courses(courses, self.steps, self.workers)
+
+    def _norms(self, drafts: Sequence[Draft], seconds: float) -> None:
+        """The norms of kernels and of rows: rows of one kernel one after the other."""
+        limits = self.limits
+        flops = limits.norm_flops * sum(draft.beyond is not None for draft in drafts)
+        expected = [0.0 if d.beyond is None else SPENT * d.cost for d in drafts]
+        shares = Shares(expected, flops, limits.max_bytes, seconds, self.workers.cores)
+        rows: dict[int, list[int]] = {}
+        for place, draft in enumerate(drafts):
+            rows.setdefault(draft.call.kernel, []).append(place)
+
+        def course(places: Sequence[int]) -> Asked:
+            for place in places:
+                share, draft = shares.of(place), drafts[place]
+                if place == places[0]:
+                    yield from _kernel(draft, limits, share.seconds / 2)
+                else:
+                    _share_kernel(drafts[places[0]], draft)
+                left = max(0.0, share.seconds - share.elapsed)
+                yield from _norm(draft, limits, replace(share, seconds=left))
+                self._end(draft, NORM)
+
+        self._begin(drafts, NORM)
+        groups = sorted(rows.values(), key=lambda places: drafts[places[-1]].cost)
+        costs = [sum(drafts[place].cost for place in places) for places in groups]
+        self.run([course(places) for places in groups], costs)
+
+    def _quantities(self, drafts: Sequence[Draft], seconds: float) -> None:
+        """The other quantities of rows that are not exact."""
+        limits, any_cost = self.limits, [0.0] * len(drafts)
+        shares = Shares(
+            any_cost, math.inf, limits.max_bytes, seconds, self.workers.cores
+        )
+
+        def course(place: int) -> Asked:
+            yield from _quantities(drafts[place], limits, shares.of(place))
+            self._end(drafts[place], QUANTITIES)
+
+        self._begin(drafts, QUANTITIES)
+        costs = [min(draft.cost, limits.envelope_flops) for draft in drafts]
+        self.run([course(place) for place in range(len(drafts))], costs)
+
+    def _begin(self, drafts: Sequence[Draft], stage: str) -> None:
+        self.ahead = {id(draft): draft for draft in drafts}
+        self._tell(stage)
+
+    def _end(self, draft: Draft, stage: str) -> None:
+        draft.done(stage)
+        self.done += 1
+        del self.ahead[id(draft)]
+        self._tell(stage)
+
+    def _tell(self, stage: str) -> None:
+        """Say what is done, and what is at work or comes."""
+        if self.progress is not None and self.ahead:
+            name = next(iter(self.ahead.values())).name
+            self.progress(self.done, self.total, f"{name}: {stage}")
 
 
-@isolated
-def _kernel(
-    draft: Draft, limits: Limits, budget: Budget, kernels: dict[int, Draft], steps: Steps
-) -> None:
-    """The norms of the kernel of a row, which rows share."""
-    op = draft.operator
-    first = kernels.setdefault(draft.call.kernel, draft)
-    if first is not draft:
-        draft.kernel = first.kernel
-        draft.failures += [x for x in first.failures if x.step in (KERNEL, RESHAPED)]
-        return
-    with draft.step(KERNEL, steps):
-        draft.kernel = kernel_step(op, limits, steps, budget.seconds / 2)
-    if draft.failures:
-        with draft.step(RESHAPED, steps):
-            draft.kernel = KernelNorms(None, reshaped_norm(op))
+def _kernel(draft: Draft, limits: Limits, seconds: float) -> Asked:
+    """The norms of the kernel of a row."""
+    draft.kernel = draft.took((yield kernel_job(draft.operator, limits, seconds)))
+    if draft.kernel is None:
+        with draft.step(RESHAPED):
+            draft.kernel = KernelNorms(None, reshaped_norm(draft.operator))
 
 
-@isolated
-def _norm(draft: Draft, limits: Limits, budget: Budget, steps: Steps) -> None:
+def _share_kernel(first: Draft, draft: Draft) -> None:
+    """The norms of a kernel that another row has."""
+    draft.kernel = first.kernel
+    draft.failures += [each for each in first.failures if each.step in (KERNEL, RESHAPED)]
+
+
+def _norm(draft: Draft, limits: Limits, share: Budget) -> Asked:
     """The norm of a row: exact with its spectrum, or enclosed."""
-    op = draft.operator
-    if draft.beyond is None and draft.plan.flops > FLOPS_PER_SECOND * budget.seconds:
+    if draft.beyond is None and draft.plan.flops > FLOPS_PER_SECOND * share.seconds:
         draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
-        held = limits.max_bytes
-        draft.spectrum = steps.run(
-            "spectrum", op, (held,), budget, lambda: spectrum(op, max_bytes=held)
-        )
-        return
-    known = _known(op, draft.kernel)
-    if not limits.norm_flops or not budget.seconds:
-        draft.norm = known
-        short_of = "seconds" if limits.norm_flops else "operations"
-        draft.left_out.append(f"no norm: {_limit(limits, short_of)}")
-        return
-    draft.norm, left_out = steps.run(
-        "norm",
-        op,
-        (limits.rtol, budget.bytes, known),
-        budget,
-        lambda: _enclosed(op, limits.rtol, budget, known),
-        lambda found: found[0].gap <= limits.rtol,
-    )
-    draft.left_out.extend(left_out)
-    if draft.norm.gap > limits.rtol and budget.short_of:
+        draft.spectrum = draft.took((yield spectrum_job(draft, share)))
+    else:
+        done = yield norm_job(draft, limits, share)
+        found = draft.took(done)
+        if found is not None:
+            draft.norm, left_out = found
+            draft.left_out.extend(left_out)
+            _say_gap(draft, limits, "" if left_out else done.short_of)
+    if draft.known.norm is None and not draft.contradicted:
+        with draft.step("upper end of the norm"):
+            draft.norm = known_norm(draft)
+
+
+def _say_gap(draft: Draft, limits: Limits, short_of: str) -> None:
+    """Say that a search for a norm was ended by a limit."""
+    if draft.norm is not None and draft.norm.gap > limits.rtol and short_of:
         draft.left_out.append(
             f"sigma_1 to a relative gap of {draft.norm.gap:.1e} only, the search was "
-            f"ended by {_limit(limits, budget.short_of)}"
+            f"ended by {limit_words(limits, short_of)}"
         )
 
 
-def _enclosed(
-    op: ConvOperator, rtol: float, budget: Budget, known: Bound
-) -> tuple[Bound, tuple[str, ...]]:
-    """The norm where it is enclosed, and what was left out of that."""
-    try:
-        found = norm_within(op, rtol, budget, known)
-    except TooLargeError as error:
-        return known, (f"no norm: {error}",)
-    return met(found, known, known.assumptions), ()
-
-
-def _limit(limits: Limits, short_of: str) -> str:
-    """The limit that it was, as it is given."""
-    names = {
-        "operations": f"norm_flops={limits.norm_flops:g}",
-        "seconds": f"seconds={limits.time:g}",
-        "memory": f"max_bytes={limits.max_bytes:g}",
-    }
-    return names[short_of]
-
-
-@isolated
-def _known(op: ConvOperator, kernel: KernelNorms | None) -> Bound:
-    """At most ``||A||_F``, and at most the worst case over input sizes."""
-    ends = {FROBENIUS: certified_frobenius(op).upper}
-    if kernel is not None and kernel.worst_case is not None:
-        ends[WORST] = kernel.worst_case.upper
-    name = min(ends, key=ends.__getitem__)
-    return Bound(0.0, ends[name], name, f"upper end: {name}", "convspec.analyze")
-
-
-@isolated
-def _quantities(draft: Draft, limits: Limits, budget: Budget, steps: Steps) -> None:
+def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
     """What sums say, an envelope, and the torus of the same size."""
-    if not budget.allows():
+    if not share.seconds:
         draft.left_out.append(f"no envelope: seconds={limits.time:g} were over")
         return
     if draft.norm is None:
         return
-    op, upper = draft.operator, draft.norm.upper
-    flops = limits.max_flops, limits.envelope_flops
-    found = steps.run(
-        "other quantities",
-        op,
-        (upper, *flops, limits.phases, limits.max_bytes),
-        budget,
-        lambda: other_quantities(op, upper, limits, budget),
-    )
+    job = quantities_job(draft.operator, draft.norm.upper, limits, share)
+    found = draft.took((yield job))
+    if found is None:
+        return
     draft.sums, draft.envelope = {**draft.sums, **found.sums}, found.envelope
     draft.circular = found.circular
     draft.left_out.extend(found.left_out)
-    if draft.envelope is not None:
-        draft.norm = met(draft.norm, draft.envelope.norm, "upper end: tori of its size")
+    if found.envelope is not None:
+        with draft.step(QUANTITIES):
+            draft.norm = met(
+                draft.norm, found.envelope.norm, "upper end: tori of its size"
+            )
 
 
-@isolated
-def _estimate(draft: Draft, limits: Limits, steps: Steps) -> None:
+def _estimates(draft: Draft, limits: Limits, whole: Shares) -> Asked:
     """What is not enclosed closely, estimated."""
-    op, held = draft.operator, limits.max_bytes
-    flops = ESTIMATES_SHARE * limits.envelope_flops
-    readings = draft.known.readings
-    ends = [readings[name].ends for name in ("norm", *ESTIMATED)]
-    draft.estimates = steps.run(
-        "estimates",
-        op,
-        (*ends, flops, held),
-        Budget(flops, held),
-        lambda: estimates_of(op, readings, flops, held),
-    )
+    job = None
+    if whole.left and draft.known.norm is not None:
+        with draft.step(ESTIMATES):
+            job = estimates_job(draft, limits)
+    if job is not None:
+        draft.estimates = draft.took((yield job)) or {}
+    draft.done(ESTIMATES)
 
 
-def _followed(draft: Draft, steps: Steps) -> bool:
+def _followed(draft: Draft) -> bool:
     """Whether what follows from the norm says more of it."""
     norm = draft.norm
-    with draft.step("what follows from the norm", steps):
+    with draft.step("what follows from the norm"):
         _follow(draft)
     return draft.norm is not norm
 

@@ -1,51 +1,137 @@
-"""How the steps of an analysis are taken: computed, or found where they were stored."""
+"""The steps of a row as jobs: functions of an operator, a share, and what is known."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TypeVar
+import math
+from functools import partial
 
+from convspec.bounds.spectral_norm.norm import norm_within
+from convspec.errors import TooLargeError
 from convspec.operators.operator import ConvOperator
+from convspec.quantity.bound import Bound
+from convspec.report.agreement import WORST, met
+from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
+from convspec.report.job import Job
+from convspec.report.kernel_norms import KernelNorms
+from convspec.report.limits import Limits
+from convspec.report.others import Others, other_quantities
+from convspec.report.readings import Reading
+from convspec.report.sums import ESTIMATED, estimates_of
 from convspec.run.budget import Budget
-from convspec.run.prompt import computed
+from convspec.spectrum import Spectrum, spectrum
+from convspec.spectrum.envelope.frobenius import certified_frobenius
+from convspec.spectrum.sums.estimates import Estimated
 
-__all__ = ["Steps", "never"]
+__all__ = [
+    "FROBENIUS",
+    "estimates_job",
+    "known_norm",
+    "limit_words",
+    "norm_job",
+    "quantities_job",
+    "spectrum_job",
+]
 
-Result = TypeVar("Result")
+Norm = tuple[Bound, tuple[str, ...]]
+
+# of the operations on an envelope: as many more on estimates, which are decompositions
+# of small blocks
+ESTIMATES_SHARE = 1.25
+FROBENIUS = "||A||_F"
 
 
-def never(result: object) -> bool:
-    """False."""
-    return False
+def spectrum_job(draft: Draft, share: Budget) -> Job[Spectrum]:
+    """All singular values."""
+    inputs = (share.bytes,)
+    return Job("spectrum", draft.operator, inputs, share, _spectrum, step=NORM)
 
 
-class Steps:
-    """Every step is computed."""
+def _spectrum(op: ConvOperator, share: Budget) -> Spectrum:
+    return spectrum(op, max_bytes=share.bytes)
 
-    def run(
-        self,
-        name: str,
-        op: ConvOperator,
-        inputs: tuple[object, ...],
-        share: Budget,
-        compute: Callable[[], Result],
-        enough: Callable[[Result], bool] = never,
-    ) -> Result:
-        """The result of a step.
 
-        Args:
-            name: What the step is called.
-            op: The operator that it is about.
-            inputs: All else that the result depends on, but for operations and seconds:
-                settings, and what is known before it.
-            share: What the step may spend, and where it counts it.
-            compute: The step.
-            enough: Whether a result is all that was asked for, so that more operations
-                would not better it.
-        """
-        return computed(compute)
+def norm_job(draft: Draft, limits: Limits, share: Budget) -> Job[Norm]:
+    """Ends of the norm, and what was left out of the search for them."""
+    worst = _worst(draft.kernel)
+    return Job(
+        NORM,
+        draft.operator,
+        (limits.rtol, share.bytes, worst),
+        share,
+        _norm,
+        (limits, worst),
+        enough=partial(_is_close, limits.rtol),
+    )
 
-    def clock(self) -> float:
-        """Seconds, of which differences are how long steps took to compute."""
-        return time.perf_counter()
+
+def _norm(op: ConvOperator, share: Budget, limits: Limits, worst: float) -> Norm:
+    known = _at_most(op, worst)
+    if not share.flops or not share.seconds:
+        share.timed_out = bool(share.flops)
+        share.short_of = "seconds" if share.flops else "operations"
+        return known, (f"no norm: {limit_words(limits, share.short_of)}",)
+    try:
+        found = norm_within(op, limits.rtol, share, known)
+    except TooLargeError as error:
+        return known, (f"no norm: {error}",)
+    return met(found, known, known.assumptions), ()
+
+
+def _is_close(rtol: float, found: Norm) -> bool:
+    return found[0].gap <= rtol
+
+
+def limit_words(limits: Limits, short_of: str) -> str:
+    """The limit that it was, as it is given."""
+    names = {
+        "operations": f"norm_flops={limits.norm_flops:g}",
+        "seconds": f"seconds={limits.time:g}",
+        "memory": f"max_bytes={limits.max_bytes:g}",
+    }
+    return names[short_of]
+
+
+def known_norm(draft: Draft) -> Bound:
+    """At most ``||A||_F``, and at most the worst case over input sizes."""
+    return _at_most(draft.operator, _worst(draft.kernel))
+
+
+def _worst(kernel: KernelNorms | None) -> float:
+    """At least the worst case over input sizes; inf if nothing is known."""
+    worst = None if kernel is None else kernel.worst_case
+    return math.inf if worst is None else worst.upper
+
+
+def _at_most(op: ConvOperator, worst: float) -> Bound:
+    ends = {FROBENIUS: certified_frobenius(op).upper, WORST: worst}
+    name = min(ends, key=ends.__getitem__)
+    return Bound(0.0, ends[name], name, f"upper end: {name}", "convspec.analyze")
+
+
+def quantities_job(
+    op: ConvOperator, upper: float, limits: Limits, share: Budget
+) -> Job[Others]:
+    """What sums say, an envelope, and the torus of the same size."""
+    settings = limits.max_flops, limits.envelope_flops, limits.phases, limits.max_bytes
+    given = upper, limits
+    return Job(QUANTITIES, op, (upper, *settings), share, _quantities, given)
+
+
+def _quantities(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
+    return other_quantities(op, upper, limits, share)
+
+
+def estimates_job(draft: Draft, limits: Limits) -> Job[dict[str, Estimated]]:
+    """What is not enclosed closely, estimated."""
+    flops, held = ESTIMATES_SHARE * limits.envelope_flops, limits.max_bytes
+    readings = draft.known.readings
+    known = {name: readings[name] for name in ("norm", *ESTIMATED)}
+    ends = [reading.ends for reading in known.values()]
+    inputs, share = (*ends, flops, held), Budget(flops, held)
+    return Job(ESTIMATES, draft.operator, inputs, share, _estimates, (known,))
+
+
+def _estimates(
+    op: ConvOperator, share: Budget, known: dict[str, Reading]
+) -> dict[str, Estimated]:
+    return estimates_of(op, known, share.flops, share.bytes)

@@ -54,6 +54,10 @@ class Budget:
         """Count operations."""
         self.spent += flops
 
+    def begun(self) -> Budget:
+        """The same, of which nothing is spent, and whose seconds begin now."""
+        return Budget(self.flops, self.bytes, self.seconds)
+
     def part(self, share: float) -> float:
         """A share of the operations that are left."""
         return share * self.left

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from threading import RLock, local
+from threading import Lock, RLock, local
 from typing import Any, TypeVar
 
 import torch
@@ -18,7 +18,16 @@ from threadpoolctl import ThreadpoolController
 
 from convspec.isolation import isolated_thread
 
-__all__ = ["MAX_WORKERS", "available_cores", "one_thread", "openblas", "parallel_map"]
+__all__ = [
+    "MAX_WORKERS",
+    "Spare",
+    "available_cores",
+    "one_thread",
+    "openblas",
+    "own_cores",
+    "parallel_map",
+    "single_threaded",
+]
 
 MAX_WORKERS = 64
 
@@ -65,30 +74,86 @@ def parallel_map(
     if workers is None:
         workers = min(available_cores(), MAX_WORKERS)
     workers = min(workers, len(items))
-    if workers <= 1 or getattr(_THIS_THREAD, "works", False):
+    own = _own()
+    if workers <= 1 or (own == 1 and _spare() is None):
         return [function(item) for item in items]
+    if not own:
+        with single_threaded(numpy), own_cores(1):
+            return _spread(function, items, workers - 1)
+    helpers, spare = min(workers, own) - 1, _spare()
+    lent = spare.take(workers - 1 - helpers) if spare is not None else 0
+    try:
+        if helpers + lent == 0:
+            return [function(item) for item in items]
+        with own_cores(1):
+            return _spread(function, items, helpers + lent)
+    finally:
+        if spare is not None:
+            spare.give(lent)
+
+
+def _spread(
+    function: Callable[[Item], Result], items: Sequence[Item], helpers: int
+) -> list[Result]:
+    """:func:`parallel_map` on this thread, which computes alone, and some others."""
     results: list[Any] = [None] * len(items)
     left = iter(range(len(items)))  # next() on it is atomic
-
     grad = torch.is_grad_enabled()
 
     def work() -> None:
         try:
-            with isolated_thread(grad), _worker():
-                for place in left:
-                    results[place] = function(items[place])
+            for place in left:
+                results[place] = function(items[place])
         finally:
             list(left)  # after an error nothing is left to do for the others
 
-    with _single_threaded(numpy), ThreadPoolExecutor(workers - 1, "convspec") as pool:
+    def help_out() -> None:
+        with isolated_thread(grad), own_cores(1):
+            work()
+
+    with ThreadPoolExecutor(helpers, "convspec") as pool:
         try:
-            others = [pool.submit(work) for _ in range(workers - 1)]
+            others = [pool.submit(help_out) for _ in range(helpers)]
             work()  # a new thread takes milliseconds to warm up: this one is warm
             for other in others:
                 other.result()
         finally:
             list(left)  # nor after an interrupt that came before this one was at work
     return results
+
+
+class Spare:
+    """Cores that nobody uses, for those who can.
+
+    Args:
+        count: How many there are.
+    """
+
+    def __init__(self, count: int = 0) -> None:
+        self._count, self._lock = count, Lock()
+
+    def take(self, most: int) -> int:
+        """Some of them, none if there are none."""
+        with self._lock:
+            taken = min(most, self._count)
+            self._count -= taken
+            return taken
+
+    def give(self, count: int) -> None:
+        """Give some back, or more."""
+        with self._lock:
+            self._count += count
+
+
+def _own() -> int:
+    """Cores that this thread has for its own, 0 if nobody said."""
+    found: int = getattr(_THIS_THREAD, "cores", 0)
+    return found
+
+
+def _spare() -> Spare | None:
+    """What it may use besides."""
+    return getattr(_THIS_THREAD, "spare", None)
 
 
 def openblas() -> ThreadpoolController:
@@ -99,16 +164,21 @@ def openblas() -> ThreadpoolController:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute with this thread alone: work of milliseconds, which others slow down."""
-    if getattr(_THIS_THREAD, "works", False):
+    own = _own()
+    if own == 1:
         yield
         return
-    with _single_threaded(False), _worker():
+    with nullcontext() if own else single_threaded(), own_cores(1):
         yield
 
 
 @contextmanager
-def _single_threaded(numpy: bool) -> Iterator[None]:
-    """Restores the number of threads at the end; one section at a time."""
+def single_threaded(numpy: bool = False) -> Iterator[None]:
+    """Restores the number of threads at the end; one section at a time.
+
+    Args:
+        numpy: Whether OpenBLAS, which NumPy and SciPy call, is held to one thread.
+    """
     with _SECTION:
         before = torch.get_num_threads()
         try:
@@ -119,12 +189,20 @@ def _single_threaded(numpy: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _worker() -> Iterator[None]:
-    """Compute with one thread in here, nested calls of :func:`parallel_map` included."""
+def own_cores(cores: int, spare: Spare | None = None) -> Iterator[None]:
+    """Compute with so many threads in here, in nested :func:`parallel_map`, too.
+
+    Args:
+        cores: How many.
+        spare: What these calls may use besides.
+    """
+    before = _own(), _spare()
     # torch keeps the number per thread, and hands the latest one to threads to come
-    torch.set_num_threads(1)
-    _THIS_THREAD.works = True
+    torch.set_num_threads(cores)
+    _THIS_THREAD.cores, _THIS_THREAD.spare = cores, spare
     try:
         yield
     finally:
-        _THIS_THREAD.works = False
+        _THIS_THREAD.cores, _THIS_THREAD.spare = before
+        if before[0]:
+            torch.set_num_threads(before[0])

@@ -1,0 +1,160 @@
+"""Courses of steps, side by side: each asks for one thing after the other.
+
+A course is a generator. It yields what it asks for and is sent the answer; what it does
+in between is done here, by one thread, so that courses may share what they know. Answers
+are found by workers: threads of this process, or others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from convspec.run.threads import Spare
+
+__all__ = ["Answers", "Course", "Workers", "take_courses"]
+
+Ask = TypeVar("Ask")
+Asking = TypeVar("Asking", contravariant=True)
+Answer = TypeVar("Answer")
+
+LOOK = 0.1  # seconds: where waiting cannot be interrupted, as on Windows
+
+
+class Workers(Protocol):
+    """Who finds answers.
+
+    Attributes:
+        cores: How many they have.
+        spare: Where those are noted that no course needs.
+    """
+
+    cores: int
+    spare: Spare
+
+    def submit(
+        self, function: Callable[[Ask], Answer], item: Ask, cores: int = 1
+    ) -> Future[Answer]:
+        """The result to come of ``function(item)``."""
+        ...
+
+
+@dataclass
+class Course(Generic[Ask, Answer]):
+    """What asks.
+
+    Attributes:
+        steps: Yields what it asks for, and is sent the answers.
+        cores: That an answer takes.
+    """
+
+    steps: Generator[Ask, Answer, None]
+    cores: int = 1
+
+
+class Answers(Protocol[Asking, Answer]):
+    """Answers: those that are there, and how others are found."""
+
+    @property
+    def compute(self) -> Callable[[Asking], Answer]:
+        """Finds one; safe to run in several threads, or in another process."""
+        ...
+
+    def find(self, asked: Asking) -> Answer | None:
+        """One that is there at once."""
+        ...
+
+    def keep(self, asked: Asking, found: Answer) -> None:
+        """Keep one that was found."""
+        ...
+
+
+def take_courses(
+    courses: Sequence[Course[Ask, Answer]],
+    answers: Answers[Ask, Answer],
+    workers: Workers,
+) -> None:
+    """Take courses to their ends, as many at a time as there are cores.
+
+    Half of the cores begin with the last, the others with the first: where courses are
+    sorted by what they take, no long one is left for the end, and short ones do not wait.
+
+    Args:
+        courses: In their order.
+        answers: To what they ask for.
+        workers: Who finds answers.
+
+    Raises:
+        Exception: One that a course raises.
+    """
+    _Taking(courses, answers, workers).run()
+
+
+class _Taking(Generic[Ask, Answer]):
+    """Courses while they are taken."""
+
+    def __init__(
+        self,
+        courses: Sequence[Course[Ask, Answer]],
+        answers: Answers[Ask, Answer],
+        workers: Workers,
+    ) -> None:
+        self._courses, self._answers, self._workers = courses, answers, workers
+        self._ahead = deque(range(len(courses)))
+        self._flight: dict[Future[Answer], tuple[int, Ask]] = {}
+        self._free, self._late = workers.cores, set[int]()  # begun from the end
+
+    def run(self) -> None:
+        """All of them."""
+        while self._ahead or self._flight:
+            while self._ahead and self._begin():
+                pass
+            if not self._ahead:
+                self._workers.spare.give(self._free)
+                self._free = 0
+            if not self._flight:
+                continue
+            done, _ = wait(self._flight, LOOK, FIRST_COMPLETED)
+            for future in done:
+                place, asked = self._flight.pop(future)
+                self._answers.keep(asked, future.result())
+                self._go_on(place, future.result())
+        self._workers.spare.take(self._workers.cores)
+
+    def _begin(self) -> bool:
+        """Begin one from either end, if there is room for it."""
+        last, half = self._ahead[-1], self._workers.cores // 2
+        from_end = sum(map(self._needs, self._late)) + self._needs(last) <= half
+        place = last if from_end else self._ahead[0]
+        if self._needs(place) > self._free:
+            return False
+        self._ahead.remove(place)
+        self._free -= self._needs(place)
+        if from_end:
+            self._late.add(place)
+        self._go_on(place, None)
+        return True
+
+    def _needs(self, place: int) -> int:
+        return min(self._courses[place].cores, self._workers.cores)
+
+    def _go_on(self, place: int, found: Answer | None) -> None:
+        """Send an answer, and take what is asked for next where it is known."""
+        steps = self._courses[place].steps
+        try:
+            asked = next(steps) if found is None else steps.send(found)
+            while (known := self._answers.find(asked)) is not None:
+                asked = steps.send(known)
+        except StopIteration:
+            self._end(place)
+            return
+        compute, cores = self._answers.compute, self._needs(place)
+        future = self._workers.submit(compute, asked, cores)
+        self._flight[future] = place, asked
+
+    def _end(self, place: int) -> None:
+        self._free += self._needs(place)
+        self._late.discard(place)
