@@ -28,6 +28,7 @@ from convspec.report.asked import asked_quantities
 from convspec.report.draft import NOT_ANALYSED, Draft
 from convspec.report.enclose import too_costly
 from convspec.report.failure import Failure
+from convspec.report.job import Steps
 from convspec.report.kernel_row import KernelDraft, kernel_operator
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
@@ -36,7 +37,6 @@ from convspec.report.print import several
 from convspec.report.provenance import Provenance, provenance
 from convspec.report.quantities import Quantity
 from convspec.report.stages import Stages
-from convspec.report.stored import Steps, StoredSteps
 from convspec.run.crew import crew
 from convspec.spectrum import explain
 
@@ -161,7 +161,7 @@ def analyze(
         worst_case_seconds=worst_case_seconds,
         phases=phases,
     )
-    steps = Steps() if cache is None else StoredSteps.at(cache)
+    steps = _steps(cache)
     with told(progress, progress_bar) as tell:
         seen = watched(
             model, input_shape, inputs, linear=linear, fold_batch_norm=fold_batch_norm
@@ -248,6 +248,15 @@ def _unsettled(rows: Sequence[LayerReport]) -> Iterator[str]:
     failed = [row.name for row in rows if row.operator is not None and row.error]
     if failed:
         yield f"failed in part, the other rows are complete: {several(failed)}"
+
+
+def _steps(cache: str | os.PathLike[str] | None) -> Steps:
+    """Steps that are computed, or found in a folder."""
+    if cache is None:
+        return Steps()
+    from convspec.report.stored import StoredSteps
+
+    return StoredSteps.at(cache)
 
 
 @isolated

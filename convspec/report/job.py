@@ -11,7 +11,7 @@ from convspec.operators.operator import ConvOperator
 from convspec.report.failure import Failure
 from convspec.run.budget import Budget
 
-__all__ = ["Done", "Job", "never", "taken"]
+__all__ = ["Done", "Job", "Steps", "taken"]
 
 Result = TypeVar("Result")
 
@@ -81,3 +81,19 @@ def taken(job: Job[Result]) -> Done[Result]:
         failure = Failure.of(job.step or job.name, error)
     seconds = time.perf_counter() - start
     return Done(result, failure, seconds, share.short_of, share.timed_out)
+
+
+class Steps:
+    """Steps are computed, and not stored."""
+
+    @property
+    def compute(self) -> Callable[[Job[Any]], Done[Any]]:
+        """Takes a step."""
+        return taken
+
+    def find(self, job: Job[Any]) -> Done[Any] | None:
+        """What came of a step before; nothing is known."""
+        return None
+
+    def keep(self, job: Job[Any], done: Done[Any]) -> None:
+        """Keep what came of a step; nothing is kept."""

@@ -16,7 +16,7 @@ from convspec.isolation import isolated
 from convspec.progress import Progress
 from convspec.report.agreement import agree, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
-from convspec.report.job import Done, Job
+from convspec.report.job import Done, Job, Steps
 from convspec.report.kernel_norms import KERNEL, KernelNorms, kernel_job, reshaped_norm
 from convspec.report.limits import Limits
 from convspec.report.steps import (
@@ -28,7 +28,6 @@ from convspec.report.steps import (
     quantities_job,
     spectrum_job,
 )
-from convspec.report.stored import Steps
 from convspec.report.sums import ranks
 from convspec.run.budget import Budget
 from convspec.run.courses import Course, Workers, take_courses
@@ -42,6 +41,8 @@ Asked = Generator[Job[Any], Done[Any], None]
 RESHAPED = "norm of the reshaped kernel"
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
+# operations on a row below which Python takes longer
+LIGHT = 1e9
 # of the operations that a norm is estimated to cost, those that it takes, as measured
 SPENT = 2.0
 
@@ -90,7 +91,9 @@ class Stages:
         """Take rows through their steps, each with its share of the cores."""
         cores, total = self.workers.cores, sum(costs) or 1.0
         courses = [
-            Course(steps, max(1, math.floor(cores * cost / total + 0.5)))
+            Course(steps, light=True)
+            if cost < LIGHT
+            else Course(steps, max(1, math.floor(cores * cost / total + 0.5)))
             for steps, cost in zip(asked, costs, strict=True)
         ]
         take_courses(courses, self.steps, self.workers)
@@ -124,9 +127,7 @@ class Stages:
     def _quantities(self, drafts: Sequence[Draft], seconds: float) -> None:
         """The other quantities of rows that are not exact."""
         limits, any_cost = self.limits, [0.0] * len(drafts)
-        shares = Shares(
-            any_cost, math.inf, limits.max_bytes, seconds, self.workers.cores
-        )
+        shares = Shares(any_cost, math.inf, limits.max_bytes, seconds, self.workers.cores)
 
         def course(place: int) -> Asked:
             yield from _quantities(drafts[place], limits, shares.of(place))

@@ -56,7 +56,7 @@ def norm_job(draft: Draft, limits: Limits, share: Budget) -> Job[Norm]:
     return Job(
         NORM,
         draft.operator,
-        (limits.rtol, share.bytes, worst),
+        (limits.rtol, share.bytes, worst, share.flops > 0),
         share,
         _norm,
         (limits, worst),

@@ -1,9 +1,8 @@
-"""Steps of an analysis: computed, or stored as they are done and found again."""
+"""Steps of an analysis that are stored as they are done, and found again."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +11,13 @@ from convspec.cache import Codec, Store, entry_key, operator_digest
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.job import Done, Job, taken
+from convspec.report.job import Done, Job, Steps
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.others import Others
 from convspec.spectrum import Envelope, Spectrum
 from convspec.spectrum.sums.estimates import Estimated
 
-__all__ = ["Entry", "Steps", "StoredSteps"]
+__all__ = ["Entry", "StoredSteps"]
 
 # shares of operations that differ by less are the same
 SAME = 1e-9
@@ -52,22 +51,6 @@ CLASSES = (
     Spectrum,
     WorstCase,
 )
-
-
-class Steps:
-    """Steps are computed, and not stored."""
-
-    @property
-    def compute(self) -> Callable[[Job[Any]], Done[Any]]:
-        """Takes a step."""
-        return taken
-
-    def find(self, job: Job[Any]) -> Done[Any] | None:
-        """What came of a step before; nothing is known."""
-        return None
-
-    def keep(self, job: Job[Any], done: Done[Any]) -> None:
-        """Keep what came of a step; nothing is kept."""
 
 
 @dataclass

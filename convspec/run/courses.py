@@ -49,10 +49,13 @@ class Course(Generic[Ask, Answer]):
     Attributes:
         steps: Yields what it asks for, and is sent the answers.
         cores: That an answer takes.
+        light: Whether answers take little but Python, in which one thread is at a time:
+            such courses are taken one by one, beside others.
     """
 
     steps: Generator[Ask, Answer, None]
     cores: int = 1
+    light: bool = False
 
 
 class Answers(Protocol[Asking, Answer]):
@@ -105,7 +108,8 @@ class _Taking(Generic[Ask, Answer]):
         self._courses, self._answers, self._workers = courses, answers, workers
         self._ahead = deque(range(len(courses)))
         self._flight: dict[Future[Answer], tuple[int, Ask]] = {}
-        self._free, self._late = workers.cores, set[int]()  # begun from the end
+        self._free, self._begun = workers.cores, set[int]()
+        self._late = set[int]()  # of those begun, from the end
 
     def run(self) -> None:
         """All of them."""
@@ -126,17 +130,27 @@ class _Taking(Generic[Ask, Answer]):
 
     def _begin(self) -> bool:
         """Begin one from either end, if there is room for it."""
-        last, half = self._ahead[-1], self._workers.cores // 2
-        from_end = sum(map(self._needs, self._late)) + self._needs(last) <= half
-        place = last if from_end else self._ahead[0]
-        if self._needs(place) > self._free:
+        first, last = self._ahead[0], self._ahead[-1]
+        late = sum(map(self._needs, self._late)) + self._needs(last)
+        light = self._courses[last].light
+        from_end = not light and late <= self._workers.cores // 2
+        for place in (last, first) if from_end else (first, last):
+            if self._fits(place):
+                self._ahead.remove(place)
+                self._free -= self._needs(place)
+                self._begun.add(place)
+                if from_end and place == last:
+                    self._late.add(place)
+                self._go_on(place, None)
+                return True
+        return False
+
+    def _fits(self, place: int) -> bool:
+        """Whether there is room for one."""
+        light = self._courses[place].light
+        if light and any(self._courses[each].light for each in self._begun):
             return False
-        self._ahead.remove(place)
-        self._free -= self._needs(place)
-        if from_end:
-            self._late.add(place)
-        self._go_on(place, None)
-        return True
+        return self._needs(place) <= self._free
 
     def _needs(self, place: int) -> int:
         return min(self._courses[place].cores, self._workers.cores)
@@ -158,3 +172,4 @@ class _Taking(Generic[Ask, Answer]):
     def _end(self, place: int) -> None:
         self._free += self._needs(place)
         self._late.discard(place)
+        self._begun.discard(place)

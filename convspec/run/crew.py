@@ -64,7 +64,9 @@ class Crew:
             with own_cores(cores, self.spare):
                 try:
                     future.set_result(function(item))
-                except Exception as error:
+                except SystemExit:
+                    raise  # told to leave
+                except BaseException as error:
                     future.set_exception(error)
 
         if len(self._threads) < self.cores:

@@ -21,13 +21,13 @@ CODE = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs may ignore it
-import convspec.report.stages as stages
+import convspec.report.steps as steps
 from convspec.cli import main
-inner = stages.spectrum
+inner = steps.spectrum
 def told(op, **given):
     print("begun", op.geometry.c_in, file=sys.stderr, flush=True)
     return inner(op, **given)
-stages.spectrum = told
+steps.spectrum = told
 sys.exit(main())
 """
 PROMPT = 5.0  # seconds, on a machine that is busy; alone it is a tenth of one
@@ -54,10 +54,11 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
     """What it prints after an interrupt, which ends it promptly."""
     begin = time.perf_counter()
     process.send_signal(signal.SIGINT)
-    found = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
     assert time.perf_counter() - begin < PROMPT
     assert process.returncode == 130
-    return found
+    said = [line for line in err.splitlines(True) if not line.startswith("begun")]
+    return out, "".join(said)
 
 
 def test_in_the_middle_of_a_decomposition(tmp_path: Path) -> None:

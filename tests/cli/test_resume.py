@@ -31,7 +31,7 @@ def test_a_second_run_computes_nothing(
         assert main([*given, "--resume", str(folder)]) == 0
         assert timeless(json.loads(path.read_text())) == timeless(plain)
         before = files(folder)
-        monkeypatch.setattr(StoredSteps, "_compute", None)
+        monkeypatch.setattr(StoredSteps, "keep", None)
     assert files(folder) == before
     assert all(name.endswith(".npz") for name in before)
 
@@ -39,7 +39,7 @@ def test_a_second_run_computes_nothing(
 def test_check_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = [*SOURCE, "--resume", str(tmp_path), "--quiet"]
     assert main(["analyze", *given]) == 0
-    monkeypatch.setattr(StoredSteps, "_compute", None)
+    monkeypatch.setattr(StoredSteps, "keep", None)
     assert main(["check", *given, "--max-norm", "100"]) == 0
 
 

@@ -17,7 +17,7 @@ from torch import nn
 import convspec as cs
 from convspec.cli import main
 from convspec.errors import NotConverged
-from convspec.report import kernel_norms, stages
+from convspec.report import kernel_norms, stages, steps
 from tests.cache.nets import LIMITS, SHAPE, Twice, mixed
 from tests.cache.same import assert_same_rows, timeless
 
@@ -25,9 +25,9 @@ from tests.cache.same import assert_same_rows, timeless
 FAILING = "0"
 STEPS: dict[str, tuple[Any, str]] = {
     "worst case over input sizes": (kernel_norms, "worst_case_norm"),
-    "norm": (stages, "norm_within"),
-    "other quantities": (stages, "other_quantities"),
-    "estimates": (stages, "estimates_of"),
+    "norm": (steps, "norm_within"),
+    "other quantities": (steps, "other_quantities"),
+    "estimates": (steps, "estimates_of"),
     "what follows from the norm": (stages, "ranks"),
 }
 ERRORS: dict[str, Exception] = {
@@ -116,7 +116,7 @@ def test_every_form_is_written(
 def test_an_exact_row_goes_on_with_bounds(
     monkeypatch: pytest.MonkeyPatch, undisturbed: cs.ModelReport
 ) -> None:
-    failing(monkeypatch, stages, "spectrum", MemoryError("no more"), 4)
+    failing(monkeypatch, steps, "spectrum", MemoryError("no more"), 4)
     report = cs.analyze(mixed(), SHAPE, **LIMITS)
     exact = [row for row in undisturbed if row.spectrum is not None]
     assert len(exact) > 2
@@ -132,7 +132,7 @@ def test_an_exact_row_goes_on_with_bounds(
 
 def test_nothing_known_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     error = AssertionError("of ours")
-    rooms = [(stages, "norm_within"), (stages, "certified_frobenius")]
+    rooms = [(steps, "norm_within"), (steps, "certified_frobenius")]
     rooms += [(kernel_norms, "worst_case_norm"), (stages, "reshaped_norm")]
     for room, name in [*rooms, (kernel_norms, "reshaped_norm")]:
         failing(monkeypatch, room, name, error, 3)
@@ -172,7 +172,7 @@ def test_rows_of_one_kernel_share_its_failure(monkeypatch: pytest.MonkeyPatch) -
 def test_ends_that_exclude_one_another_are_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    inner = stages.norm_within
+    inner = steps.norm_within
 
     def wrong(op: cs.ConvOperator, *given: Any) -> Any:
         found = inner(op, *given)
@@ -180,7 +180,7 @@ def test_ends_that_exclude_one_another_are_not_shown(
             return found
         return cs.Bound(1e6, 1e7, found.name, found.assumptions, found.reference)
 
-    monkeypatch.setattr(stages, "norm_within", wrong)
+    monkeypatch.setattr(steps, "norm_within", wrong)
     row = cs.analyze(mixed(), SHAPE, **LIMITS)[FAILING]
     assert (row.norm, row.envelope, row.worst_case) == (None, None, None)
     assert "ends must be in order" in row.reason
@@ -202,7 +202,7 @@ def test_the_operator_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_traceback_is_kept_and_holds_no_arrays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failing(monkeypatch, stages, "norm_within", ValueError("here"), 3)
+    failing(monkeypatch, steps, "norm_within", ValueError("here"), 3)
     error = cs.analyze(mixed(), SHAPE, **LIMITS)[FAILING].error
     frames = [*traceback.walk_tb(error.__traceback__)]
     assert "raising" in [frame.f_code.co_name for frame, _ in frames]
@@ -213,7 +213,7 @@ def test_a_failed_step_is_not_stored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undisturbed: cs.ModelReport
 ) -> None:
     with monkeypatch.context() as patch:
-        failing(patch, stages, "other_quantities", MemoryError("no more"), 3)
+        failing(patch, steps, "other_quantities", MemoryError("no more"), 3)
         cs.analyze(mixed(), SHAPE, cache=tmp_path, **LIMITS)
     report = cs.analyze(mixed(), SHAPE, cache=tmp_path, **LIMITS)
     assert timeless(report.to_dict()) == timeless(undisturbed.to_dict())
@@ -247,6 +247,6 @@ def test_a_row_of_a_kernel_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_the_exit_status_is_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing(monkeypatch, stages, "spectrum", MemoryError("no more"), 3)
+    failing(monkeypatch, steps, "spectrum", MemoryError("no more"), 3)
     assert main(["analyze", "tests.cli.models:small", "--input-shape", "3,8,8"]) == 1
     assert "norm failed: MemoryError: no more" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import convspec as cs
-from convspec.report import stages
+from convspec.report import steps
 from tests.cache.nets import LIMITS, SHAPE, mixed
 from tests.cache.same import assert_same_reports, assert_same_rows
 
@@ -89,7 +89,7 @@ def test_between_the_last_steps(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "estimates_of", stopped)
+    monkeypatch.setattr(steps, "estimates_of", stopped)
     with pytest.raises(cs.Interrupted) as caught:
         cs.analyze(mixed(), SHAPE, **LIMITS)
     row = caught.value.report["0"]

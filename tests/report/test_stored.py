@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import convspec as cs
-from convspec.report import kernel_norms, stages
+from convspec.report import kernel_norms, steps
 from convspec.report.stored import StoredSteps
 from tests.cache.nets import LIMITS, SHAPE, TIGHT, chain, mixed
 from tests.cache.same import assert_same_reports
@@ -47,7 +47,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("computed")
 
     for name in ("spectrum", "norm_within", "other_quantities", "estimates_of"):
-        monkeypatch.setattr(stages, name, computed)
+        monkeypatch.setattr(steps, name, computed)
     monkeypatch.setattr(kernel_norms, "kernel_norms", computed)
 
 
@@ -98,16 +98,16 @@ def test_an_analysis_goes_on_where_it_was_interrupted(
     limits: dict[str, float],
     after: int,
 ) -> None:
-    inner, done = StoredSteps._compute, [0]
+    inner, done = StoredSteps.keep, [0]
 
-    def interrupted(*given: Any) -> Any:
+    def interrupted(*given: Any) -> None:
         if done[0] == after:
             raise KeyboardInterrupt
         done[0] += 1
-        return inner(*given)
+        inner(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(StoredSteps, "_compute", interrupted)
+        patch.setattr(StoredSteps, "keep", interrupted)
         with pytest.raises(KeyboardInterrupt):
             analysed(mixed(), **limits)
     report, steps = analysed(mixed(), **limits)
@@ -284,4 +284,9 @@ def test_progress_is_told_of_steps_that_were_found(
     told: list[list[tuple[int, int, str]]] = [[], []]
     for some in told:
         analysed(mixed(), progress=lambda *step, some=some: some.append(step))
-    assert told[0] == told[1] != []
+    steps = [[(done, total) for done, total, _ in some] for some in told]
+    assert (
+        steps[0]
+        == steps[1]
+        == [(done, len(steps[0]) - 1) for done in range(len(steps[0]))]
+    )

@@ -22,7 +22,7 @@ from tests.sweeps.nets import SHAPE, net, run, save, sweeping, weights
 def done(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many checkpoints were analysed, and how many steps computed."""
     counts = {"checkpoints": 0, "steps": 0}
-    analyze, compute = sweeps.analyze, StoredSteps._compute
+    analyze, compute = sweeps.analyze, StoredSteps.keep
 
     def analysed(*given: Any, **named: Any) -> Any:
         counts["checkpoints"] += 1
@@ -33,7 +33,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return compute(*given)
 
     monkeypatch.setattr(sweeps, "analyze", analysed)
-    monkeypatch.setattr(StoredSteps, "_compute", computed)
+    monkeypatch.setattr(StoredSteps, "keep", computed)
     return counts
 
 

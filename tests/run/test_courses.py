@@ -1,0 +1,153 @@
+"""Courses: every step of each, in its order, as many at a time as there are cores."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convspec.run.courses import Course, take_courses
+from convspec.run.threads import Spare
+
+Ask = tuple[str, int]
+PLANS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(1, 5), st.booleans()), max_size=12
+)
+
+
+class Workers:
+    """Workers that are done in an order of their own, and note who is at work."""
+
+    def __init__(self, cores: int, seed: int = 0) -> None:
+        self.cores, self.spare, self.most = cores, Spare(), 0
+        self._at_work: list[tuple[Future[Any], Any, Any, int]] = []
+        self._seed = seed
+
+    def submit(self, function: Any, item: Any, cores: int = 1) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._at_work.append((future, function, item, cores))
+        self.most = max(self.most, sum(each[3] for each in self._at_work))
+        return future
+
+    def some_done(self) -> None:
+        self._seed = (self._seed * 48271 + 11) % 2147483647
+        place = self._seed % len(self._at_work)
+        future, function, item, _ = self._at_work.pop(place)
+        future.set_result(function(item))
+
+
+class Squares:
+    """Answers: squares, of which some are known."""
+
+    def __init__(self, known: int = -1) -> None:
+        self.known, self.kept = known, list[tuple[Ask, int]]()
+
+    @property
+    def compute(self) -> Any:
+        return lambda asked: asked[1] ** 2
+
+    def find(self, asked: Ask) -> int | None:
+        return asked[1] ** 2 if asked[1] == self.known else None
+
+    def keep(self, asked: Ask, found: int) -> None:
+        self.kept.append((asked, found))
+
+
+def course(name: str, steps: int, said: list[Any]) -> Generator[Ask, int, None]:
+    said.append((name, "begins"))
+    for step in range(steps):
+        found = yield name, step
+        said.append((name, step, found))
+    said.append((name, "ends"))
+
+
+@pytest.fixture(autouse=True)
+def done_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for some lets one of them be done."""
+    from convspec.run import courses as room
+
+    def wait(flight: Any, *_: object) -> tuple[set[Any], set[Any]]:
+        WORKERS[0].some_done()
+        return {future for future in flight if future.done()}, set()
+
+    monkeypatch.setattr(room, "wait", wait)
+
+
+WORKERS: list[Workers] = [Workers(1)]
+
+
+@given(PLANS, st.integers(1, 4), st.integers(0, 1000), st.integers(-1, 3))
+def test_all_steps_of_all_courses(
+    plans: list[tuple[int, int, bool]], cores: int, seed: int, known: int
+) -> None:
+    workers, answers, said = Workers(cores, seed), Squares(known), list[Any]()
+    WORKERS[0] = workers
+    take_courses(
+        [
+            Course(course(str(place), steps, said), wide, light)
+            for place, (steps, wide, light) in enumerate(plans)
+        ],
+        answers,
+        workers,
+    )
+    for place, (steps, _, _) in enumerate(plans):
+        own = [each[1:] for each in said if each[0] == str(place)]
+        middle = [(step, step**2) for step in range(steps)]
+        assert own == [("begins",), *middle, ("ends",)]
+    assert workers.most <= cores
+    assert workers.spare.take(10) == 0
+    asked = [(str(k), s) for k, (n, *_) in enumerate(plans) for s in range(n)]
+    assert sorted(asked) == sorted(
+        [each for each, _ in answers.kept] + [each for each in asked if each[1] == known]
+    )
+
+
+def order(courses: list[Course[Ask, int]], said: list[Any], cores: int) -> list[str]:
+    WORKERS[0] = Workers(cores)
+    take_courses(courses, Squares(), WORKERS[0])
+    return [name for name, what, *_ in said if what == "begins"]
+
+
+def test_one_core_takes_them_in_order() -> None:
+    said: list[Any] = []
+    courses = [Course(course(name, 2, said)) for name in "abc"]
+    assert order(courses, said, 1) == ["a", "b", "c"]
+
+
+def test_half_of_the_cores_begin_at_the_end() -> None:
+    said: list[Any] = []
+    courses = [Course(course(name, 1, said)) for name in "abcdef"]
+    assert order(courses, said, 4)[:4] == ["f", "e", "a", "b"]
+
+
+def test_a_wide_one_waits_for_its_cores() -> None:
+    said: list[Any] = []
+    courses = [Course(course(name, 1, said), cores) for name, cores in
+               (("a", 1), ("b", 1), ("wide", 2))]  # fmt: skip
+    assert order(courses, said, 2) == ["a", "b", "wide"]
+
+
+def test_light_ones_are_one_at_a_time_and_beside_others() -> None:
+    said: list[Any] = []
+    courses = [Course(course(name, 1, said), light=name in "abc") for name in "abcdef"]
+    begun = order(courses, said, 2)
+    assert begun[:2] == ["f", "a"]
+    light = [each for each in said if each[0] in "abc"]
+    ends = [name for name, *what in light if what == ["ends"]]
+    begins = [name for name, *what in light if what == ["begins"]]
+    assert begins == ends == ["a", "b", "c"]
+    assert [what[1] for what in light if len(what) == 2] == ["begins", "ends"] * 3
+
+
+def test_what_a_course_raises_is_raised() -> None:
+    def fails() -> Generator[Ask, int, None]:
+        yield "a", 1
+        raise ValueError("in the course")
+
+    WORKERS[0] = Workers(2)
+    with pytest.raises(ValueError, match="in the course"):
+        take_courses([Course(fails())], Squares(), WORKERS[0])
