@@ -47,7 +47,7 @@ def test_quiet_and_again(
     more = ["--quiet", "--resume", str(folder), "--effort", "quick", "--layers", "[02]"]
     assert main(given(tmp_path, *more)) == 0
     before = cs.read_sweep(tmp_path / "sweep.parquet")
-    monkeypatch.setattr(StoredSteps, "_compute", None)
+    monkeypatch.setattr(StoredSteps, "keep", None)
     assert main(given(tmp_path, *more)) == 0
     assert capsys.readouterr() == ("", "")
     assert cs.read_sweep(tmp_path / "sweep.parquet").equals(before)

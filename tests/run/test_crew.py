@@ -102,13 +102,16 @@ def test_an_interrupt_does_not_wait_and_ends_the_work() -> None:
         while True:
             time.sleep(0.3)  # one call, as of LAPACK
 
+    def wait_for(workers: Crew) -> None:
+        futures = [workers.submit(endless, None) for _ in range(2)]
+        signal.setitimer(signal.ITIMER_REAL, 0.4)
+        futures[1].result()
+
     before = signal.signal(signal.SIGALRM, interrupt)
     begin = time.perf_counter()
     try:
         with pytest.raises(KeyboardInterrupt), crew() as workers:
-            futures = [workers.submit(endless, None) for _ in range(2)]
-            signal.setitimer(signal.ITIMER_REAL, 0.4)
-            futures[1].result()
+            wait_for(workers)
         took = time.perf_counter() - begin
         assert at_work() == 2
     finally:
