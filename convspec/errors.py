@@ -8,6 +8,7 @@ __all__ = [
     "ConvSpecError",
     "GeometryError",
     "Interrupted",
+    "LostWorker",
     "NotApplicable",
     "NotConverged",
     "NotFiniteError",
@@ -19,6 +20,9 @@ __all__ = [
 
 class ConvSpecError(Exception):
     """Base of every error that convspec raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args
 
 
 class GeometryError(ConvSpecError, ValueError):
@@ -54,6 +58,10 @@ class UnsupportedLayer(ConvSpecError, TypeError):
 
 class UnreadableModel(ConvSpecError):
     """A model, checkpoint or archive that cannot be opened or run."""
+
+
+class LostWorker(ConvSpecError):
+    """A step whose worker ended before it did, or could not be reached."""
 
 
 class NotConverged(ConvSpecError):

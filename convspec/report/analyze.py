@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,7 +38,7 @@ from convspec.report.print import several
 from convspec.report.provenance import Provenance, provenance
 from convspec.report.quantities import Quantity
 from convspec.report.stages import Stages
-from convspec.run.crew import crew
+from convspec.run.apart import workers_of
 from convspec.spectrum import explain
 
 __all__ = ["analyze"]
@@ -63,6 +64,7 @@ def analyze(
     linear: bool = False,
     fold_batch_norm: bool = False,
     cache: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
     progress: Progress | bool | None = None,
 ) -> ModelReport:
     """Every convolution of a model as an operator, its spectrum exact or enclosed.
@@ -129,16 +131,23 @@ def analyze(
             was killed goes on where it was, and that of the next checkpoint computes
             what changed. ``seconds`` of a row are then those that it took when it was
             computed. None to store nothing.
+        executor: Who takes the steps: any of the interface of ``concurrent.futures``,
+            processes too, or of Dask, ``Client.get_executor()``; it is left open.
+            Otherwise the backend that ``joblib.parallel_config`` names, or threads of
+            this process. Elsewhere each step has one thread, and ``error`` of a row no
+            traceback. The numbers are the same, to the last bit but where one layer
+            takes most of the work, which threads of this process share.
         progress: True for a bar on a terminal or in a notebook; or a function, called
-            with (done, in all, what comes) before the norm of each layer, before the
-            other quantities of each that is not exact, and at the end.
+            with (done, in all, what is at work) at first, behind the norm of each layer,
+            and behind the other quantities of each that is not exact.
 
     Returns:
         A :class:`ModelReport`, whose ``repr`` is the table.
 
     Raises:
         TypeError: If the model is no module, progress neither a function nor a truth
-            value, or not one of ``input_shape`` and ``inputs`` is given.
+            value, the executor none, or not one of ``input_shape`` and ``inputs`` is
+            given.
         UnreadableModel: If the model does not run on the input, or is a state dict or a
             TorchScript function.
         OSError: If the cache is a file, cannot be made, or cannot be written to.
@@ -170,7 +179,7 @@ def analyze(
         origin = provenance(seen.title, seen.argument, limits)
         rows = _Rows([*named(calls)], limits)
         try:
-            with crew() as workers:
+            with workers_of(executor) as workers:
                 rows.work(Stages(limits, steps, workers, tell))
         except KeyboardInterrupt:
             agree(rows.drafts)

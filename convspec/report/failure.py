@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from dataclasses import dataclass
 
@@ -40,6 +41,15 @@ class Failure:
                 traceback.clear_frames(link.__traceback__)
                 links += [link.__cause__, link.__context__]
         return cls(step, error)
+
+    def __reduce__(self) -> tuple[type[Failure], tuple[str, Exception]]:
+        """Pickled without its traceback, and as words where the error cannot be."""
+        try:
+            pickle.loads(pickle.dumps(self.error))
+        except Exception:
+            name = type(self.error).__qualname__
+            return Failure, (self.step, RuntimeError(f"{name}: {self.error}"))
+        return Failure, (self.step, self.error)
 
     @property
     def words(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from convspec.errors import LostWorker
 from convspec.operators.operator import ConvOperator
 from convspec.report.failure import Failure
 from convspec.run.budget import Budget
@@ -94,6 +95,14 @@ class Steps:
     def find(self, job: Job[Any]) -> Done[Any] | None:
         """What came of a step before; nothing is known."""
         return None
+
+    def lost(self, job: Job[Any], error: Exception) -> Done[Any]:
+        """What to say of a step whose worker is lost."""
+        said = f"{type(error).__name__}: {error}"
+        words = f"its worker is lost, {said}; cache= keeps the steps that were done"
+        lost = LostWorker(words)
+        lost.__cause__ = error
+        return Done(None, Failure(job.step or job.name, lost), 0.0)
 
     def keep(self, job: Job[Any], done: Done[Any]) -> None:
         """Keep what came of a step; nothing is kept."""

@@ -30,8 +30,9 @@ from convspec.report.steps import (
 )
 from convspec.report.sums import ranks
 from convspec.run.budget import Budget
-from convspec.run.courses import Course, Workers, take_courses
+from convspec.run.courses import Course, take_courses
 from convspec.run.shares import Shares
+from convspec.run.workers import Workers
 
 __all__ = ["Asked", "Stages"]
 

@@ -9,37 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from convspec.run.threads import Spare
+from convspec.run.workers import Workers
 
-__all__ = ["Answers", "Course", "Workers", "take_courses"]
+__all__ = ["Answers", "Course", "take_courses"]
 
 Ask = TypeVar("Ask")
 Asking = TypeVar("Asking", contravariant=True)
 Answer = TypeVar("Answer")
-
-LOOK = 0.1  # seconds: where waiting cannot be interrupted, as on Windows
-
-
-class Workers(Protocol):
-    """Who finds answers.
-
-    Attributes:
-        cores: How many they have.
-        spare: Where those are noted that no course needs.
-    """
-
-    cores: int
-    spare: Spare
-
-    def submit(
-        self, function: Callable[[Ask], Answer], item: Ask, cores: int = 1
-    ) -> Future[Answer]:
-        """The result to come of ``function(item)``."""
-        ...
 
 
 @dataclass
@@ -68,6 +48,10 @@ class Answers(Protocol[Asking, Answer]):
 
     def find(self, asked: Asking) -> Answer | None:
         """One that is there at once."""
+        ...
+
+    def lost(self, asked: Asking, error: Exception) -> Answer:
+        """What to say where whoever was to find one is gone, and the answer with them."""
         ...
 
     def keep(self, asked: Asking, found: Answer) -> None:
@@ -121,19 +105,21 @@ class _Taking(Generic[Ask, Answer]):
                 self._free = 0
             if not self._flight:
                 continue
-            done, _ = wait(self._flight, LOOK, FIRST_COMPLETED)
-            for future in done:
+            for future in self._workers.wait(set(self._flight)):
                 place, asked = self._flight.pop(future)
-                self._answers.keep(asked, future.result())
-                self._go_on(place, future.result())
+                try:
+                    found = future.result()
+                except Exception as error:
+                    found = self._answers.lost(asked, error)
+                self._answers.keep(asked, found)
+                self._go_on(place, found)
         self._workers.spare.take(self._workers.cores)
 
     def _begin(self) -> bool:
         """Begin one from either end, if there is room for it."""
         first, last = self._ahead[0], self._ahead[-1]
         late = sum(map(self._needs, self._late)) + self._needs(last)
-        light = self._courses[last].light
-        from_end = not light and late <= self._workers.cores // 2
+        from_end = not self._light(last) and late <= self._workers.cores // 2
         for place in (last, first) if from_end else (first, last):
             if self._fits(place):
                 self._ahead.remove(place)
@@ -147,10 +133,12 @@ class _Taking(Generic[Ask, Answer]):
 
     def _fits(self, place: int) -> bool:
         """Whether there is room for one."""
-        light = self._courses[place].light
-        if light and any(self._courses[each].light for each in self._begun):
+        if self._light(place) and any(map(self._light, self._begun)):
             return False
         return self._needs(place) <= self._free
+
+    def _light(self, place: int) -> bool:
+        return self._workers.here and self._courses[place].light
 
     def _needs(self, place: int) -> int:
         return min(self._courses[place].cores, self._workers.cores)

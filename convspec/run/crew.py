@@ -16,7 +16,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from convspec.run.threads import (
     own_cores,
     single_threaded,
 )
+from convspec.run.workers import LOOK
 
 __all__ = ["Crew", "crew"]
 
@@ -47,6 +48,8 @@ class Crew:
         spare: Cores without a task, which :func:`convspec.run.threads.parallel_map` may
             use within one.
     """
+
+    here = True
 
     def __init__(self, cores: int) -> None:
         self.cores = cores
@@ -73,6 +76,10 @@ class Crew:
             self._threads.append(self._started())
         self._tasks.put(task)
         return future
+
+    def wait(self, flight: set[Future[Any]]) -> set[Future[Any]]:
+        """Those that are done, at least one unless that takes long."""
+        return wait(flight, LOOK, FIRST_COMPLETED).done
 
     def end(self) -> None:
         """Let the threads end; there are no tasks."""

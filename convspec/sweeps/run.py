@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from convspec.written import require_writable
 
 __all__ = ["sweep"]
 
-OTHERS = {"model", "input_shape", "inputs", "cache", "progress"}
+OTHERS = {"model", "input_shape", "inputs", "cache", "executor", "progress"}
 SETTINGS = [name for name in inspect.signature(analyze).parameters if name not in OTHERS]
 LIMITS = [name for name in Limits.__dataclass_fields__ if name in SETTINGS]
 TOUCHED = "it was written to while it was read; sweep again when it is whole"
@@ -44,6 +45,7 @@ def sweep(
     *,
     out: Given | None = None,
     cache: Given | None = None,
+    executor: Executor | None = None,
     progress: Progress | bool | None = None,
     **settings: Any,
 ) -> Sweep:
@@ -64,6 +66,7 @@ def sweep(
         out: A Parquet file to write when all is done, for :func:`convspec.read_sweep`.
         cache: A folder in which results are stored and found; unless told,
             ``OUT.cache`` beside the file, and none without one.
+        executor: Who takes the steps, as of :func:`convspec.analyze`.
         progress: True for a bar; or a function, called with (checkpoints done, in all,
             what comes).
         **settings: Of :func:`convspec.analyze`: ``effort``, ``layers``, ``linear``,
@@ -84,6 +87,7 @@ def sweep(
         parquet_module()  # before long work
         require_writable(Path(out))
     files, task = named_files(checkpoints), _task(model, input_shape, settings)
+    task = replace(task, executor=executor)
     folder = f"{os.fspath(out)}.cache" if cache is None and out is not None else cache
     task = task.within(None if folder is None else Store.at(folder))
     rows, done, failed = list[Row](), list[CheckpointFile](), dict[str, str]()
@@ -123,6 +127,7 @@ class _Task:
         timed: Whether results depend on the machine.
         origin: What a report would say of where it comes from.
         described: All settings, in plain values.
+        executor: Who takes the steps; None for those of this process.
         store: Where results are stored; None for nowhere.
         finished: Rows that are done.
     """
@@ -133,6 +138,7 @@ class _Task:
     timed: bool
     origin: Provenance
     described: Mapping[str, Any]
+    executor: Executor | None = None
     store: Store | None = None
     finished: Finished | None = None
 
@@ -166,7 +172,12 @@ class _Task:
             raise ConvSpecError(f"{file.path} {TOUCHED}")
         folder = None if self.store is None else self.store.folder
         report = analyze(
-            opened, self.input_shape, cache=folder, progress=tell, **self.settings
+            opened,
+            self.input_shape,
+            cache=folder,
+            executor=self.executor,
+            progress=tell,
+            **self.settings,
         )
         rows = report_rows(report)
         if self.finished is not None and digest is not None:

@@ -22,7 +22,10 @@ PLANS = st.lists(
 class Workers:
     """Workers that are done in an order of their own, and note who is at work."""
 
-    def __init__(self, cores: int, seed: int = 0) -> None:
+    def __init__(
+        self, cores: int, seed: int = 0, here: bool = True, losing: int = -1
+    ) -> None:
+        self.here, self.losing = here, losing
         self.cores, self.spare, self.most = cores, Spare(), 0
         self._at_work: list[tuple[Future[Any], Any, Any, int]] = []
         self._seed = seed
@@ -33,11 +36,17 @@ class Workers:
         self.most = max(self.most, sum(each[3] for each in self._at_work))
         return future
 
-    def some_done(self) -> None:
+    def wait(self, flight: set[Future[Any]]) -> set[Future[Any]]:
+        """One of those that are at work."""
+        assert flight == {each[0] for each in self._at_work}
         self._seed = (self._seed * 48271 + 11) % 2147483647
         place = self._seed % len(self._at_work)
         future, function, item, _ = self._at_work.pop(place)
-        future.set_result(function(item))
+        if item[1] == self.losing:
+            future.set_exception(OSError("gone"))
+        else:
+            future.set_result(function(item))
+        return {future}
 
 
 class Squares:
@@ -53,6 +62,10 @@ class Squares:
     def find(self, asked: Ask) -> int | None:
         return asked[1] ** 2 if asked[1] == self.known else None
 
+    def lost(self, asked: Ask, error: Exception) -> int:
+        assert str(error) == "gone"
+        return asked[1] ** 2
+
     def keep(self, asked: Ask, found: int) -> None:
         self.kept.append((asked, found))
 
@@ -65,27 +78,12 @@ def course(name: str, steps: int, said: list[Any]) -> Generator[Ask, int, None]:
     said.append((name, "ends"))
 
 
-@pytest.fixture(autouse=True)
-def done_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for some lets one of them be done."""
-    from convspec.run import courses as room
-
-    def wait(flight: Any, *_: object) -> tuple[set[Any], set[Any]]:
-        WORKERS[0].some_done()
-        return {future for future in flight if future.done()}, set()
-
-    monkeypatch.setattr(room, "wait", wait)
-
-
-WORKERS: list[Workers] = [Workers(1)]
-
-
-@given(PLANS, st.integers(1, 4), st.integers(0, 1000), st.integers(-1, 3))
+@given(PLANS, st.integers(1, 4), st.integers(0, 1000), st.integers(-1, 3), st.booleans())
 def test_all_steps_of_all_courses(
-    plans: list[tuple[int, int, bool]], cores: int, seed: int, known: int
+    plans: list[tuple[int, int, bool]], cores: int, seed: int, known: int, here: bool
 ) -> None:
-    workers, answers, said = Workers(cores, seed), Squares(known), list[Any]()
-    WORKERS[0] = workers
+    workers = Workers(cores, seed, here, losing=seed % 9)
+    answers, said = Squares(known), list[Any]()
     take_courses(
         [
             Course(course(str(place), steps, said), wide, light)
@@ -107,8 +105,7 @@ def test_all_steps_of_all_courses(
 
 
 def order(courses: list[Course[Ask, int]], said: list[Any], cores: int) -> list[str]:
-    WORKERS[0] = Workers(cores)
-    take_courses(courses, Squares(), WORKERS[0])
+    take_courses(courses, Squares(), Workers(cores))
     return [name for name, what, *_ in said if what == "begins"]
 
 
@@ -148,6 +145,5 @@ def test_what_a_course_raises_is_raised() -> None:
         yield "a", 1
         raise ValueError("in the course")
 
-    WORKERS[0] = Workers(2)
     with pytest.raises(ValueError, match="in the course"):
-        take_courses([Course(fails())], Squares(), WORKERS[0])
+        take_courses([Course(fails())], Squares(), Workers(2))

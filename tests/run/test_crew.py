@@ -136,3 +136,16 @@ def test_cores_that_nobody_uses() -> None:
     spare.give(3)
     assert spare.take(2) == 2
     assert isinstance(Crew(2).spare, Spare)
+
+
+def test_waiting_looks_up_now_and_then() -> None:
+    let = threading.Event()
+
+    with crew() as workers:
+        future = workers.submit(lambda _: let.wait(60), None)
+        assert workers.wait({future}) == set()
+        let.set()
+        done: set[object] = set()
+        while not done:
+            done |= workers.wait({future})
+        assert done == {future}
