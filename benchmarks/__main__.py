@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 from benchmarks.bounded_training import BATCH, STEPS, bounded_text, trained
 from benchmarks.bounds import Comparison
@@ -14,6 +16,7 @@ from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
 from benchmarks.clip_compared import CLIPPED, FOOTER, MODES, clip_compared, clip_text
 from benchmarks.digit_networks import DIGIT_NETWORKS
 from benchmarks.markdown import markdown
+from benchmarks.neighbours import AIM, DEFAULT, beside, beside_text
 from benchmarks.networks_compared import (
     SEEDS,
     compared,
@@ -35,14 +38,6 @@ from benchmarks.trained_layers import text as layers_text
 
 __all__ = ["main"]
 
-NETWORKS_SPECTRA = "networks-spectra"
-TRAINED_LAYERS = "trained-layers"
-CONSTANTS_OF_NETWORKS = "networks"
-CONSTANTS_COMPARED = "networks-compared"
-SOURCES = "sources"
-BOUNDED_TRAINING = "bounded-training"
-CLIP = "clip"
-SWEEP = "sweep"
 LAYER_REPEATS = 5
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -54,22 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         0, or 1 if a method was wrong or a problem could not be run.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == [NETWORKS_SPECTRA]:
-        return _networks(given[1:])
-    if given[:1] == [TRAINED_LAYERS]:
-        return _layers(given[1:])
-    if given[:1] == [CONSTANTS_OF_NETWORKS]:
-        return _constants(given[1:])
-    if given[:1] == [CONSTANTS_COMPARED]:
-        return _compared(given[1:])
-    if given[:1] == [SOURCES]:
-        return _sources()
-    if given[:1] == [BOUNDED_TRAINING]:
-        return _training(given[1:])
-    if given[:1] == [CLIP]:
-        return _clipped(given[1:])
-    if given[:1] == [SWEEP]:
-        return _swept(given[1:])
+    if given[:1] and given[0] in PARTS:
+        return PARTS[given[0]](given[1:])
     chosen = _parse(given)
     results: list[Result] = []
     comparisons: list[Comparison] = []
@@ -120,8 +101,11 @@ def _over_floors(results: list[Result]) -> list[str]:
     ]
 
 
-def _sources() -> int:
+def _sources(names: list[str]) -> int:
     """Read models from all of their formats; 0, or 1 if one says something else."""
+    if names:
+        print(f"there is nothing to choose; got {', '.join(names)}")
+        return 2
     found, missing = list[Read](), False
     for name in MODELS:
         try:
@@ -213,6 +197,16 @@ def _swept(counts: list[str]) -> int:
     return int(bool(found.wrong))
 
 
+def _beside(names: list[str]) -> int:
+    """Analyse a network among neighbours; 0, or 1 if a norm changed or it took long."""
+    if len(names) > 1 or not set(names) <= set(NETWORKS):
+        print(f"one network of {', '.join(NETWORKS)}; got {', '.join(names)}")
+        return 2
+    found = beside(names[0] if names else DEFAULT)
+    print(beside_text(found))
+    return int(not found.same or median(found.ratios) > AIM)
+
+
 def _clipped(names: list[str]) -> int:
     """Put published ways to lower norms beside ours; 0, or 1 if ours is above."""
     unknown = [name for name in names if name not in CLIPPED]
@@ -268,11 +262,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         nargs="*",
         metavar="name",
         help=f"what to run, by default all: {', '.join(PROBLEMS | COMPARISONS)}; or "
-        f"groups of them: {', '.join(GROUPS)}; or {NETWORKS_SPECTRA} first, and "
-        f"networks; or {TRAINED_LAYERS}, and counts; or {CONSTANTS_OF_NETWORKS} or "
-        f"{CONSTANTS_COMPARED}, and networks; or {SOURCES}; or {BOUNDED_TRAINING}, and a "
-        f"batch size and a number of steps; or {CLIP}, and layers; "
-        f"or {SWEEP}, and a number of checkpoints",
+        f"groups of them: {', '.join(GROUPS)}; or one of {', '.join(PARTS)}, and what it "
+        "takes, which it says if it is given anything else",
     )
     parser.add_argument(
         "--out",
@@ -292,6 +283,20 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     if chosen.repeats < 1:
         parser.error(f"--repeats must be at least 1; got {chosen.repeats}")
     return chosen
+
+
+# what has arguments of its own
+PARTS: dict[str, Callable[[list[str]], int]] = {
+    "networks-spectra": _networks,
+    "trained-layers": _layers,
+    "networks": _constants,
+    "networks-compared": _compared,
+    "sources": _sources,
+    "bounded-training": _training,
+    "clip": _clipped,
+    "sweep": _swept,
+    "neighbours": _beside,
+}
 
 
 if __name__ == "__main__":
