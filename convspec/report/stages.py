@@ -42,8 +42,8 @@ Asked = Generator[Job[Any], Done[Any], None]
 RESHAPED = "norm of the reshaped kernel"
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
-# operations on a row below which Python takes longer
-LIGHT = 1e9
+# operations on a row below which Python takes longer, and as many per singular value
+LIGHT, VALUE = 1e9, 1e4
 # of the operations that a norm is estimated to cost, those that it takes, as measured
 SPENT = 2.0
 
@@ -84,7 +84,7 @@ class Stages:
         while sum(map(_followed, open_)):
             agree(drafts)
         asked = [_estimates(draft, self.limits, whole) for draft in open_]
-        self.run(asked, [draft.cost for draft in open_])
+        self.run(asked, [_work(draft) for draft in open_])
         if self.progress is not None:
             self.progress(self.total, self.total, "")
 
@@ -122,7 +122,7 @@ class Stages:
 
         self._begin(drafts, NORM)
         groups = sorted(rows.values(), key=lambda places: drafts[places[-1]].cost)
-        costs = [sum(drafts[place].cost for place in places) for places in groups]
+        costs = [sum(_work(drafts[place]) for place in places) for places in groups]
         self.run([course(places) for places in groups], costs)
 
     def _quantities(self, drafts: Sequence[Draft], seconds: float) -> None:
@@ -135,7 +135,7 @@ class Stages:
             self._end(drafts[place], QUANTITIES)
 
         self._begin(drafts, QUANTITIES)
-        costs = [min(draft.cost, limits.envelope_flops) for draft in drafts]
+        costs = [min(_work(draft), limits.envelope_flops) for draft in drafts]
         self.run([course(place) for place in range(len(drafts))], costs)
 
     def _begin(self, drafts: Sequence[Draft], stage: str) -> None:
@@ -153,6 +153,11 @@ class Stages:
         if self.progress is not None and self.ahead:
             name = next(iter(self.ahead.values())).name
             self.progress(self.done, self.total, f"{name}: {stage}")
+
+
+def _work(draft: Draft) -> float:
+    """Operations that a row takes beside Python, about."""
+    return draft.cost + VALUE * min(draft.operator.shape)
 
 
 def _kernel(draft: Draft, limits: Limits, seconds: float) -> Asked:
