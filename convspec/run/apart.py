@@ -140,7 +140,7 @@ def _apart(function: Callable[[Item], Result], item: Item) -> Result:
 def _joblib_jobs() -> int:
     """How many tasks joblib is told to run at a time; 1 if nobody told it."""
     joblib = sys.modules.get("joblib")
-    return 1 if joblib is None else int(joblib.effective_n_jobs())
+    return 1 if joblib is None else int(joblib.effective_n_jobs(None))
 
 
 @contextmanager

@@ -259,6 +259,25 @@ def test_steps_have_one_thread(kind: str, request: pytest.FixtureRequest) -> Non
         assert pool.submit(seen, None).result() == before
 
 
+def used() -> str:
+    with apart.workers_of(None) as workers:
+        return type(workers).__name__
+
+
+@pytest.mark.usefixtures("client")
+def test_joblib_is_used_where_it_is_told() -> None:
+    """Not because it is there, as with scikit-learn, nor because a cluster is."""
+    assert used() == "Crew"
+    with joblib.parallel_config("loky", n_jobs=2):
+        assert used() == "_JoblibWorkers"
+        with joblib.parallel_config("loky", n_jobs=1):
+            assert used() == "Crew"
+    with joblib.parallel_config("dask"):
+        assert used() == "_JoblibWorkers"
+    with joblib.parallel_config("loky"):
+        assert used() == "Crew"
+
+
 def test_joblib_is_not_loaded_for_it() -> None:
     import subprocess
 
