@@ -90,7 +90,7 @@ class Stages:
 
     def run(self, asked: Sequence[Asked], costs: Sequence[float]) -> None:
         """Take rows through their steps, each with its share of the cores."""
-        cores, total = self.workers.cores, sum(costs) or 1.0
+        cores, total = self.workers.at_a_time, sum(costs) or 1.0
         courses = [
             Course(steps, light=True)
             if cost < LIGHT
@@ -104,7 +104,9 @@ class Stages:
         limits = self.limits
         flops = limits.norm_flops * sum(draft.beyond is not None for draft in drafts)
         expected = [0.0 if d.beyond is None else SPENT * d.cost for d in drafts]
-        shares = Shares(expected, flops, limits.max_bytes, seconds, self.workers.cores)
+        shares = Shares(
+            expected, flops, limits.max_bytes, seconds, self.workers.at_a_time
+        )
         rows: dict[int, list[int]] = {}
         for place, draft in enumerate(drafts):
             rows.setdefault(draft.call.kernel, []).append(place)
@@ -128,7 +130,9 @@ class Stages:
     def _quantities(self, drafts: Sequence[Draft], seconds: float) -> None:
         """The other quantities of rows that are not exact."""
         limits, any_cost = self.limits, [0.0] * len(drafts)
-        shares = Shares(any_cost, math.inf, limits.max_bytes, seconds, self.workers.cores)
+        shares = Shares(
+            any_cost, math.inf, limits.max_bytes, seconds, self.workers.at_a_time
+        )
 
         def course(place: int) -> Asked:
             yield from _quantities(drafts[place], limits, shares.of(place))

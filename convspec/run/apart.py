@@ -18,7 +18,7 @@ import torch
 from convspec.arguments import shown
 from convspec.isolation import isolated_thread
 from convspec.run.crew import crew
-from convspec.run.threads import Spare, openblas, own_cores
+from convspec.run.threads import Spare, available_cores, openblas, own_cores
 from convspec.run.workers import LOOK, Workers
 
 __all__ = ["workers_of"]
@@ -26,7 +26,7 @@ __all__ = ["workers_of"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# tasks at a time, where nobody says how many there may be: they wait where they are sent
+# tasks that are sent at a time: they wait there
 MANY = 2**16
 
 
@@ -66,8 +66,7 @@ class _ExecutorWorkers:
     def __init__(self, executor: Executor) -> None:
         self.spare = Spare()
         self._executor = executor
-        most = getattr(executor, "_max_workers", None)
-        self.cores: int = most if isinstance(most, int) else MANY
+        self.cores, self.at_a_time = MANY, _workers(executor)
         self._flight: set[Future[Any]] = set()
 
     def submit(
@@ -92,6 +91,15 @@ class _ExecutorWorkers:
         """Let none begin that has not."""
         for future in self._flight:
             future.cancel()
+
+
+def _workers(executor: Executor) -> int:
+    """How many an executor has, as those of Python and Dask know; else those of here."""
+    most = getattr(executor, "_max_workers", None)
+    client: Any = getattr(executor, "_client", None)
+    if most is None and hasattr(client, "ncores"):
+        most = sum(client.ncores().values())
+    return most if isinstance(most, int) and most > 0 else available_cores()
 
 
 class _NumPyAlone:
@@ -156,14 +164,13 @@ class _JoblibWorkers:
     """The backend of ``joblib.parallel_config``: batches of tasks, one after the other.
 
     Args:
-        jobs: How many it runs at a time.
+        jobs: How many it computes at a time.
     """
 
     here = False
 
     def __init__(self, jobs: int) -> None:
-        self.cores, self.spare = MANY, Spare()
-        self.jobs = jobs
+        self.cores, self.at_a_time, self.spare = MANY, jobs, Spare()
         self._ahead: list[tuple[Future[Any], Callable[..., Any], Any]] = []
         self._batch: Iterator[Any] | None = None
         self._futures: list[Future[Any]] = []
@@ -177,7 +184,7 @@ class _JoblibWorkers:
         return future
 
     def wait(self, flight: set[Future[Any]]) -> set[Future[Any]]:
-        """One that is done."""
+        """One that is done, or all that were lost."""
         if self._batch is None:
             self._batch = self._begun()
         try:
@@ -185,6 +192,12 @@ class _JoblibWorkers:
         except StopIteration:
             self._batch = None
             return set()
+        except Exception as error:  # as where a process was killed
+            lost = {future for future in self._futures if not future.done()}
+            for future in lost:
+                future.set_exception(error)
+            self._batch = None
+            return lost
         self._futures[place].set_result(result)
         return {self._futures[place]}
 

@@ -45,6 +45,7 @@ class Crew:
 
     Attributes:
         cores: How many cores they share.
+        at_a_time: As many tasks.
         spare: Cores without a task, which :func:`convspec.run.threads.parallel_map` may
             use within one.
     """
@@ -52,7 +53,7 @@ class Crew:
     here = True
 
     def __init__(self, cores: int) -> None:
-        self.cores = cores
+        self.cores = self.at_a_time = cores
         self.spare = Spare()
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []

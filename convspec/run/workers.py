@@ -20,13 +20,15 @@ class Workers(Protocol):
     """Threads of this process, or others anywhere.
 
     Attributes:
-        cores: How many they have.
+        cores: How many they have, or may be sent at a time.
+        at_a_time: How many tasks they compute at a time, about.
         spare: Where those are noted that no task needs.
         here: Whether they share the Python of this process, in which one thread is at a
             time.
     """
 
     cores: int
+    at_a_time: int
     spare: Spare
     here: bool
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import psutil
 import pytest
 import torch
 from dask.distributed import Client, LocalCluster
@@ -170,6 +172,37 @@ def test_a_pool_that_breaks_ends_rows_and_not_the_report(tmp_path: Path) -> None
     assert kept or len(lost) == 7
     assert_same_reports(cs.analyze(mixed(), SHAPE, **given),
                         cs.analyze(mixed(), SHAPE, **LIMITS))  # fmt: skip
+
+
+def test_a_process_of_joblib_that_is_killed(whole: cs.ModelReport) -> None:
+    killed: list[psutil.Process] = []
+
+    def progress(done: int, *_: object) -> None:
+        if done == 2:
+            children = psutil.Process().children(recursive=True)
+            killed.append(next(x for x in children if "loky" in " ".join(x.cmdline())))
+            killed[0].kill()
+
+    with joblib.parallel_config("loky", n_jobs=2):
+        report = cs.analyze(mixed(), SHAPE, progress=progress, **LIMITS)
+        lost = [row.name for row in report if isinstance(row.error, cs.LostWorker)]
+        for row in report:
+            assert row.operator is None or row.norm.upper > 0
+            if row.operator is not None and row.name not in lost:
+                assert row.error is None
+                assert row.norm == whole[row.name].norm
+        assert_same_reports(cs.analyze(mixed(), SHAPE, **LIMITS), whole)
+
+
+@pytest.mark.parametrize("given", ["processes", "dask", "joblib loky"], indirect=True)
+def test_seconds_are_shared_among_as_many_as_there_are(given: Given) -> None:
+    with apart.workers_of(given.get("executor")) as workers:
+        assert workers.at_a_time == (3 if "Client" in str(given) else 2)
+    begin = time.perf_counter()
+    report = cs.analyze(chain(12), SHAPE, seconds=0.5, **given, **LIMITS)
+    assert time.perf_counter() - begin < 30
+    for row in report:
+        assert row.norm.upper > 0
 
 
 def test_an_executor_that_is_closed() -> None:

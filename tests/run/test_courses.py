@@ -25,7 +25,7 @@ class Workers:
     def __init__(
         self, cores: int, seed: int = 0, here: bool = True, losing: int = -1
     ) -> None:
-        self.here, self.losing = here, losing
+        self.here, self.losing, self.at_a_time = here, losing, cores
         self.cores, self.spare, self.most = cores, Spare(), 0
         self._at_work: list[tuple[Future[Any], Any, Any, int]] = []
         self._seed = seed
