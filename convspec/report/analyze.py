@@ -83,8 +83,9 @@ def analyze(
     reshaped kernel, which ``torch.nn.utils.spectral_norm`` normalises instead. Certified
     ends of one number meet: none excludes what another says.
 
-    All norms come first, then the other quantities; within both, layers that cost little
-    come first, and what they leave of the operations is for the others.
+    All norms come first, then the other quantities. Within both, layers are taken side by
+    side, each by one thread, and what cheap ones are expected to leave of the operations
+    is for the others, so that the numbers depend neither on the order nor on the machine.
 
     A step that fails, as where memory is short, ends for its row alone: what the row knew
     stays, ``left_out`` says what failed, and ``error`` holds the exception.
