@@ -96,7 +96,7 @@ def test_keys_tell_steps_inputs_and_versions_apart(
         key(Enclosure(0.0, 1.0)),
         key(Enclosure(0.0, 2.0)),
     ]
-    for name, value in (("FORMAT", 2), ("__version__", "9.9")):
+    for name, value in (("FORMAT", module.FORMAT + 1), ("__version__", "9.9")):
         monkeypatch.setattr(module, name, value)
         keys.append(key())
     for package in (torch, np, module.scipy):
