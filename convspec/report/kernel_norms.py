@@ -9,6 +9,7 @@ import torch
 
 from convspec.bounds import WorstCase, worst_case_norm
 from convspec.errors import TooLargeError
+from convspec.isolation import isolated
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
 from convspec.report.job import Job
@@ -117,6 +118,7 @@ def _seconds(limits: Limits) -> str:
     return f"seconds={limits.time:g}"
 
 
+@isolated
 def reshaped_norm(op: ConvOperator) -> Enclosure:
     """Certified ends of the norm of the matrix that ``spectral_norm`` normalises.
 

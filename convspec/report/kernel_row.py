@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convspec.errors import NotFiniteError, UnsupportedLayer
+from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.model.sites import Call
 from convspec.operators.operator import ConvOperator
 from convspec.report.draft import NOT_ANALYSED
@@ -92,6 +92,7 @@ class KernelDraft:
         )
         if self.failure is None:
             return replace(row, reason=NOT_ANALYSED, left_out=(NOT_ANALYSED,))
-        if isinstance(self.failure.error, NotFiniteError | UnsupportedLayer):
+        refused = GeometryError, NotFiniteError, UnsupportedLayer
+        if isinstance(self.failure.error, refused):
             return replace(row, reason=str(self.failure.error))
         return replace(row, reason=self.failure.words, error=self.failure.error)

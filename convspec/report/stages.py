@@ -72,14 +72,14 @@ class Stages:
 
     def take(self, drafts: Sequence[Draft]) -> None:
         """Fill in what the limits allow of all drafts."""
-        whole = Shares([], 0.0, 0, self.limits.time)
+        whole = Budget(math.inf, self.limits.max_bytes, self.limits.time)
         drafts = sorted(drafts, key=lambda draft: draft.cost)
         self.total = len(drafts) + sum(draft.beyond is not None for draft in drafts)
-        self._norms(drafts, NORMS_SHARE * whole.left)
+        self._norms(drafts, NORMS_SHARE * whole.seconds_left)
         open_ = [draft for draft in drafts if draft.spectrum is None]
         self.total = len(drafts) + len(open_)
         agree(drafts)
-        self._quantities(open_, whole.left)
+        self._quantities(open_, whole.seconds_left)
         agree(drafts)
         while sum(map(_followed, open_)):
             agree(drafts)
@@ -118,8 +118,8 @@ class Stages:
                     yield from _kernel(draft, limits, share.seconds / 2)
                 else:
                     _share_kernel(drafts[places[0]], draft)
-                left = max(0.0, share.seconds - share.elapsed)
-                yield from _norm(draft, limits, replace(share, seconds=left))
+                rest = replace(share, seconds=share.seconds_left)
+                yield from _norm(draft, limits, rest)
                 self._end(draft, NORM)
 
         self._begin(drafts, NORM)
@@ -226,10 +226,10 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
             )
 
 
-def _estimates(draft: Draft, limits: Limits, whole: Shares) -> Asked:
+def _estimates(draft: Draft, limits: Limits, whole: Budget) -> Asked:
     """What is not enclosed closely, estimated."""
     job = None
-    if whole.left and draft.known.norm is not None:
+    if whole.seconds_left and draft.known.norm is not None:
         with draft.step(ESTIMATES):
             job = estimates_job(draft, limits)
     if job is not None:

@@ -7,6 +7,7 @@ from functools import partial
 
 from convspec.bounds.spectral_norm.norm import norm_within
 from convspec.errors import TooLargeError
+from convspec.isolation import isolated
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.report.agreement import WORST, met
@@ -91,6 +92,7 @@ def limit_words(limits: Limits, short_of: str) -> str:
     return names[short_of]
 
 
+@isolated
 def known_norm(draft: Draft) -> Bound:
     """At most ``||A||_F``, and at most the worst case over input sizes."""
     return _at_most(draft.operator, _worst(draft.kernel))
@@ -121,6 +123,7 @@ def _quantities(op: ConvOperator, share: Budget, upper: float, limits: Limits) -
     return other_quantities(op, upper, limits, share)
 
 
+@isolated
 def estimates_job(draft: Draft, limits: Limits) -> Job[dict[str, Estimated]]:
     """What is not enclosed closely, estimated."""
     flops, held = ESTIMATES_SHARE * limits.envelope_flops, limits.max_bytes

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 
 from convspec.arguments import shown
-from convspec.isolation import isolated_thread
+from convspec.isolation import isolated
 from convspec.run.crew import crew
 from convspec.run.threads import Spare, available_cores, openblas, own_cores
 from convspec.run.workers import LOOK, Workers
@@ -133,14 +133,15 @@ def _alone() -> Iterator[None]:
     """
     before = torch.get_num_threads()
     try:
-        with _NUMPY_ALONE, isolated_thread(grad=False), own_cores(1):
+        with _NUMPY_ALONE, torch.no_grad(), own_cores(1):
             yield
     finally:
         torch.set_num_threads(before)
 
 
+@isolated
 def _apart(function: Callable[[Item], Result], item: Item) -> Result:
-    """``function(item)`` by a thread that others gave, as it was behind it."""
+    """``function(item)`` by a thread that others gave, whatever they have set there."""
     with _alone():
         return function(item)
 

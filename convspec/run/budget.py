@@ -50,6 +50,11 @@ class Budget:
         """Seconds since the beginning."""
         return time.perf_counter() - self._start
 
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until they are over; inf if they never are."""
+        return max(0.0, self.seconds - self.elapsed)
+
     def spend(self, flops: float) -> None:
         """Count operations."""
         self.spent += flops
@@ -74,8 +79,8 @@ class Budget:
         >>> share.flops, budget.divided(2).flops
         (100.0, 140.0)
         """
-        left = max(0.0, self.seconds - self.elapsed)
-        return Budget(max(0.0, self.left) / tasks, self.bytes, left / tasks)
+        seconds = self.seconds_left / tasks
+        return Budget(max(0.0, self.left) / tasks, self.bytes, seconds)
 
     def take(self, share: Budget) -> None:
         """Count what a share has spent, and what it ran out of."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 
 from convspec.run.budget import Budget
@@ -39,8 +38,7 @@ class Shares:
         workers: int = 1,
     ) -> None:
         self._flops: list[float] = []
-        self._held, self._workers = held, workers
-        self._end = time.perf_counter() + seconds
+        self._whole, self._workers = Budget(flops, held, seconds), workers
         self._ahead = len(expected)
         for place, each in enumerate(expected):
             share = max(0.0, flops) / (len(expected) - place)
@@ -49,11 +47,7 @@ class Shares:
 
     def of(self, place: int) -> Budget:
         """The share of a task that begins now, of seconds too."""
-        seconds = self.left * min(1.0, self._workers / max(1, self._ahead))
+        part = min(1.0, self._workers / max(1, self._ahead))
         self._ahead -= 1
-        return Budget(self._flops[place], self._held, seconds)
-
-    @property
-    def left(self) -> float:
-        """Seconds that are left for all."""
-        return max(0.0, self._end - time.perf_counter())
+        whole = self._whole
+        return Budget(self._flops[place], whole.bytes, part * whole.seconds_left)

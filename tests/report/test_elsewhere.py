@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -28,6 +28,7 @@ from convspec.run.budget import Budget
 from convspec.run.threads import openblas
 from tests.cache.nets import LIMITS, SHAPE, TIGHT, chain, mixed
 from tests.cache.same import assert_same_reports
+from tests.loaded import loaded_by_analysis
 
 
 @pytest.fixture(scope="module")
@@ -312,13 +313,17 @@ def test_joblib_is_used_where_it_is_told() -> None:
 
 
 def test_joblib_is_not_loaded_for_it() -> None:
-    import subprocess
+    assert not {"joblib", "dask", "distributed"} & loaded_by_analysis()
 
-    code = (
-        "import sys, torch, convspec as cs; cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 5));"
-        "print(*{'joblib', 'dask', 'distributed'} & {*sys.modules})"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.split() == []
+
+def disturb() -> None:
+    """What people set for a thread, which no number may depend on."""
+    np.seterr(all="raise")
+    torch.set_autocast_enabled("cpu", True)
+
+
+def test_what_is_set_in_threads_of_others_has_no_say(whole: cs.ModelReport) -> None:
+    with ThreadPoolExecutor(2, initializer=disturb) as pool:
+        report = cs.analyze(mixed(), SHAPE, executor=pool, **LIMITS)
+        assert pool.submit(torch.is_autocast_enabled, "cpu").result()
+    assert_same_reports(report, whole)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 import convspec as cs
 from tests.cache.nets import LIMITS, SHAPE, analysing, chain
 from tests.cache.same import assert_same_reports, timeless
+from tests.loaded import loaded_by_analysis
 
 
 class Unrun(nn.Module):
@@ -40,14 +39,7 @@ def test_a_folder_that_vanishes(tmp_path: Path) -> None:
 
 
 def test_without_a_cache_nothing_of_it_is_loaded() -> None:
-    code = (
-        "import sys, torch, convspec as cs; cs.analyze(torch.nn.Conv1d(1, 1, 3), (1, 5));"
-        "print(*[name for name in sys.modules if 'convspec.cache' in name])"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.split() == []
+    assert not [name for name in loaded_by_analysis() if "convspec.cache" in name]
 
 
 def test_two_processes_on_one_folder(tmp_path: Path) -> None:

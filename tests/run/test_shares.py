@@ -36,7 +36,7 @@ def test_the_order_in_which_they_begin_changes_nothing() -> None:
 def test_without_a_limit_there_is_none() -> None:
     shares = Shares([0.0, 0.0], math.inf, 100)
     assert [shares.of(place).flops for place in (0, 1)] == [math.inf] * 2
-    assert shares.left == math.inf
+    assert Shares([0.0], math.inf, 100).of(0).seconds == math.inf
 
 
 def test_seconds_are_for_those_ahead() -> None:
@@ -44,4 +44,4 @@ def test_seconds_are_for_those_ahead() -> None:
     found = [shares.of(place).seconds for place in range(4)]
     assert found == pytest.approx([50.0, 66.7, 100.0, 100.0], abs=1.0)
     assert Shares([0.0], 1.0, 100, seconds=0.0).of(0).seconds == 0.0
-    assert Shares([0.0], 1.0, 100, seconds=-1.0).left == 0.0
+    assert Shares([0.0], 1.0, 100, seconds=-1.0).of(0).seconds == 0.0
