@@ -11,10 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from convspec.arrays import FloatArray
 from convspec.rounding.directed import up
 from convspec.rounding.waves import TURN, nearest_turns
 
@@ -26,6 +29,8 @@ FIRST_REACHES = {1: (0.2, 0.4, 0.75), 2: (0.4, 0.8, 1.5), 3: (1.2, 1.5)}
 MANY_CELLS = 2**16
 # more than the distance of a number, rounded once already, to a multiple of 2^-32
 ROUNDING = 0.6 * TURN
+# of coordinates in steps of the spans, before they are compared
+EPS, ROUNDINGS = 2.0**-52, 8
 
 
 @dataclass(frozen=True)
@@ -110,20 +115,44 @@ class Cells:
     def hold(self, turns: Tensor, slack: float) -> Tensor:
         """Which points, or their mirror images for real weights, lie in a cell.
 
+        In steps of the spans, ``|x| + |y| = max(|x + y|, |x - y|)``: turned by half a
+        right angle all cells are cubes of side 2, and the nearest centre decides.
+
         Args:
             turns: (j, d).
             slack: By how much to enlarge the cells, relative.
         """
-        spans = torch.tensor(self.spans, dtype=torch.float64)
-        held = torch.zeros(len(turns), dtype=torch.bool)
+        from scipy.spatial import cKDTree  # which takes a tenth of a second to load
+
+        if not len(self):
+            return torch.zeros(len(turns), dtype=torch.bool)
+        centres = cKDTree(self._cubes(self._images(slack)))
+        held: np.ndarray[Any, np.dtype[np.bool_]] = np.zeros(len(turns), dtype=bool)
+        most = 1 + slack + ROUNDINGS * EPS / min(self.spans)
         for sign in (1, -1) if self.real else (1,):
-            for j in range(0, len(turns), 1024):
-                gaps = sign * turns[j : j + 1024, None] - self.centres
-                shares = (gaps - gaps.round()).abs() / spans
-                first = shares[..., :2].sum(-1)
-                most = torch.maximum(first, shares[..., 2:].sum(-1))
-                held[j : j + 1024] |= (most <= 1 + slack).any(-1)
-        return held
+            places = self._cubes((sign * turns[~torch.from_numpy(held)]) % 1.0)
+            nearest, _ = centres.query(places, p=math.inf, distance_upper_bound=2 * most)
+            held[~held] = nearest <= most
+        return torch.from_numpy(held)
+
+    def _images(self, slack: float) -> Tensor:
+        """The centres, and those a turn away whose cells reach into the first turn."""
+        found = self.centres
+        for axis, span in enumerate(self.spans):
+            beyond = 2 * span * (1 + slack)
+            step = torch.eye(len(self.spans), dtype=torch.float64)[axis]
+            low, high = found[:, axis] <= beyond, found[:, axis] >= 1 - beyond
+            found = torch.cat([found, found[low] + step, found[high] - step])
+        return found
+
+    def _cubes(self, turns: Tensor) -> FloatArray:
+        """Points in coordinates in which cells are cubes of side 2."""
+        scaled = turns / torch.tensor(self.spans, dtype=torch.float64)
+        if len(self.spans) >= 2:
+            x, y, *rest = scaled.T
+            scaled = torch.stack([x + y, x - y, *rest], 1)
+        found: FloatArray = scaled.numpy()
+        return found
 
     @classmethod
     def joined(cls, parts: Sequence[Cells]) -> Cells:

@@ -130,3 +130,42 @@ def test_joined_cells_are_in_the_order_of_their_groups() -> None:
     joined = Cells.joined([cells.take(odd), cells.take(~odd)])
     assert (joined.groups == cells.groups).all()
     assert len(torch.unique(joined.centres[joined.groups == 1], dim=0)) == len(cells) // 3
+
+
+def brute(cells: Cells, turns: torch.Tensor, slack: float) -> torch.Tensor:
+    """Which points lie in a cell, from all distances, images by rounding."""
+    spans = torch.tensor(cells.spans, dtype=torch.float64)
+    held = torch.zeros(len(turns), dtype=torch.bool)
+    for sign in (1, -1) if cells.real else (1,):
+        gaps = sign * turns[:, None] - cells.centres
+        shares = (gaps - gaps.round()).abs() / spans
+        most = torch.maximum(shares[..., :2].sum(-1), shares[..., 2:].sum(-1))
+        held |= (most <= 1 + slack).any(-1)
+    return held
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.5]), min_size=1, max_size=3),
+    st.booleans(),
+    st.integers(0, 2),
+    st.integers(0, 2**32 - 1),
+)
+def test_points_are_held_as_distances_say(
+    degrees: list[float], real: bool, splits: int, seed: int
+) -> None:
+    """Of some cells that are left: at the ends of the turn, and outside of it, too."""
+    generator = torch.Generator().manual_seed(seed)
+    cells = Cells.cover(1, degrees, real, (1.5,))
+    for _ in range(splits):
+        kept = torch.rand(len(cells), generator=generator, dtype=torch.float64) < 0.3
+        cells = cells.take(kept).split()
+    shape = 200, len(degrees)
+    points = 3 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
+    points[:20] = (8 * points[:20]).round() / 8
+    assert (cells.hold(points, 1e-6) == brute(cells, points, 1e-6)).all()
+
+
+def test_no_cell_holds_anything() -> None:
+    cells = Cells.cover(1, (1.0, 1.0), True).take(slice(0))
+    assert not cells.hold(torch.zeros(3, 2, dtype=torch.float64), 0.0).any()
