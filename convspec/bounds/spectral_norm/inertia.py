@@ -55,6 +55,8 @@ ROUNDED = 1e-7
 # singular values of a torus above the level; vectors solved for, each of them and in all
 MOST = 1024
 VECTORS, FEWEST_VECTORS = 4.0, 60.0
+# operations of the eigenvectors of complex matrices, of their side cubed, a few rounds
+EIGH = 300.0
 # operations on a block of the torus, of its side cubed: proven, inverted, decomposed
 FACTORED = 20.0
 # a wave of a lag at a frequency while it is computed
@@ -94,6 +96,7 @@ def bound_by_inertia(
     rtol: float,
     words: str,
     counted: Counted | None = None,
+    most: float = math.inf,
 ) -> None:
     """Bound every open group at levels a little above the norm's lower end.
 
@@ -103,6 +106,7 @@ def bound_by_inertia(
         rtol: Relative gap to stop at.
         words: What a bound says that it came from.
         counted: What was counted of that torus; of a single group.
+        most: Operations on the vectors of one level that are worth it.
     """
     reduced = search.reduced
     lower = search.target / (1 + rtol)
@@ -119,7 +123,7 @@ def bound_by_inertia(
             if cost > budget.left or gamma >= float(search.upper[group]):
                 break
             budget.spend(cost)
-            upper = level_bound(torus, gamma, gap, budget, counted)
+            upper = level_bound(torus, gamma, gap, budget, counted, most)
             search.include(group, upper, words)
             if upper < math.inf:
                 break
@@ -145,12 +149,18 @@ def _vector_flops(torus: DeletedTorus, vectors: float) -> float:
     return vectors * torus.frequencies * 8.0 * (2 * rows * columns + side**2)
 
 
+def _pencil_flops(count: int) -> float:
+    """Estimated operations of Rayleigh and Ritz for so many vectors, all rounds."""
+    return EIGH * (2.0 * count) ** 3
+
+
 def level_bound(
     torus: DeletedTorus,
     gamma: float,
     gap: float,
     budget: Budget,
     counted: Counted | None = None,
+    most: float = math.inf,
 ) -> float:
     """At least ``||A||``, a little above gamma, or inf where it was not proven.
 
@@ -160,6 +170,7 @@ def level_bound(
         gap: By how much the bound may be above it.
         budget: What the vectors may take; the rest is counted by the caller.
         counted: The singular values of the torus above gamma or a lower level.
+        most: Operations on the vectors that are worth it.
     """
     max_bytes = budget.bytes
     counted = counted or Counted.of(torus, gamma, max_bytes)
@@ -172,8 +183,8 @@ def level_bound(
         return math.inf
     if not count:
         return gamma
-    flops = _vector_flops(torus, VECTORS * count)
-    if flops > budget.left:
+    flops = _vector_flops(torus, VECTORS * count) + _pencil_flops(count)
+    if flops > min(most, budget.left):
         return math.inf
     budget.spend(flops)
     inverse = ShiftedInverse(torus, gamma, max(1, max_bytes // (4 * torus.row_bytes)))
@@ -227,11 +238,14 @@ def _negative_directions(inverse: ShiftedInverse, start: Tensor, count: int) -> 
     generator = torch.Generator().manual_seed(0)
     basis = new = _beside(start, start[:0], generator)
     images, negative = basis[:0], 0
+    most = 2 * FEWEST_VECTORS + VECTORS * count
     for _ in range(ROUNDS):
         images = torch.cat([images, inverse.on_deleted(new)])
         values, y = torch.linalg.eigh(hermitian_part(_inner(images, basis).mT))
         before, negative = negative, _below_zero(values)
         if min(before, negative) >= count:  # a round more, as the last are near 0
+            break
+        if len(basis) >= most:
             break
         first = max(0, min(negative, count) - MORE)
         wanted = y[:, first : negative + 2 * max(0, count - negative) + MORE]

@@ -206,9 +206,10 @@ def _by_torus_between(proof: Proof, words: str) -> None:
 
 
 def _by_inertia(proof: Proof, words: str) -> None:
+    """Unless factorising the operator itself takes less."""
     proof.asked = True
-    tori = proof.tori
-    bound_by_inertia(proof.search, tori.on_peak, proof.rtol, words, tori.counted)
+    tori, most = proof.tori, _exact_flops(proof)
+    bound_by_inertia(proof.search, tori.on_peak, proof.rtol, words, tori.counted, most)
 
 
 def _by_supremum(proof: Proof, words: str) -> None:
