@@ -15,6 +15,7 @@ from benchmarks.bounds_table import markdown_table, text_table
 from benchmarks.catalogue import COMPARISONS, GROUPS, PROBLEMS, expanded
 from benchmarks.clip_compared import CLIPPED, FOOTER, MODES, clip_compared, clip_text
 from benchmarks.digit_networks import DIGIT_NETWORKS
+from benchmarks.forecast import forecast_main
 from benchmarks.markdown import markdown
 from benchmarks.neighbours import AIM, DEFAULT, beside, beside_text
 from benchmarks.networks_compared import (
@@ -296,6 +297,7 @@ PARTS: dict[str, Callable[[list[str]], int]] = {
     "clip": _clipped,
     "sweep": _swept,
     "neighbours": _beside,
+    "forecast": forecast_main,
 }
 
 

@@ -49,11 +49,13 @@ __all__ = [
     "Clipped",
     "ConvOperator",
     "ConvSpecError",
+    "Cost",
     "Density",
     "Enclosure",
     "Envelope",
     "Estimate",
     "Finding",
+    "Forecast",
     "FrameBounds",
     "FrequencyResponse",
     "GeometryError",
@@ -86,6 +88,7 @@ __all__ = [
     "clip",
     "clip_spectrum",
     "dual_frame",
+    "estimate",
     "explain",
     "frame_bounds",
     "frequency_response",
@@ -125,6 +128,8 @@ if TYPE_CHECKING:
     from convspec.compression.low_rank import low_rank
     from convspec.compression.result import LowRank
     from convspec.files.open import open_model
+    from convspec.forecast.cost import Cost
+    from convspec.forecast.forecast import Forecast
     from convspec.frames.checkerboard import Checkerboard, checkerboard
     from convspec.frames.dual import dual_frame
     from convspec.frames.frame_bounds import frame_bounds
@@ -141,6 +146,7 @@ if TYPE_CHECKING:
     from convspec.report import LayerReport, ModelReport
     from convspec.report.analyze import analyze
     from convspec.report.check import Finding, check
+    from convspec.report.estimate import estimate
     from convspec.report.saved import SavedReport, read_report
     from convspec.sweeps.parquet import read_sweep
     from convspec.sweeps.result import Sweep
@@ -177,6 +183,9 @@ LATER = {
     "Finding": "convspec.report.check",
     "SavedReport": "convspec.report.saved",
     "check": "convspec.report.check",
+    "estimate": "convspec.report.estimate",
+    "Cost": "convspec.forecast.cost",
+    "Forecast": "convspec.forecast.forecast",
     "read_report": "convspec.report.saved",
     "Sweep": "convspec.sweeps.result",
     "read_sweep": "convspec.sweeps.parquet",

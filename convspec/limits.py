@@ -78,7 +78,7 @@ def byte_limit(max_bytes: Bytes) -> int:
     return cast(int, max_bytes)
 
 
-def readable_bytes(count: float) -> str:
+def readable_bytes(count: float, digits: int = 4) -> str:
     """A byte count with a unit, any number, ``2 GiB``.
 
     >>> readable_bytes(2**31), readable_bytes(1e2), readable_bytes(2**5000)
@@ -94,4 +94,6 @@ def readable_bytes(count: float) -> str:
     power = 0
     while size >= 1024 and power < len(units) - 1:
         size, power = size / 1024, power + 1
-    return f"{size:.4g} {units[power]}"
+    if size >= 10**digits:
+        return f"{float(f'{size:.{digits}g}'):,.0f} {units[power]}"
+    return f"{size:.{digits}g} {units[power]}"

@@ -50,7 +50,9 @@ def progress_bar(shown: bool = True) -> Iterator[Progress]:
     """A callback that shows what is done, what comes and how long it may take."""
     console, rich_progress = _console(), import_extra("rich.progress", "cli")
     with rich_progress.Progress(
-        *rich_progress.Progress.get_default_columns(),
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TaskProgressColumn(),
         rich_progress.TimeElapsedColumn(),
         console=console,
         disable=not (shown and console.is_terminal),

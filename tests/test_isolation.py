@@ -24,7 +24,7 @@ from tests.network.networks import perceptron
 
 PACKAGE = Path(cs.__file__).parent
 # run the user's model in the user's state, and isolate what they make of it
-OPEN = {"analyze", "sweep"}
+OPEN = {"analyze", "estimate", "sweep"}
 ZEROS = cs.ConvOperator(gaussian(11, 2, 3, 3, 3).float(), 9, padding=1)
 TORUS = cs.ConvOperator(gaussian(13, 3, 4, 3, 3).float() / 3, 8, padding=1).circular()
 REFLECT = cs.ConvOperator(gaussian(7, 2, 2, 3), 40, padding=1, padding_mode="reflect")
@@ -190,6 +190,7 @@ CALLS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "clip-spectrum": lambda: (cs.clip_spectrum(TORUS, 0.5, 1.0).weight,),
     "clip-rank": lambda: (cs.clip_spectrum(TORUS, rank=5).weight,),
     "analyze": lambda: report(cs.analyze(model(), (2, 14, 14))),
+    "estimate": lambda: (repr(cs.estimate(ZEROS)), repr(cs.estimate(model(), (2, 9, 9)))),
     "analyze-enclosed": lambda: report(cs.analyze(model(), (2, 40, 40), max_flops=1e6)),
 }
 

@@ -31,6 +31,7 @@ ROOMS = (
     "quantity",
     "progress",
     "operators",
+    "forecast",
     "cache",
     "krylov",
     "tori",

@@ -11,8 +11,10 @@ from convspec.cache import Store
 from convspec.cli.figures import write_figures
 from convspec.cli.source import opened_source
 from convspec.errors import Interrupted
+from convspec.forecast.forecast import Forecast
 from convspec.progress import progress_bar
 from convspec.report.analyze import analyze
+from convspec.report.estimate import estimate
 from convspec.report.layer import LayerReport
 from convspec.report.model import ModelReport
 from convspec.report.terminal import print_report
@@ -31,6 +33,9 @@ WRITERS: dict[str, Callable[[ModelReport, Path], object]] = {
 
 def run_analyze(options: argparse.Namespace) -> int:
     """Analyse a source; 1 if a row failed."""
+    if options.dry_run:
+        print(_foreseen(options))
+        return 0
     files = {name: path for name in WRITERS if (path := getattr(options, name))}
     for path in files.values():
         require_writable(path)
@@ -87,6 +92,20 @@ def analysed(options: argparse.Namespace) -> ModelReport:
             cache=options.resume,
             progress=progress,
         )
+
+
+def _foreseen(options: argparse.Namespace) -> Forecast:
+    """What the analysis is expected to take."""
+    opened, max_bytes = opened_source(options)
+    return estimate(
+        opened,
+        effort=options.effort,
+        max_bytes=max_bytes,
+        layers=options.layers,
+        linear=options.linear,
+        fold_batch_norm=options.fold_batch_norm,
+        cache=options.resume,
+    )
 
 
 def _failed(row: LayerReport) -> bool:

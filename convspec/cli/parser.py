@@ -75,6 +75,11 @@ def _analyze(commands: Any) -> None:
     one.add_argument(
         "--quiet", action="store_true", help="no table, no progress: files alone"
     )
+    one.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say how long each layer takes and what it holds, and write nothing",
+    )
     one.set_defaults(run=run_analyze)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -13,12 +12,8 @@ import torch
 from torch import nn
 
 from convspec.errors import (
-    GeometryError,
     Interrupted,
-    NotFiniteError,
-    UnsupportedLayer,
 )
-from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.model.sites import Call, chosen, named
 from convspec.model.source import OpenedModel
@@ -26,11 +21,10 @@ from convspec.model.watched import Watched, watched
 from convspec.progress import Progress, progress_bar, told
 from convspec.report.agreement import agree
 from convspec.report.asked import asked_quantities
+from convspec.report.begun import begun
 from convspec.report.draft import NOT_ANALYSED, Draft
-from convspec.report.enclose import too_costly
-from convspec.report.failure import Failure
 from convspec.report.job import Steps
-from convspec.report.kernel_row import KernelDraft, kernel_operator
+from convspec.report.kernel_row import KernelDraft
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
 from convspec.report.model import ModelReport
@@ -39,7 +33,6 @@ from convspec.report.provenance import Provenance, provenance
 from convspec.report.quantities import Quantity
 from convspec.report.stages import Stages
 from convspec.run.apart import workers_of
-from convspec.spectrum import explain
 
 __all__ = ["analyze"]
 
@@ -200,7 +193,7 @@ class _Rows:
     def work(self, stages: Stages) -> None:
         """Begin all, and take them through the stages."""
         for name, call in self.calls:
-            self.begun.append(_begun(name, call, self.limits))
+            self.begun.append(begun(name, call, self.limits))
         kernels = [row for row in self.begun if isinstance(row, KernelDraft)]
         stages.run([row.course(self.limits) for row in kernels], [1.0] * len(kernels))
         stages.take(self.drafts)
@@ -267,24 +260,3 @@ def _steps(cache: str | os.PathLike[str] | None) -> Steps:
     from convspec.report.stored import StoredSteps
 
     return StoredSteps.at(cache)
-
-
-@isolated
-def _begun(name: str, call: Call, limits: Limits) -> Draft | KernelDraft | LayerReport:
-    """A row to work on, of all or of the kernel alone, or why it is not supported."""
-    start = time.perf_counter()
-    try:
-        if call.sizeless:
-            return KernelDraft(name, call, kernel_operator(call))
-        op = call.operator()
-        plan = explain(op, max_bytes=limits.max_bytes)
-        return Draft(name, call, op, plan, too_costly(plan, limits))
-    except (GeometryError, NotFiniteError, UnsupportedLayer) as refused:
-        words, failed = str(refused), None
-    except Exception as error:
-        failure = Failure.of("the operator", error)
-        words, failed = failure.words, failure.error
-    seconds = time.perf_counter() - start
-    return LayerReport(
-        name, call.type, call.count, None, reason=words, seconds=seconds, error=failed
-    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from convspec.forecast.features import torus_flops
 from convspec.model.sites import Call
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
@@ -26,8 +26,6 @@ __all__ = ["ESTIMATES", "NORM", "NOT_ANALYSED", "QUANTITIES", "Draft"]
 
 Result = TypeVar("Result")
 
-# operations on a block of a torus, of its side cubed
-BLOCK = 20.0
 NOT_ANALYSED = "not analysed: interrupted"
 NORM, QUANTITIES, ESTIMATES = STAGES = "norm", "other quantities", "estimates"
 
@@ -80,11 +78,7 @@ class Draft:
         """
         if self.beyond is None:
             return self.plan.flops
-        geometry = self.operator.geometry
-        phases = math.prod(axis.stride for axis in geometry.axes)
-        sides = geometry.c_out / geometry.groups, phases * geometry.c_in / geometry.groups
-        blocks = geometry.groups * math.prod(geometry.outputs)
-        return BLOCK * blocks * min(sides) * math.prod(sides)
+        return torus_flops(self.operator)
 
     def took(self, done: Done[Result]) -> Result | None:
         """What came of a step of the row: its time counts, and its failure is noted.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
 from convspec.errors import GeometryError, TooLargeError
 from convspec.limits import readable_bytes
 from convspec.operators.operator import ConvOperator
@@ -43,8 +42,8 @@ def enveloped(
     """
     most = flops = min(limits.envelope_flops, limits.max_flops, budget.left)
     named = "the least of envelope_flops and max_flops"
-    if budget.seconds < math.inf and budget.seconds * FLOPS_PER_SECOND < flops:
-        flops, named = budget.seconds * FLOPS_PER_SECOND, "what seconds leave"
+    if budget.seconds < math.inf and budget.seconds * budget.rate < flops:
+        flops, named = budget.seconds * budget.rate, "what seconds leave"
     try:
         found = spectral_envelope(
             op,

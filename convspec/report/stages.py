@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from convspec.bounds.spectral_norm.steps import FLOPS_PER_SECOND
+from convspec.forecast.machine import Machine
 from convspec.isolation import isolated
 from convspec.progress import Progress
 from convspec.report.agreement import agree, met
@@ -29,6 +29,7 @@ from convspec.report.steps import (
     spectrum_job,
 )
 from convspec.report.sums import ranks
+from convspec.report.time_left import TimeLeft
 from convspec.run.budget import Budget
 from convspec.run.courses import Course, take_courses
 from convspec.run.shares import Shares
@@ -59,6 +60,7 @@ class Stages:
         progress: Who is told.
         done: Norms and other quantities that are done.
         total: How many there will be.
+        left: How long it takes yet, if anybody is told.
         ahead: Rows whose stage is not done, by number.
     """
 
@@ -68,18 +70,21 @@ class Stages:
     progress: Progress | None
     done: int = 0
     total: int = 0
+    left: TimeLeft | None = None
     ahead: dict[int, Draft] = field(default_factory=dict)
 
     def take(self, drafts: Sequence[Draft]) -> None:
         """Fill in what the limits allow of all drafts."""
-        whole = Budget(math.inf, self.limits.max_bytes, self.limits.time)
+        whole = self._whole()
         drafts = sorted(drafts, key=lambda draft: draft.cost)
         self.total = len(drafts) + sum(draft.beyond is not None for draft in drafts)
-        self._norms(drafts, NORMS_SHARE * whole.seconds_left)
+        if self.progress is not None:
+            self.left = TimeLeft(drafts, self.limits.effort, self.workers.at_a_time)
+        self._norms(drafts, whole)
         open_ = [draft for draft in drafts if draft.spectrum is None]
         self.total = len(drafts) + len(open_)
         agree(drafts)
-        self._quantities(open_, whole.seconds_left)
+        self._quantities(open_, whole)
         agree(drafts)
         while sum(map(_followed, open_)):
             agree(drafts)
@@ -87,6 +92,13 @@ class Stages:
         self.run(asked, [_work(draft) for draft in open_])
         if self.progress is not None:
             self.progress(self.total, self.total, "")
+
+    def _whole(self) -> Budget:
+        """What all stages may spend; where seconds end them, at the rate of here."""
+        whole = Budget(math.inf, self.limits.max_bytes, self.limits.time)
+        if whole.seconds < math.inf:
+            whole.rate = Machine.here().rate
+        return whole
 
     def run(self, asked: Sequence[Asked], costs: Sequence[float]) -> None:
         """Take rows through their steps, each with its share of the cores."""
@@ -99,14 +111,12 @@ class Stages:
         ]
         take_courses(courses, self.steps, self.workers)
 
-    def _norms(self, drafts: Sequence[Draft], seconds: float) -> None:
+    def _norms(self, drafts: Sequence[Draft], whole: Budget) -> None:
         """The norms of kernels and of rows: rows of one kernel one after the other."""
         limits = self.limits
         flops = limits.norm_flops * sum(draft.beyond is not None for draft in drafts)
         expected = [0.0 if d.beyond is None else SPENT * d.cost for d in drafts]
-        shares = Shares(
-            expected, flops, limits.max_bytes, seconds, self.workers.at_a_time
-        )
+        shares = self._shares(expected, flops, whole, NORMS_SHARE)
         rows: dict[int, list[int]] = {}
         for place, draft in enumerate(drafts):
             rows.setdefault(draft.call.kernel, []).append(place)
@@ -127,12 +137,17 @@ class Stages:
         costs = [sum(_work(drafts[place]) for place in places) for places in groups]
         self.run([course(places) for places in groups], costs)
 
-    def _quantities(self, drafts: Sequence[Draft], seconds: float) -> None:
+    def _shares(
+        self, expected: Sequence[float], flops: float, whole: Budget, part: float = 1.0
+    ) -> Shares:
+        """Shares of operations, and of a part of the seconds that are left."""
+        seconds, workers = part * whole.seconds_left, self.workers.at_a_time
+        return Shares(expected, flops, whole.bytes, seconds, workers, whole.rate)
+
+    def _quantities(self, drafts: Sequence[Draft], whole: Budget) -> None:
         """The other quantities of rows that are not exact."""
         limits, any_cost = self.limits, [0.0] * len(drafts)
-        shares = Shares(
-            any_cost, math.inf, limits.max_bytes, seconds, self.workers.at_a_time
-        )
+        shares = self._shares(any_cost, math.inf, whole)
 
         def course(place: int) -> Asked:
             yield from _quantities(drafts[place], limits, shares.of(place))
@@ -148,6 +163,8 @@ class Stages:
 
     def _end(self, draft: Draft, stage: str) -> None:
         draft.done(stage)
+        if self.left is not None:
+            self.left.done(draft, stage)
         self.done += 1
         del self.ahead[id(draft)]
         self._tell(stage)
@@ -156,7 +173,8 @@ class Stages:
         """Say what is done, and what is at work or comes."""
         if self.progress is not None and self.ahead:
             name = next(iter(self.ahead.values())).name
-            self.progress(self.done, self.total, f"{name}: {stage}")
+            left = "" if self.left is None else self.left.words
+            self.progress(self.done, self.total, f"{name}: {stage}{left}")
 
 
 def _work(draft: Draft) -> float:
@@ -180,7 +198,7 @@ def _share_kernel(first: Draft, draft: Draft) -> None:
 
 def _norm(draft: Draft, limits: Limits, share: Budget) -> Asked:
     """The norm of a row: exact with its spectrum, or enclosed."""
-    if draft.beyond is None and draft.plan.flops > FLOPS_PER_SECOND * share.seconds:
+    if draft.beyond is None and share.seconds_of(draft.plan.flops) > share.seconds:
         draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
         draft.spectrum = draft.took((yield spectrum_job(draft, share)))

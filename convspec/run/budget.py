@@ -6,7 +6,10 @@ import math
 import time
 from dataclasses import dataclass, field
 
-__all__ = ["Budget"]
+__all__ = ["SLOW", "Budget"]
+
+# operations a second of a core, as they are estimated all over
+SLOW = 2e10
 
 
 @dataclass
@@ -21,6 +24,7 @@ class Budget:
         flops: Operations, about.
         bytes: Held at a time.
         seconds: Wall time, about; inf for none.
+        rate: Operations a second, where seconds are limited; of a slow core unless told.
         spent: Operations so far.
         short_of: What was not enough at first: ``"operations"``, ``"seconds"``,
             ``"memory"``; empty as long as all was allowed.
@@ -35,6 +39,7 @@ class Budget:
     flops: float
     bytes: int
     seconds: float = math.inf
+    rate: float = SLOW
     spent: float = 0.0
     short_of: str = ""
     timed_out: bool = False
@@ -55,13 +60,17 @@ class Budget:
         """Seconds until they are over; inf if they never are."""
         return max(0.0, self.seconds - self.elapsed)
 
+    def seconds_of(self, flops: float) -> float:
+        """What so many operations take, about."""
+        return flops / self.rate
+
     def spend(self, flops: float) -> None:
         """Count operations."""
         self.spent += flops
 
     def begun(self) -> Budget:
         """The same, of which nothing is spent, and whose seconds begin now."""
-        return Budget(self.flops, self.bytes, self.seconds)
+        return Budget(self.flops, self.bytes, self.seconds, self.rate)
 
     def part(self, share: float) -> float:
         """A share of the operations that are left."""
@@ -80,7 +89,7 @@ class Budget:
         (100.0, 140.0)
         """
         seconds = self.seconds_left / tasks
-        return Budget(max(0.0, self.left) / tasks, self.bytes, seconds)
+        return Budget(max(0.0, self.left) / tasks, self.bytes, seconds, self.rate)
 
     def take(self, share: Budget) -> None:
         """Count what a share has spent, and what it ran out of."""

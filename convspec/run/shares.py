@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from convspec.run.budget import Budget
+from convspec.run.budget import SLOW, Budget
 
 __all__ = ["Shares"]
 
@@ -23,6 +23,7 @@ class Shares:
         held: Bytes that each may hold.
         seconds: Until when, from now on; inf for no limit.
         workers: How many tasks run at a time.
+        rate: Operations a second, where seconds are limited.
 
     >>> shares = Shares([10.0, 100.0, 1000.0], 300.0, 2**20)
     >>> [shares.of(place).flops for place in range(3)]
@@ -36,9 +37,10 @@ class Shares:
         held: int,
         seconds: float = math.inf,
         workers: int = 1,
+        rate: float = SLOW,
     ) -> None:
         self._flops: list[float] = []
-        self._whole, self._workers = Budget(flops, held, seconds), workers
+        self._whole, self._workers = Budget(flops, held, seconds, rate), workers
         self._ahead = len(expected)
         for place, each in enumerate(expected):
             share = max(0.0, flops) / (len(expected) - place)
@@ -50,4 +52,5 @@ class Shares:
         part = min(1.0, self._workers / max(1, self._ahead))
         self._ahead -= 1
         whole = self._whole
-        return Budget(self._flops[place], whole.bytes, part * whole.seconds_left)
+        seconds = part * whole.seconds_left
+        return Budget(self._flops[place], whole.bytes, seconds, whole.rate)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from convspec.errors import NotApplicable
+from convspec.forecast.cost import Cost, step_cost
+from convspec.forecast.features import Features
+from convspec.forecast.machine import REFERENCE, Machine
 from convspec.isolation import isolated_class
 from convspec.limits import readable_bytes
 from convspec.operators.operator import ConvOperator
@@ -36,12 +39,38 @@ class Plan:
         flops: Estimated operations; for ``"krylov"`` those of 100 products with A and
             100 with its adjoint.
         memory: Bytes it holds at a time, its result included.
+        operator: Of which map, if it is one convolution.
+        k: How many values are wanted; 1 if that makes no difference.
     """
 
     method: str | None
     reason: str
     flops: float
     memory: int
+    operator: ConvOperator | None = field(default=None, repr=False, compare=False)
+    k: int = field(default=1, repr=False, compare=False)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time, about, on all cores of this machine, see :func:`convspec.estimate`.
+
+        The machine is measured at first, in half a second.
+        """
+        machine = Machine.here()
+        return self.cost(machine, machine.cores).seconds
+
+    def cost(self, machine: Machine = REFERENCE, cores: int = 1) -> Cost:
+        """Seconds on a machine, on so many of its cores, and bytes; estimates.
+
+        Of a composed map what the operations take.
+        """
+        method = self.method or "dense"
+        if self.operator is None:
+            seconds = self.flops / machine.rate
+            return Cost(method, seconds, self.memory)
+        flops = self.flops * (self.k if method == "krylov" else 1)
+        features = Features.of(self.operator, flops)
+        return replace(step_cost(method, features, machine, cores), memory=self.memory)
 
     def __str__(self) -> str:
         cost = f"{self.flops:.1e} operations, {readable_bytes(self.memory)}"
@@ -62,6 +91,20 @@ def make_plan(
     Raises:
         NotApplicable: If the method is not exact for the operator, or not fit for k.
     """
+    plan = _chosen(op, structure, k, which, method, vectors, max_bytes)
+    return replace(plan, operator=op, k=k or 1)
+
+
+def _chosen(
+    op: ConvOperator,
+    structure: Structure,
+    k: int | None,
+    which: str,
+    method: str,
+    vectors: bool,
+    max_bytes: int,
+) -> Plan:
+    """The plan, without what it is for."""
     halves = () if vectors else structure.reduced.half_rings
     obstacle = fourier_obstacle(op.geometry, halves)
     _require_fit(method, obstacle, k)

@@ -318,3 +318,15 @@ def _process(arguments: list[str], folder: Path) -> Any:
         text=True,
         check=False,
     )
+
+
+def test_a_dry_run_says_how_long_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["tests.cli.models:small", "--input-shape", "3,8,8"]
+    files = ["--json", str(tmp_path / "report.json"), "--figures", str(tmp_path / "f")]
+    assert main(["analyze", *given, *files, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "analyze takes about" in printed
+    assert "spectrum by dense" in printed
+    assert list(tmp_path.iterdir()) == []

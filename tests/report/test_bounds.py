@@ -58,8 +58,8 @@ def model() -> nn.Sequential:
 def unaffordable(monkeypatch: pytest.MonkeyPatch) -> None:
     """No spectrum is within the limits, everything else is."""
     plan = cs.Plan("dense", "it is a test", math.inf, 0)
-    analyze = __import__("sys").modules["convspec.report.analyze"]
-    monkeypatch.setattr(analyze, "explain", lambda *args, **options: plan)
+    begun = __import__("sys").modules["convspec.report.begun"]
+    monkeypatch.setattr(begun, "explain", lambda *args, **options: plan)
 
 
 @pytest.fixture

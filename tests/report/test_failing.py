@@ -188,7 +188,7 @@ def test_ends_that_exclude_one_another_are_not_shown(
 
 
 def test_the_operator_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = import_module("convspec.report.analyze")
+    room = import_module("convspec.report.begun")
     failing(monkeypatch, room, "explain", ZeroDivisionError("in here"), 3)
     report = cs.analyze(mixed(), SHAPE, **LIMITS)
     row = report[FAILING]

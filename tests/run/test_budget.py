@@ -14,3 +14,9 @@ def test_seconds_are_told_whatever_was_short_at_first() -> None:
     assert share.short_of == "seconds"
     budget.take(share)
     assert (budget.short_of, budget.timed_out) == ("operations", True)
+
+
+def test_seconds_of_operations_are_those_of_the_rate() -> None:
+    budget = Budget(10.0, 100, seconds=2.0, rate=5.0)
+    assert budget.seconds_of(20.0) == 4.0
+    assert (budget.begun().rate, budget.divided(2).rate) == (5.0, 5.0)

@@ -45,3 +45,7 @@ def test_seconds_are_for_those_ahead() -> None:
     assert found == pytest.approx([50.0, 66.7, 100.0, 100.0], abs=1.0)
     assert Shares([0.0], 1.0, 100, seconds=0.0).of(0).seconds == 0.0
     assert Shares([0.0], 1.0, 100, seconds=-1.0).of(0).seconds == 0.0
+
+
+def test_shares_have_the_rate_of_the_whole() -> None:
+    assert Shares([0.0], 1.0, 100, seconds=5.0, rate=7.0).of(0).rate == 7.0

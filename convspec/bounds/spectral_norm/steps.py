@@ -30,8 +30,6 @@ from convspec.tori.relations import relations
 
 __all__ = ["STEPS", "Proof", "Step", "climb"]
 
-# of a slow core, where seconds are limited
-FLOPS_PER_SECOND = 2e10
 # a test of this many operations is done at once
 SMALL_FLOPS = 3e9
 # of what is left, for the supremum of the symbol where the torus costs more than that
@@ -116,7 +114,7 @@ def climb(proof: Proof) -> None:
         if search.done:
             return
         flops = step.flops(proof)
-        seconds = flops / FLOPS_PER_SECOND
+        seconds = search.budget.seconds_of(flops)
         if flops < math.inf and search.budget.allows(flops, seconds=seconds):
             step.prove(proof, step.words)
             if step.settles:

@@ -1,0 +1,1 @@
+"""Seconds and bytes of the library's own computations, before they are begun."""
