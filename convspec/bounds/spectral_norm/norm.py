@@ -10,7 +10,9 @@ from convspec.bounds.spectral_norm.composition import PartNorms
 from convspec.bounds.spectral_norm.lower import group_lower, leading
 from convspec.bounds.spectral_norm.mirrored import mirrored_norm
 from convspec.bounds.spectral_norm.search import Search
+from convspec.bounds.spectral_norm.smaller import norm_by_smaller_image
 from convspec.bounds.spectral_norm.steps import Proof, climb
+from convspec.errors import TooLargeError
 from convspec.isolation import isolated
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.kernel import ScaledKernel, scaled_up
@@ -74,6 +76,9 @@ def spectral_norm(
     has tori along some axes only, which left 0.1 at 24 to 32 channels and 48 to 57
     pixels.
 
+    Where not even Krylov vectors fit, zero padding still gives both ends: a smaller image
+    of the same kernel below, whose operator is a submatrix, and the supremum above.
+
     Dilated axes with zero padding are direct sums over residue classes: of these the
     undilated convolutions that are no part of others are bounded, each with its share of
     the budget.
@@ -98,7 +103,8 @@ def spectral_norm(
         max_bytes: Byte limit of what is held at a time, a number or ``"2 GiB"``.
 
     Raises:
-        TooLargeError: If not even the fewest Krylov vectors fit ``max_bytes``.
+        TooLargeError: If not even the fewest Krylov vectors fit ``max_bytes``, and the
+            norm of a smaller image says nothing of it, as with other padding than zeros.
         ValueError: If rtol is not in (0, 1), or a budget not positive.
 
     Example:
@@ -168,11 +174,17 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
     ends = mirrored_norm(reduced, rtol, budget)
     if ends is not None:
         return _scaled(kernel, *ends, root, MIRRORED)
-    found = leading(core, rtol, max_flops=budget.left, max_bytes=budget.bytes)
+    above = _core_upper(known, kernel.exponent, root)
+    try:
+        found = leading(core, rtol, max_flops=budget.left, max_bytes=budget.bytes)
+    except TooLargeError:
+        smaller = norm_by_smaller_image(core, rtol, budget, above)
+        if smaller is None:
+            raise
+        return _scaled(kernel, *smaller[:2], root, smaller[2])
     search = Search.of(reduced, found.lower, rtol, budget)
-    if known is not None and known.upper < math.inf:
-        above = scaled_up(known.upper, -kernel.exponent)
-        search.include_open(above if root == 1 else up(above / down(root, 2)), known.name)
+    if known is not None and above < math.inf:
+        search.include_open(above, known.name)
     climb(Proof(search, core, found, rtol))
     lower = found.lower
     if not search.done and reduced.groups > 1:  # the vector may be of another group
@@ -180,6 +192,14 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
         lower = max(lower, group_lower(core, group, rtol, budget.flops, budget.bytes))
     words = "upper end: " + " and ".join(dict.fromkeys(search.used))
     return _scaled(kernel, lower, float(search.upper.max()), root, words)
+
+
+def _core_upper(known: Bound | None, exponent: int, root: float) -> float:
+    """What is known of the norm, as an end of that without axes that factor out."""
+    if known is None or known.upper == math.inf:
+        return math.inf
+    above = scaled_up(known.upper, -exponent)
+    return above if root == 1 else up(above / down(root, 2))
 
 
 def _scaled(
