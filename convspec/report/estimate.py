@@ -90,7 +90,7 @@ def estimate(
 
     Example:
         >>> import torch, convspec as cs
-        >>> op = cs.ConvOperator(torch.ones(1, 1, 3), 8, padding=1)
+        >>> op = cs.ConvOperator(torch.tensor([[[1.0, 2.0, 4.0]]]), 8, padding=1)
         >>> found = cs.estimate(op)
         >>> [row.name for row in found]
         ['dense', 'krylov', 'worst case', 'norm', 'other quantities', 'estimates']
