@@ -33,7 +33,7 @@ MIDDLES = {
     "direct": 0.3,
 }
 FLAGS = ("line", "space", "repeats")
-# e^21 operations on a torus are about those that an analysis spends on one
+# 2e10 operations, as an analysis spends on tori; large products; a long plan
 TORUS, READS, PLANNED = 23.7, 20.0, 18.0
 # laws bend where a step begins to cost more than a call, and where its budget ends
 TORUS_BENDS, READS_BENDS, PLANNED_BENDS = (-4.0, 0.0, 2.0), (0.0,), (0.0, 3.0, 6.0)
