@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from convspec.cache import Store
 from convspec.cli.figures import write_figures
@@ -83,29 +84,28 @@ def analysed(options: argparse.Namespace) -> ModelReport:
     with progress_bar(not options.quiet) as progress:
         return analyze(
             opened,
-            effort=options.effort,
             seconds=options.seconds,
             max_bytes=max_bytes,
-            layers=options.layers,
-            linear=options.linear,
-            fold_batch_norm=options.fold_batch_norm,
-            cache=options.resume,
             progress=progress,
+            **_settings(options),
         )
 
 
 def _foreseen(options: argparse.Namespace) -> Forecast:
     """What the analysis is expected to take."""
     opened, max_bytes = opened_source(options)
-    return estimate(
-        opened,
-        effort=options.effort,
-        max_bytes=max_bytes,
-        layers=options.layers,
-        linear=options.linear,
-        fold_batch_norm=options.fold_batch_norm,
-        cache=options.resume,
-    )
+    return estimate(opened, max_bytes=max_bytes, **_settings(options))
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What an analysis and what is said before it hang on."""
+    return {
+        "effort": options.effort,
+        "layers": options.layers,
+        "linear": options.linear,
+        "fold_batch_norm": options.fold_batch_norm,
+        "cache": options.resume,
+    }
 
 
 def _failed(row: LayerReport) -> bool:

@@ -98,7 +98,7 @@ def estimate(
         (True, True)
     """
     max_bytes = byte_limit(max_bytes)
-    limits = _limits(effort, max_bytes)
+    limits = Limits.of(effort, max_bytes=max_bytes)
     if cache is not None:
         Store.at(cache)  # made, or refused
     if isinstance(subject, LinearMap):
@@ -117,20 +117,6 @@ def estimate(
     calls = named(chosen(seen.trace.calls, layers))
     rows = [(call.kernel, begun(name, call, limits)) for name, call in calls]
     return _of_rows(seen.title, rows, limits, machine)
-
-
-def _limits(effort: str, max_bytes: int) -> Limits:
-    return Limits.of(
-        effort,
-        seconds=None,
-        max_bytes=max_bytes,
-        max_flops=None,
-        norm_flops=None,
-        envelope_flops=None,
-        worst_case_flops=None,
-        worst_case_seconds=None,
-        phases=None,
-    )
 
 
 @isolated

@@ -73,14 +73,14 @@ class Limits:
         cls,
         effort: str,
         *,
-        seconds: float | None,
+        seconds: float | None = None,
         max_bytes: int,
-        max_flops: float | None,
-        norm_flops: float | None,
-        envelope_flops: float | None,
-        worst_case_flops: float | None,
-        worst_case_seconds: float | None,
-        phases: int | None,
+        max_flops: float | None = None,
+        norm_flops: float | None = None,
+        envelope_flops: float | None = None,
+        worst_case_flops: float | None = None,
+        worst_case_seconds: float | None = None,
+        phases: int | None = None,
     ) -> Limits:
         """The limits that were given, and else those of the effort."""
         if effort not in EFFORTS:

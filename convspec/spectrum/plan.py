@@ -40,7 +40,7 @@ class Plan:
             100 with its adjoint.
         memory: Bytes it holds at a time, its result included.
         operator: Of which map, if it is one convolution.
-        k: How many values are wanted; 1 if that makes no difference.
+        k: How many values are wanted, for ``"krylov"``.
     """
 
     method: str | None
@@ -91,20 +91,6 @@ def make_plan(
     Raises:
         NotApplicable: If the method is not exact for the operator, or not fit for k.
     """
-    plan = _chosen(op, structure, k, which, method, vectors, max_bytes)
-    return replace(plan, operator=op, k=k or 1)
-
-
-def _chosen(
-    op: ConvOperator,
-    structure: Structure,
-    k: int | None,
-    which: str,
-    method: str,
-    vectors: bool,
-    max_bytes: int,
-) -> Plan:
-    """The plan, without what it is for."""
     halves = () if vectors else structure.reduced.half_rings
     obstacle = fourier_obstacle(op.geometry, halves)
     _require_fit(method, obstacle, k)
@@ -133,6 +119,7 @@ def _fourier(op: ConvOperator, reduced: Reduction, images: int, max_bytes: int) 
         f"{HALVES if reduced.half_rings else CLOSED}, so Fourier is exact",
         fourier_flops(reduced),
         memory,
+        op,
     )
 
 
@@ -153,7 +140,7 @@ def _dense(
         why = f"{obstacle}, so not Fourier" if obstacle else "it was asked for"
         reason, flops = f"{why}; {structure.words}", structure.flops
     fits = memory <= max_bytes
-    return Plan("dense" if fits else None, reason, flops, memory)
+    return Plan("dense" if fits else None, reason, flops, memory, op)
 
 
 def _krylov(op: ConvOperator, k: int, which: str, why: str, max_bytes: int) -> Plan:
@@ -167,7 +154,7 @@ def _krylov(op: ConvOperator, k: int, which: str, why: str, max_bytes: int) -> P
         flops = (factors / 16) ** 2 / min(op.shape) + 25.0 * factors
         how += ", those of the inverse by a sparse factorisation"
     fits = memory <= max_bytes
-    return Plan("krylov" if fits else None, f"{why}; {how}", flops, memory)
+    return Plan("krylov" if fits else None, f"{why}; {how}", flops, memory, op, k)
 
 
 def _require_fit(method: str, obstacle: str | None, k: int | None) -> None:

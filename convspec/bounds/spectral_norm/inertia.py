@@ -243,9 +243,8 @@ def _negative_directions(inverse: ShiftedInverse, start: Tensor, count: int) -> 
         images = torch.cat([images, inverse.on_deleted(new)])
         values, y = torch.linalg.eigh(hermitian_part(_inner(images, basis).mT))
         before, negative = negative, _below_zero(values)
-        if min(before, negative) >= count:  # a round more, as the last are near 0
-            break
-        if len(basis) >= most:
+        # a round more where all are found, as the last are near 0
+        if min(before, negative) >= count or len(basis) >= most:
             break
         first = max(0, min(negative, count) - MORE)
         wanted = y[:, first : negative + 2 * max(0, count - negative) + MORE]

@@ -178,7 +178,8 @@ def _bound(op: ConvOperator, rtol: float, budget: Budget, known: Bound | None) -
     try:
         found = leading(core, rtol, max_flops=budget.left, max_bytes=budget.bytes)
     except TooLargeError:
-        smaller = norm_by_smaller_image(core, rtol, budget, above)
+        ends_known = {} if known is None else {known.name: above}
+        smaller = norm_by_smaller_image(core, rtol, budget, ends_known)
         if smaller is None:
             raise
         return _scaled(kernel, *smaller[:2], root, smaller[2])

@@ -38,7 +38,7 @@ SUPREMUM_SHARE = 0.9
 
 
 def norm_by_smaller_image(
-    kernel: ScaledKernel, rtol: float, budget: Budget, known: float
+    kernel: ScaledKernel, rtol: float, budget: Budget, known: dict[str, float]
 ) -> tuple[float, float, str] | None:
     """Ends of the norm of the scaled operator, and where they come from.
 
@@ -46,7 +46,7 @@ def norm_by_smaller_image(
         kernel: The operator, without the axes that factor out.
         rtol: Relative gap to stop at.
         budget: What may be spent; it is told that memory was short.
-        known: At least the norm.
+        known: Numbers that are at least the norm, by where they come from.
 
     Returns:
         None where no smaller image is a part of it, or none fits.
@@ -61,10 +61,7 @@ def norm_by_smaller_image(
         return None
     found = leading(part, rtol, max_flops=budget.left, max_bytes=budget.bytes)
     lower = scaled_down(found.lower, part.exponent)
-    ends = {
-        "known before": known,
-        "counting": up(min(unfolding_norm(kernel), schur_norm(kernel))),
-    }
+    ends = dict(known, counting=up(min(unfolding_norm(kernel), schur_norm(kernel))))
     if min(ends.values()) > (1 + rtol) * lower:
         ends["the supremum of the symbol"] = _supremum(kernel, rtol, budget)
     words = min(ends, key=ends.__getitem__)

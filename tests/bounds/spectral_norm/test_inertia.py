@@ -219,21 +219,20 @@ def test_groups_are_proven_one_by_one():
     assert search.done
 
 
-@pytest.mark.parametrize("size", [31, 61])
+@pytest.mark.parametrize("size", [21, 31])
 def test_it_is_left_out_where_factorising_the_operator_takes_less(size: int) -> None:
     """Circular padding that the stride does not divide: hundreds of values are above.
 
-    To look for as many vectors took 400 times as long as the factorisation (0.2 s at 61).
+    To look for as many vectors took 400 times as long as the factorisation (0.2 s at 81).
     """
     given = {"padding": 2, "stride": 2, "groups": 3, "padding_mode": "circular"}
     op = cs.ConvOperator(gaussian(0, 3, 1, 5, 5), size, **given)
     bound = cs.spectral_norm(op, 1e-4)
     assert bound.assumptions == "upper end: the operator itself"
     assert bound.gap <= 1e-4
-    values = torch.linalg.svdvals(op.to_dense()) if size < 60 else None
-    if values is not None:
-        assert bound.lower <= float(values[0]) * (1 + 1e-12)
-        assert float(values[0]) * (1 - 1e-12) <= bound.upper
+    lower, upper = norm_enclosure(op.to_dense().numpy())
+    assert bound.lower <= upper
+    assert lower <= bound.upper
 
 
 def test_vectors_that_are_dearer_than_what_they_are_worth_are_not_sought() -> None:
