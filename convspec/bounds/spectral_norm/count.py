@@ -167,8 +167,9 @@ def _eigenpairs(gram: Tensor, least: float) -> tuple[Tensor, Tensor]:
             gram.numpy(), subset_by_value=(least, np.inf)
         )
         return torch.from_numpy(squares), torch.from_numpy(vectors).to(gram)
-    rough, basis = torch.linalg.eigh(gram.to(torch.complex64))
-    vectors = basis[:, rough > least * (1 - SINGLE_ERROR)].to(gram)
-    vectors = torch.linalg.qr(vectors)[0]
+    rough = gram.to(torch.complex64).numpy()
+    reach = least * (1 - SINGLE_ERROR), np.inf
+    _, basis = scipy.linalg.eigh(rough, subset_by_value=reach)
+    vectors = torch.linalg.qr(torch.from_numpy(basis).to(gram))[0]
     inner, turned = torch.linalg.eigh(vectors.mH @ gram @ vectors)
     return inner, vectors @ turned

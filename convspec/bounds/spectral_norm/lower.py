@@ -106,6 +106,7 @@ def leading(
     rtol: float,
     count: int = 1,
     *,
+    residual: float = 0.0,
     max_flops: float = math.inf,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Leading:
@@ -115,6 +116,7 @@ def leading(
         kernel: The operator.
         rtol: Relative gap to stop at.
         count: How many vectors to find.
+        residual: Relative to the norm, that is good enough if more than rtol deserves.
         max_flops: Operations on Krylov products, about; the fewest are taken anyway.
         max_bytes: Byte limit of what is held at a time.
 
@@ -127,13 +129,14 @@ def leading(
     side = small_side(op)
     start = _by_waves(side, count, max_bytes)
     # the value is off by the square of the residual over the distance to the next one
-    residual = FINE if start is None else COARSE
+    deserved = FINE if start is None else COARSE
     if rtol < COARSE:
-        residual = max(1e-3 * math.sqrt(rtol), 1e-9)
+        deserved = max(1e-3 * math.sqrt(rtol), 1e-9)
     products = min(
         MAX_PRODUCTS, max(LEAST_PRODUCTS, max_flops / (2.0 * op.geometry.reads))
     )
-    found = largest_triples(op, count, residual, int(products), most=most, start=start)
+    within = max(deserved, min(residual, COARSE))
+    found = largest_triples(op, count, within, int(products), most=most, start=start)
     rows = (found.left if op.shape[1] > op.shape[0] else found.right).flatten(1)
     lower = rayleigh(side, rows[0], convolution_error(side))
     pixels = found.left[0] if op.transposed else found.right[0]

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from convspec.arrays import IntArray
 from convspec.bounds.spectral_norm.deleted import DeletedTorus
-from convspec.rounding.pencil import hermitian_part
 from convspec.spectrum.envelope.torus import Turns, torus_frequencies
 
 __all__ = ["ShiftedInverse"]
@@ -66,19 +65,20 @@ class ShiftedInverse:
     def blocks(self) -> Tensor:
         """F at the frequencies; (j, rows, columns), complex64."""
         _, (index, grid, _) = self._grid
-        symbol = self.torus.torus.symbol(self.torus.weight, 1)
-        found: Tensor = symbol.at_grid(index, grid)[:, 0].to(torch.complex64)
-        return found
+        symbol = self.torus.torus.symbol(self.torus.weight, 1).to(torch.float32)
+        return symbol.at_grid(index, grid)[:, 0]
 
     @cached_property
     def _solver(self) -> Tensor:
         """H of the smaller side at every frequency."""
-        F = self.blocks
-        gram = F @ F.mH if self._wide else F.mH @ F
-        eye = torch.eye(gram.shape[-1], dtype=gram.dtype)
-        shifted = self.gamma**2 * eye - gram
+        side = min(self.blocks.shape[1:])
+        found = self.blocks.new_empty(len(self.blocks), side, side)
         # one at a time: a batch on several threads fails in some builds of torch
-        return hermitian_part(torch.stack([torch.linalg.inv(x) for x in shifted]))
+        for F, inverse in zip(self.blocks, found, strict=True):
+            shifted = -(F @ F.mH if self._wide else F.mH @ F)
+            shifted.diagonal().add_(self.gamma**2)
+            torch.linalg.inv(shifted, out=inverse)
+        return found
 
     @property
     def dtype(self) -> torch.dtype:
@@ -96,9 +96,9 @@ class ShiftedInverse:
         F, solver, gamma = self.blocks, self._solver, self.gamma
         if self._wide:
             x = solver @ (gamma * fa - F @ fb)
-            y = (fb - F.mH @ x) / gamma
+            y = (fb - _adjoint_times(F, x)) / gamma
         else:
-            y = solver @ (gamma * fb - F.mH @ fa)
+            y = solver @ (gamma * fb - _adjoint_times(F, fa))
             x = (fa - F @ y) / gamma
         return torch.cat([self._to_rows(x, False), self._to_rows(y, True)], 1)
 
@@ -202,6 +202,11 @@ class ShiftedInverse:
             images = _pixels_first(images, torus.shape, torus.strides)
         rows: Tensor = images.flatten(1)
         return rows
+
+
+def _adjoint_times(F: Tensor, x: Tensor) -> Tensor:
+    """``F^H x`` of every block, without a conjugate of F in memory."""
+    return (x.mH @ F).mH
 
 
 def _phases_first(

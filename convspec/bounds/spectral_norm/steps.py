@@ -36,6 +36,8 @@ SMALL_FLOPS = 3e9
 SUPREMUM_SHARE = 0.9
 # levels that it is asked at, about, with the vectors
 LEVELS = 2
+# vectors that are found sooner than the inertia of a torus: of a pair of peaks
+FEW_VECTORS = 2
 # of the operations of asking the inertia: a torus that takes more comes after that
 DEAR_TORUS = 0.05
 # the finest gap that branch and bound over frequency is asked for
@@ -167,8 +169,14 @@ def _half_wrapped_flops(proof: Proof, near: bool) -> float:
     return 0.0 if useful else math.inf
 
 
+def _few_flops(proof: Proof) -> float:
+    """Nothing, as vectors spend as they are found, where a torus leaves room for few."""
+    return 0.0 if proof.tori.vectors <= FEW_VECTORS else math.inf
+
+
 def _several_flops(proof: Proof) -> float:
-    return 0.0 if proof.exact.exact else math.inf
+    several = proof.exact.exact and proof.tori.vectors > FEW_VECTORS
+    return 0.0 if several else math.inf
 
 
 def _pieces_flops(proof: Proof) -> float:
@@ -251,6 +259,7 @@ STEPS = (
     Step(ITSELF, _small_flops, _by_itself, settles=True),
     Step(SUPREMUM, _free, _below_supremum),
     Step(COUNTED, _free, _by_one_vector),
+    Step(COUNTED, _few_flops, _by_several_vectors),
     Step(INERTIA, _inertia_first_flops, _by_inertia),
     Step("a phase-shifted torus", _between_flops, _by_torus_between),
     Step(SUPREMUM, _instead_of_torus, _by_supremum),

@@ -51,6 +51,26 @@ KEPT = 256
 SHARE = 0.125
 
 
+@dataclass(frozen=True)
+class Room:
+    """How many values of a torus are above A's.
+
+    Attributes:
+        count: So many, at least one.
+        gap: From the square of A's first value to that of the torus' next, relative.
+        above: The values of the torus.
+    """
+
+    count: int
+    gap: float
+    above: Above
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Less is better."""
+        return self.count, -self.gap
+
+
 @dataclass
 class Tori:
     """The tori that an operator is a compression of, up to repeats, of any phases.
@@ -77,7 +97,7 @@ class Tori:
         self.wraps = self.search.wraps(self.found, self.kinds)
         self.full = self.search.parts(self.wraps)
         self._region: Region | None = None
-        self._fewest = 0  # values of a torus above those of A, where that was counted
+        self._room: Room | None = None  # the torus that leaves most, of those counted
         self.counted: Counted | None = None  # those of the torus on the peak
         self._field: Field | None = None
         setup = Field.setup_flops(self.full)
@@ -123,20 +143,38 @@ class Tori:
     def by_one_vector(self, words: str) -> None:
         """Lehmann's bound from the leading vector, and counts on tori with a peak."""
         if self._field is not None and self._countable:
-            self._fewest = self._by_vectors(self._field, self.found, words)
+            self._by_vectors(self._field, self.found, words)
+
+    @property
+    def vectors(self) -> int:
+        """How many leading vectors of A the torus that leaves most room asks for.
+
+        Peaks of real kernels come in pairs.
+        """
+        room = self._room
+        return MOST + 1 if room is None else room.count + room.count % 2
 
     def by_several_vectors(self, words: str) -> None:
         """Lehmann's bound from as many vectors as a torus has values above A's."""
-        if self._field is None or not 1 < self._fewest <= MOST:
+        field, room, count = self._field, self._room, self.vectors
+        if field is None or room is None or count > MOST:
             return
-        even = self._fewest + self._fewest % 2  # peaks of real kernels come in pairs
-        limit = self.search.budget.bytes
+        # the sum of the squares of residuals over the gap is what the bound has above
+        residual = math.sqrt(SHARE * self.rtol * room.gap / count)
         try:
-            left = max(0.0, self.search.budget.left)
-            found = leading(self.kernel, self.rtol, even, max_flops=left, max_bytes=limit)
+            found = leading(
+                self.kernel,
+                self.rtol,
+                count,
+                residual=residual,
+                max_flops=max(0.0, self.search.budget.left),
+                max_bytes=self.search.budget.bytes,
+            )
         except TooLargeError:
             return
-        self._by_vectors(self._field, found, words)
+        self._include(field, self._ritz(found), room.above, words)
+        if not self.search.done:
+            self._by_vectors(field, found, words)
 
     @cached_property
     def caps(self) -> Tensor:
@@ -163,20 +201,23 @@ class Tori:
         caps[~open_] = goal
         return caps
 
-    def _by_vectors(self, field: Field, found: Leading, words: str) -> int:
-        """Lehmann's bound from these vectors; the fewest values of a torus above them."""
+    def _ritz(self, found: Leading) -> Ritz:
         side = small_side(self.kernel.operator)
-        ritz = Ritz(side, found.rows, convolution_error(side), self.size)
+        return Ritz(side, found.rows, convolution_error(side), self.size)
+
+    def _by_vectors(self, field: Field, found: Leading, words: str) -> None:
+        """Lehmann's bound from these vectors, and what tori have above them."""
+        ritz = self._ritz(found)
         values, residuals = ritz.values, ritz.residuals
         if not float(values[0]) > 0:
-            return MOST + 1
+            return
         gap = float(residuals.square().sum()) / (SHARE * self.rtol * float(values[0]))
         square = float(values[-1]) - gap - KEPT * field.slack * float(values[0])
         if not square > 0.25 * float(values[0]):
-            return MOST + 1
+            return
         level = field.scaled(down(down(math.sqrt(square)) / self.full.factor))
         self._region = self._pruned(field, level)
-        fewest, budget = MOST + 1, self.search.budget
+        budget = self.search.budget
         most = MOST_OF_INERTIA if self.inertia_flops <= budget.left else 2 * MOST
         for parts in self._phases():
             grid = field.grid(parts)
@@ -184,19 +225,31 @@ class Tori:
             tests = above.tests if above else len(grid.index)
             budget.spend(tests * field.flops)
             if above is not None:
-                fewest = min(fewest, len(above.values))
                 self._include(field, ritz, above, words)
+                self._look(field, ritz, above)
             if not self.counted and above and self.search.reduced.groups == 1:
                 self.counted = Counted(field, above)
             enough = tests > FEW and len(values) == 1
             many = above is None or len(above.values) > MANY * len(values)
             if self.search.done or enough or many or budget.left < 0:
                 break
-        return fewest
+
+    def _look(self, field: Field, ritz: Ritz, above: Above) -> None:
+        """Keep the torus that has fewest values above A's first one, or a wider gap."""
+        square = float(ritz.values[0]) / self._square_scale(field)
+        high = [value for value in above.values if value * value > square]
+        rest = above.values[len(high) : len(high) + 1] or [above.level]
+        room = Room(max(1, len(high)), 1 - min(1.0, rest[0] ** 2 / square), above)
+        if self._room is None or room.rank < self._room.rank:
+            self._room = room
+
+    def _square_scale(self, field: Field) -> float:
+        """What squares of values of the scaled symbol are multiplied by to be A's."""
+        return self.full.factor**2 * 4.0**field.symbol.exponent
 
     def _include(self, field: Field, ritz: Ritz, above: Above, words: str) -> None:
         """The best of Lehmann's bounds that the values of a torus leave room for."""
-        scale = self.full.factor**2 * 4.0**field.symbol.exponent
+        scale = self._square_scale(field)
         high = [value**2 * scale for value in above.values]
         best, best_level, promise = 0, 0.0, math.inf
         for m in range(1, len(ritz.values) + 1):

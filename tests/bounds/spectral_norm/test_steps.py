@@ -105,3 +105,35 @@ def test_the_factor_of_axes_that_factor_out_is_the_root_of_most_reads():
     assert factor == pytest.approx(math.sqrt(3), rel=1e-15)
     assert factor >= math.sqrt(3)
     assert core.operator.geometry.sizes == (1, 9)
+
+
+@pytest.mark.parametrize("seed", [0, 5, 9])
+def test_a_pair_of_peaks_is_settled_by_two_vectors(seed):
+    """One vector cannot, where a torus has the two values of a pair above A's."""
+    op = cs.ConvOperator(gaussian(seed, 4, 3, 3, 3), (20, 20), padding=1)
+    kernel, _ = ScaledKernel.of(op).essential()
+    found = leading(kernel, 1e-5)
+    search = Search.of(
+        Reduction.of(kernel.operator), found.lower, 1e-5, Budget(1e12, 2**30)
+    )
+    tori = Proof(search, kernel, found, 1e-5).tori
+    tori.by_one_vector("one")
+    assert not search.done
+    assert tori.vectors == 2
+    tori.by_several_vectors("two")
+    assert search.done
+    truth = cs.spectrum(kernel.operator, method="dense").values[0]
+    assert truth * (1 - 1e-13) <= float(search.upper) <= found.lower * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(("asked", "allowed"), [(0.0, 4e-6), (1e-4, 4e-4)])
+def test_residuals_are_as_good_as_asked_for(asked, allowed):
+    op = cs.ConvOperator(gaussian(11, 8, 6, 3, 3), (20, 20), padding=1)
+    kernel, _ = ScaledKernel.of(op).essential()
+    rows = leading(kernel, 1e-6, 2, residual=asked).rows
+    A = kernel.operator.to_dense()
+    images = rows @ A.T @ A
+    values = (images * rows).sum(dim=1, keepdim=True) / rows.square().sum(1, keepdim=True)
+    residuals = torch.linalg.vector_norm(images - values * rows, dim=1)
+    assert rows.shape == (2, 6 * 400)
+    assert bool((residuals <= allowed * values[0]).all())
