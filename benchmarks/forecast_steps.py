@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import nn
 import convspec as cs
 from convspec.forecast.features import Features
 from convspec.forecast.law import ANY
+from convspec.report.draft import QUANTITIES
 from convspec.report.kernel_norms import KERNEL
 from convspec.report.row_cost import WORST_CASE
 
@@ -25,7 +26,8 @@ __all__ = ["StepTime", "measured_method", "measured_steps"]
 
 LEAST = 1e-4  # seconds that are told apart
 MOST_FLOPS = 2e11  # of a plan that is followed
-NAMES = {"kernel": WORST_CASE, KERNEL: WORST_CASE}
+PARTS = ("sums", "envelope", "torus")
+NAMES = {"kernel": WORST_CASE, KERNEL: WORST_CASE, **dict.fromkeys(PARTS, QUANTITIES)}
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,21 @@ class _Timer(Executor):
         seconds, held = _measured(lambda: done.append(function(*args, **keywords)))
         future.set_result(done[0])
         if done[0].failure is None:
-            self.steps.append(self._step(job, seconds, held))
+            self._note(self._step(job, seconds, held))
         return future
+
+    def _note(self, step: StepTime) -> None:
+        """Add a step, or a part of one, to those that were measured."""
+        for place, other in enumerate(self.steps):
+            if (step.layer, step.step) == (other.layer, other.step):
+                known = [each for each in (step.held, other.held) if each is not None]
+                self.steps[place] = replace(
+                    other,
+                    seconds=other.seconds + step.seconds,
+                    held=max(known, default=None),
+                )
+                return
+        self.steps.append(step)
 
     def _step(self, job: Any, seconds: float, held: int | None) -> StepTime:
         planned, name = 1.0, NAMES.get(job.name, job.name)

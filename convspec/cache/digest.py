@@ -17,7 +17,7 @@ from convspec.version import __version__
 __all__ = ["FORMAT", "entry_key", "operator_digest"]
 
 # of the entries: to be raised with every change of what is in them or of their steps
-FORMAT = 3
+FORMAT = 4
 
 
 def operator_digest(op: ConvOperator) -> str:

@@ -64,7 +64,7 @@ def enveloped(
     )
 
 
-def circular(op: ConvOperator, limits: Limits) -> Spectrum | None:
+def circular(op: ConvOperator, limits: Limits, budget: Budget) -> Spectrum | None:
     """The spectrum on the torus, where the stride divides the size."""
     try:
         torus = op.circular()
@@ -73,5 +73,7 @@ def circular(op: ConvOperator, limits: Limits) -> Spectrum | None:
     plan = explain(torus, max_bytes=limits.max_bytes)
     # it stands beside, and is to cost no more than the bounds themselves
     if too_costly(plan, limits) is not None or plan.flops > limits.envelope_flops:
+        return None
+    if not budget.allows(seconds=budget.seconds_of(plan.flops)):
         return None
     return spectrum(torus, max_bytes=limits.max_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from convspec.operators.operator import ConvOperator
 from convspec.report.failure import Failure
 from convspec.run.budget import Budget
 
-__all__ = ["Done", "Job", "Steps", "taken"]
+__all__ = ["Asked", "Done", "Job", "Steps", "taken"]
 
 Result = TypeVar("Result")
 
@@ -67,6 +67,10 @@ class Job(Generic[Result]):
     given: tuple[Any, ...] = ()
     step: str = ""
     enough: Callable[[Result], bool] = never
+
+
+# what a row asks for, a few steps that do not depend on one another, and is sent
+Asked = Generator[Sequence[Job[Any]], list[Done[Any]], None]
 
 
 def taken(job: Job[Result]) -> Done[Result]:

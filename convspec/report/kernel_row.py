@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from convspec.errors import GeometryError, NotFiniteError, UnsupportedLayer
 from convspec.model.sites import Call
 from convspec.operators.operator import ConvOperator
 from convspec.report.draft import NOT_ANALYSED
 from convspec.report.failure import Failure
-from convspec.report.job import Done, Job
+from convspec.report.job import Asked
 from convspec.report.kernel_norms import KernelNorms, kernel_job
 from convspec.report.layer import LayerReport
 from convspec.report.limits import Limits
@@ -59,9 +57,9 @@ class KernelDraft:
     seconds: float = 0.0
     ahead: tuple[str, ...] = (WHAT,)
 
-    def course(self, limits: Limits) -> Generator[Job[Any], Done[Any], None]:
+    def course(self, limits: Limits) -> Asked:
         """The one step that there is."""
-        done = yield kernel_job(self.operator, limits, step=WHAT)
+        (done,) = yield [kernel_job(self.operator, limits, step=WHAT)]
         self.norms, self.failure = done.result, done.failure
         self.seconds, self.ahead = done.seconds, ()
 

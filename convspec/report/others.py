@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from convspec.operators.operator import ConvOperator
@@ -12,7 +13,7 @@ from convspec.report.sums import certified_sums, grid_sums
 from convspec.run.budget import Budget
 from convspec.spectrum import Envelope, Spectrum
 
-__all__ = ["Others", "other_quantities"]
+__all__ = ["Others", "by_envelope", "by_sums", "by_torus"]
 
 # of the operations on an envelope: as many more on sums, which are decompositions of
 # small blocks, too
@@ -36,30 +37,41 @@ class Others:
     circular: Spectrum | None = None
     left_out: tuple[str, ...] = ()
 
+    @classmethod
+    def joined(cls, parts: Iterable[Others]) -> Others:
+        """What several say, each of other things."""
+        whole = cls()
+        for part in parts:
+            whole = cls(
+                {**whole.sums, **part.sums},
+                whole.envelope or part.envelope,
+                whole.circular or part.circular,
+                (*whole.left_out, *part.left_out),
+            )
+        return whole
 
-def other_quantities(
-    op: ConvOperator, norm_upper: float, limits: Limits, budget: Budget
-) -> Others:
-    """All quantities but the norm.
+
+def by_sums(op: ConvOperator, norm_upper: float, limits: Limits) -> Others:
+    """What sums over all values say: to rounding, or from a grid of the symbol.
 
     Args:
         op: The operator.
         norm_upper: At least its norm.
         limits: Of the analysis.
-        budget: Of this row.
     """
-    sums = _sums(op, norm_upper, limits)
-    envelope, left_out = enveloped(op, limits, budget)
-    torus = circular(op, limits) if budget.allows() else None
-    return Others(sums, envelope, torus, left_out)
-
-
-def _sums(op: ConvOperator, norm_upper: float, limits: Limits) -> dict[str, Enclosure]:
-    """What sums over all values say: to rounding, or from a grid of the symbol."""
     flops, held = limits.envelope_flops, limits.max_bytes
     # wide blocks are decomposed in single precision, with more operations a second
     share = SUMS_SHARE * (WIDE_SPEED if min(op.weight.shape[:2]) >= WIDE else 1.0)
-    return {
-        **certified_sums(op, flops, held),
-        **grid_sums(op, norm_upper, share * flops, held),
-    }
+    certified = certified_sums(op, flops, held)
+    return Others({**certified, **grid_sums(op, norm_upper, share * flops, held)})
+
+
+def by_envelope(op: ConvOperator, limits: Limits, budget: Budget) -> Others:
+    """Bounds on all singular values, within the budget of the row."""
+    envelope, left_out = enveloped(op, limits, budget)
+    return Others(envelope=envelope, left_out=left_out)
+
+
+def by_torus(op: ConvOperator, limits: Limits, budget: Budget) -> Others:
+    """The spectrum of the torus of the same size, if there are operations and time."""
+    return Others(circular=circular(op, limits, budget))

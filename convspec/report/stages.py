@@ -7,25 +7,25 @@ and what cheap ones are expected to leave of the operations is for the dear ones
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from convspec.forecast.machine import Machine
 from convspec.isolation import isolated
 from convspec.progress import Progress
 from convspec.report.agreement import agree, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
-from convspec.report.job import Done, Job, Steps
+from convspec.report.job import Asked, Steps
 from convspec.report.kernel_norms import KERNEL, KernelNorms, kernel_job, reshaped_norm
 from convspec.report.limits import Limits
+from convspec.report.others import Others
 from convspec.report.steps import (
     FROBENIUS,
     estimates_job,
     known_norm,
     limit_words,
     norm_job,
-    quantities_job,
+    quantities_jobs,
     spectrum_job,
 )
 from convspec.report.sums import ranks
@@ -35,10 +35,7 @@ from convspec.run.courses import Course, take_courses
 from convspec.run.shares import Shares
 from convspec.run.workers import Workers
 
-__all__ = ["Asked", "Stages"]
-
-# what a row asks for, and is sent
-Asked = Generator[Job[Any], Done[Any], None]
+__all__ = ["Stages"]
 
 RESHAPED = "norm of the reshaped kernel"
 # of the seconds of an analysis, for the norms
@@ -184,7 +181,7 @@ def _work(draft: Draft) -> float:
 
 def _kernel(draft: Draft, limits: Limits, seconds: float) -> Asked:
     """The norms of the kernel of a row."""
-    draft.kernel = draft.took((yield kernel_job(draft.operator, limits, seconds)))
+    draft.kernel = draft.took(*(yield [kernel_job(draft.operator, limits, seconds)]))
     if draft.kernel is None:
         with draft.step(RESHAPED):
             draft.kernel = KernelNorms(None, reshaped_norm(draft.operator))
@@ -201,9 +198,9 @@ def _norm(draft: Draft, limits: Limits, share: Budget) -> Asked:
     if draft.beyond is None and share.seconds_of(draft.plan.flops) > share.seconds:
         draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
-        draft.spectrum = draft.took((yield spectrum_job(draft, share)))
+        draft.spectrum = draft.took(*(yield [spectrum_job(draft, share)]))
     else:
-        done = yield norm_job(draft, limits, share)
+        (done,) = yield [norm_job(draft, limits, share)]
         found = draft.took(done)
         if found is not None:
             draft.norm, left_out = found
@@ -230,10 +227,11 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
         return
     if draft.norm is None:
         return
-    job = quantities_job(draft.operator, draft.norm.upper, limits, share)
-    found = draft.took((yield job))
-    if found is None:
+    done = yield quantities_jobs(draft.operator, draft.norm.upper, limits, share)
+    parts = [draft.took(each) for each in done]
+    if draft.contradicted:
         return
+    found = Others.joined(part for part in parts if part is not None)
     draft.sums, draft.envelope = {**draft.sums, **found.sums}, found.envelope
     draft.circular = found.circular
     draft.left_out.extend(found.left_out)
@@ -251,7 +249,7 @@ def _estimates(draft: Draft, limits: Limits, whole: Budget) -> Asked:
         with draft.step(ESTIMATES):
             job = estimates_job(draft, limits)
     if job is not None:
-        draft.estimates = draft.took((yield job)) or {}
+        draft.estimates = draft.took(*(yield [job])) or {}
     draft.done(ESTIMATES)
 
 

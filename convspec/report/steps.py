@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 from convspec.bounds.spectral_norm.norm import norm_within
@@ -15,7 +16,7 @@ from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
 from convspec.report.job import Job
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.limits import Limits
-from convspec.report.others import Others, other_quantities
+from convspec.report.others import Others, by_envelope, by_sums, by_torus
 from convspec.report.readings import Reading
 from convspec.report.sums import ESTIMATED, estimates_of
 from convspec.run.budget import Budget
@@ -29,11 +30,12 @@ __all__ = [
     "known_norm",
     "limit_words",
     "norm_job",
-    "quantities_job",
+    "quantities_jobs",
     "spectrum_job",
 ]
 
 Norm = tuple[Bound, tuple[str, ...]]
+Part = Callable[[ConvOperator, Budget, float, Limits], Others]
 
 # of the operations on an envelope: as many more on estimates, which are decompositions
 # of small blocks
@@ -110,17 +112,33 @@ def _at_most(op: ConvOperator, worst: float) -> Bound:
     return Bound(0.0, ends[name], name, f"upper end: {name}", "convspec.analyze")
 
 
-def quantities_job(
+def quantities_jobs(
     op: ConvOperator, upper: float, limits: Limits, share: Budget
-) -> Job[Others]:
-    """What sums say, an envelope, and the torus of the same size."""
-    settings = limits.max_flops, limits.envelope_flops, limits.phases, limits.max_bytes
-    given = upper, limits
-    return Job(QUANTITIES, op, (upper, *settings), share, _quantities, given)
+) -> tuple[Job[Others], ...]:
+    """What sums say, an envelope, and the torus of the same size: each by itself."""
+    most, flops, held = limits.max_flops, limits.envelope_flops, limits.max_bytes
+    rows = most, flops, limits.phases, held
+
+    def job(name: str, inputs: tuple[object, ...], function: Part) -> Job[Others]:
+        return Job(name, op, inputs, share, function, (upper, limits), QUANTITIES)
+
+    return (
+        job("sums", (upper, flops, held), _by_sums),
+        job("envelope", rows, _by_envelope),
+        job("torus", (most, flops, held), _by_torus),
+    )
 
 
-def _quantities(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
-    return other_quantities(op, upper, limits, share)
+def _by_sums(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
+    return by_sums(op, upper, limits)
+
+
+def _by_envelope(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
+    return by_envelope(op, limits, share)
+
+
+def _by_torus(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
+    return by_torus(op, limits, share)
 
 
 @isolated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -14,8 +14,11 @@ from convspec.run.courses import Course, take_courses
 from convspec.run.threads import Spare
 
 Ask = tuple[str, int]
+Asked = Generator[Sequence[Ask], list[int], None]
+# steps, how many at a time, cores, and whether a course is light
 PLANS = st.lists(
-    st.tuples(st.integers(0, 4), st.integers(1, 5), st.booleans()), max_size=12
+    st.tuples(st.integers(0, 6), st.integers(1, 4), st.integers(1, 5), st.booleans()),
+    max_size=12,
 )
 
 
@@ -70,29 +73,31 @@ class Squares:
         self.kept.append((asked, found))
 
 
-def course(name: str, steps: int, said: list[Any]) -> Generator[Ask, int, None]:
+def course(name: str, steps: int, said: list[Any], several: int = 1) -> Asked:
+    """One that asks for so many squares at a time."""
     said.append((name, "begins"))
-    for step in range(steps):
-        found = yield name, step
-        said.append((name, step, found))
+    for first in range(0, steps, several):
+        numbers = range(first, min(first + several, steps))
+        found = yield [(name, number) for number in numbers]
+        said.extend((name, *each) for each in zip(numbers, found, strict=True))
     said.append((name, "ends"))
 
 
 @given(PLANS, st.integers(1, 4), st.integers(0, 1000), st.integers(-1, 3), st.booleans())
 def test_all_steps_of_all_courses(
-    plans: list[tuple[int, int, bool]], cores: int, seed: int, known: int, here: bool
+    plans: list[tuple[int, int, int, bool]], cores: int, seed: int, known: int, here: bool
 ) -> None:
     workers = Workers(cores, seed, here, losing=seed % 9)
     answers, said = Squares(known), list[Any]()
     take_courses(
         [
-            Course(course(str(place), steps, said), wide, light)
-            for place, (steps, wide, light) in enumerate(plans)
+            Course(course(str(place), steps, said, several), wide, light)
+            for place, (steps, several, wide, light) in enumerate(plans)
         ],
         answers,
         workers,
     )
-    for place, (steps, _, _) in enumerate(plans):
+    for place, (steps, *_) in enumerate(plans):
         own = [each[1:] for each in said if each[0] == str(place)]
         middle = [(step, step**2) for step in range(steps)]
         assert own == [("begins",), *middle, ("ends",)]
@@ -140,9 +145,33 @@ def test_light_ones_are_one_at_a_time_and_beside_others() -> None:
     assert [what[1] for what in light if len(what) == 2] == ["begins", "ends"] * 3
 
 
+def test_several_at_a_time_have_the_cores_that_no_course_needs() -> None:
+    said: list[Any] = []
+    workers = Workers(4)
+    courses = [Course(course("a", 2, said)), Course(course("b", 6, said, several=6))]
+    take_courses(courses, Squares(), workers)
+    assert workers.most == 4
+    assert workers.spare.take(10) == 0
+
+
+def test_of_a_light_course_one_thing_is_found_at_a_time() -> None:
+    said: list[Any] = []
+    workers = Workers(4)
+    take_courses([Course(course("a", 6, said, 6), light=True)], Squares(), workers)
+    assert workers.most == 1
+
+
+def test_all_that_is_asked_for_is_sent_elsewhere_at_once() -> None:
+    said: list[Any] = []
+    workers = Workers(100, here=False)
+    courses = [Course(course(name, 5, said, 5), light=True) for name in "ab"]
+    take_courses(courses, Squares(), workers)
+    assert workers.most == 10
+
+
 def test_what_a_course_raises_is_raised() -> None:
-    def fails() -> Generator[Ask, int, None]:
-        yield "a", 1
+    def fails() -> Asked:
+        yield [("a", 1)]
         raise ValueError("in the course")
 
     with pytest.raises(ValueError, match="in the course"):
