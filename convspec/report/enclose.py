@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from convspec.arrays import FloatArray
 from convspec.errors import GeometryError, TooLargeError
 from convspec.limits import readable_bytes
 from convspec.operators.operator import ConvOperator
 from convspec.report.limits import Limits
 from convspec.run.budget import Budget
-from convspec.spectrum import (
-    Envelope,
-    Plan,
-    Spectrum,
-    explain,
-    spectral_envelope,
-    spectrum,
-)
+from convspec.spectrum import Envelope, Plan, Spectrum, explain, spectrum
+from convspec.spectrum.envelope.envelope import envelope_of
+from convspec.spectrum.envelope.plan import SHARE_FLOPS, EnvelopePlan
 
-__all__ = ["circular", "enveloped", "too_costly"]
+__all__ = [
+    "Shared",
+    "circular",
+    "envelope_share",
+    "enveloped",
+    "joined_envelope",
+    "too_costly",
+]
 
 
 def too_costly(plan: Plan, limits: Limits) -> str | None:
@@ -30,34 +35,78 @@ def too_costly(plan: Plan, limits: Limits) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Shared:
+    """An envelope that takes so long that it is decomposed in shares.
+
+    Attributes:
+        shares: How many there are.
+    """
+
+    shares: int
+
+
 def enveloped(
     op: ConvOperator, limits: Limits, budget: Budget
-) -> tuple[Envelope | None, tuple[str, ...]]:
+) -> tuple[Envelope | None, tuple[str, ...]] | Shared:
     """Bounds on all singular values within the limits, and what was left out of them.
 
     Args:
         op: The operator.
         limits: Of the analysis.
         budget: Of this row: seconds, and operations that are not limited otherwise.
+
+    Returns:
+        The bounds; or what :func:`envelope_share` and :func:`joined_envelope` are for.
     """
-    most = flops = min(limits.envelope_flops, limits.max_flops, budget.left)
-    named = "the least of envelope_flops and max_flops"
-    if budget.seconds < math.inf and budget.seconds * budget.rate < flops:
-        flops, named = budget.seconds * budget.rate, "what seconds leave"
     try:
-        found = spectral_envelope(
-            op,
-            phases=limits.phases,
-            max_flops=flops,
-            max_bytes=limits.max_bytes,
-        )
+        plan = _plan(op, limits, budget)
     except TooLargeError as error:
-        budget.timed_out = budget.timed_out or flops < most
+        budget.timed_out = budget.timed_out or _flops(limits, budget)[2]
         return None, (f"no envelope: {error}",)
-    done, planned = found.tori
+    if plan.flops > SHARE_FLOPS:
+        return Shared(len(plan.shares))
+    values = [plan.values_of(share) for share in plan.shares]
+    return _joined(plan, values, limits, budget)
+
+
+def envelope_share(
+    op: ConvOperator, limits: Limits, budget: Budget, number: int
+) -> FloatArray:
+    """Singular values of one share of an envelope."""
+    plan = _plan(op, limits, budget)
+    return plan.values_of(plan.shares[number])
+
+
+def joined_envelope(
+    op: ConvOperator, limits: Limits, budget: Budget, values: Sequence[FloatArray]
+) -> tuple[Envelope, tuple[str, ...]]:
+    """The envelope from all of its shares."""
+    return _joined(_plan(op, limits, budget), values, limits, budget)
+
+
+def _plan(op: ConvOperator, limits: Limits, budget: Budget) -> EnvelopePlan:
+    flops = _flops(limits, budget)[0]
+    return EnvelopePlan.of(op, limits.phases, flops, limits.max_bytes)
+
+
+def _flops(limits: Limits, budget: Budget) -> tuple[float, str, bool]:
+    """Operations on an envelope, what limits them, and whether that is seconds."""
+    flops = min(limits.envelope_flops, limits.max_flops, budget.left)
+    if budget.seconds < math.inf and budget.seconds * budget.rate < flops:
+        return budget.seconds * budget.rate, "what seconds leave", True
+    return flops, "the least of envelope_flops and max_flops", False
+
+
+def _joined(
+    plan: EnvelopePlan, values: Sequence[FloatArray], limits: Limits, budget: Budget
+) -> tuple[Envelope, tuple[str, ...]]:
+    found = envelope_of(plan, values, max_bytes=limits.max_bytes)
+    done, planned = plan.tori
     if done == planned:
         return found, ()
-    budget.timed_out = budget.timed_out or flops < most
+    flops, named, timed = _flops(limits, budget)
+    budget.timed_out = budget.timed_out or timed
     return found, (
         f"envelope by {done} of {planned} tori, those within {flops:.1e} operations, "
         f"{named}",

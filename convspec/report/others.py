@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from convspec.arrays import FloatArray
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.enclose import circular, enveloped
+from convspec.report.enclose import Shared, circular, enveloped, joined_envelope
 from convspec.report.limits import Limits
 from convspec.report.sums import certified_sums, grid_sums
 from convspec.run.budget import Budget
 from convspec.spectrum import Envelope, Spectrum
 
-__all__ = ["Others", "by_envelope", "by_sums", "by_torus"]
+__all__ = ["Others", "by_envelope", "by_shares", "by_sums", "by_torus"]
 
 # of the operations on an envelope: as many more on sums, which are decompositions of
 # small blocks, too
@@ -66,9 +67,20 @@ def by_sums(op: ConvOperator, norm_upper: float, limits: Limits) -> Others:
     return Others({**certified, **grid_sums(op, norm_upper, share * flops, held)})
 
 
-def by_envelope(op: ConvOperator, limits: Limits, budget: Budget) -> Others:
+def by_envelope(op: ConvOperator, limits: Limits, budget: Budget) -> Others | Shared:
     """Bounds on all singular values, within the budget of the row."""
-    envelope, left_out = enveloped(op, limits, budget)
+    found = enveloped(op, limits, budget)
+    return found if isinstance(found, Shared) else _of_envelope(*found)
+
+
+def by_shares(
+    op: ConvOperator, limits: Limits, budget: Budget, values: Sequence[FloatArray]
+) -> Others:
+    """The same where they are decomposed in shares."""
+    return _of_envelope(*joined_envelope(op, limits, budget, values))
+
+
+def _of_envelope(envelope: Envelope | None, left_out: tuple[str, ...]) -> Others:
     return Others(envelope=envelope, left_out=left_out)
 
 

@@ -7,25 +7,29 @@ and what cheap ones are expected to leave of the operations is for the dear ones
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from convspec.forecast.machine import Machine
 from convspec.isolation import isolated
 from convspec.progress import Progress
 from convspec.report.agreement import agree, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
-from convspec.report.job import Asked, Steps
+from convspec.report.enclose import Shared
+from convspec.report.job import Asked, Done, Job, Steps
 from convspec.report.kernel_norms import KERNEL, KernelNorms, kernel_job, reshaped_norm
 from convspec.report.limits import Limits
 from convspec.report.others import Others
 from convspec.report.steps import (
     FROBENIUS,
     estimates_job,
+    joined_job,
     known_norm,
     limit_words,
     norm_job,
     quantities_jobs,
+    share_jobs,
     spectrum_job,
 )
 from convspec.report.sums import ranks
@@ -228,10 +232,14 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
     if draft.norm is None:
         return
     done = yield quantities_jobs(draft.operator, draft.norm.upper, limits, share)
-    parts = [draft.took(each) for each in done]
+    taken = [draft.took(each) for each in done]
+    parts = [part for part in taken if isinstance(part, Others)]
+    for part in taken:
+        if isinstance(part, Shared):
+            parts += yield from _in_shares(draft, part.shares, limits, share)
     if draft.contradicted:
         return
-    found = Others.joined(part for part in parts if part is not None)
+    found = Others.joined(parts)
     draft.sums, draft.envelope = {**draft.sums, **found.sums}, found.envelope
     draft.circular = found.circular
     draft.left_out.extend(found.left_out)
@@ -240,6 +248,19 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
             draft.norm = met(
                 draft.norm, found.envelope.norm, "upper end: tori of its size"
             )
+
+
+def _in_shares(
+    draft: Draft, count: int, limits: Limits, share: Budget
+) -> Generator[Sequence[Job[Any]], list[Done[Any]], list[Others]]:
+    """An envelope that is decomposed in shares; nothing if one of them failed."""
+    done = yield share_jobs(draft.operator, count, limits, share)
+    taken = [draft.took(each) for each in done]
+    values = [each for each in taken if each is not None]
+    if len(values) < count:
+        return []
+    found = draft.took(*(yield [joined_job(draft.operator, values, limits, share)]))
+    return [] if found is None else [found]
 
 
 def _estimates(draft: Draft, limits: Limits, whole: Budget) -> Asked:

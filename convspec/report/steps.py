@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from convspec.arrays import FloatArray
 from convspec.bounds.spectral_norm.norm import norm_within
 from convspec.errors import TooLargeError
 from convspec.isolation import isolated
@@ -13,10 +14,11 @@ from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.report.agreement import WORST, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
+from convspec.report.enclose import Shared, envelope_share
 from convspec.report.job import Job
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.limits import Limits
-from convspec.report.others import Others, by_envelope, by_sums, by_torus
+from convspec.report.others import Others, by_envelope, by_shares, by_sums, by_torus
 from convspec.report.readings import Reading
 from convspec.report.sums import ESTIMATED, estimates_of
 from convspec.run.budget import Budget
@@ -27,15 +29,18 @@ from convspec.spectrum.sums.estimates import Estimated
 __all__ = [
     "FROBENIUS",
     "estimates_job",
+    "joined_job",
     "known_norm",
     "limit_words",
     "norm_job",
     "quantities_jobs",
+    "share_jobs",
     "spectrum_job",
 ]
 
 Norm = tuple[Bound, tuple[str, ...]]
-Part = Callable[[ConvOperator, Budget, float, Limits], Others]
+Part = Callable[[ConvOperator, Budget, float, Limits], Others | Shared]
+Inputs = tuple[object, ...]
 
 # of the operations on an envelope: as many more on estimates, which are decompositions
 # of small blocks
@@ -114,27 +119,66 @@ def _at_most(op: ConvOperator, worst: float) -> Bound:
 
 def quantities_jobs(
     op: ConvOperator, upper: float, limits: Limits, share: Budget
-) -> tuple[Job[Others], ...]:
+) -> tuple[Job[Others | Shared], ...]:
     """What sums say, an envelope, and the torus of the same size: each by itself."""
     most, flops, held = limits.max_flops, limits.envelope_flops, limits.max_bytes
-    rows = most, flops, limits.phases, held
 
-    def job(name: str, inputs: tuple[object, ...], function: Part) -> Job[Others]:
+    def job(name: str, inputs: Inputs, function: Part) -> Job[Others | Shared]:
         return Job(name, op, inputs, share, function, (upper, limits), QUANTITIES)
 
     return (
         job("sums", (upper, flops, held), _by_sums),
-        job("envelope", rows, _by_envelope),
+        job("envelope", _of_envelope(limits), _by_envelope),
         job("torus", (most, flops, held), _by_torus),
     )
+
+
+def share_jobs(
+    op: ConvOperator, count: int, limits: Limits, share: Budget
+) -> tuple[Job[FloatArray], ...]:
+    """The shares of an envelope, each by itself."""
+    inputs = _of_envelope(limits)
+
+    def job(number: int) -> Job[FloatArray]:
+        name, given = f"envelope, share {number}", (limits, number)
+        return Job(name, op, inputs, share, _envelope_share, given, QUANTITIES)
+
+    return tuple(job(number) for number in range(count))
+
+
+def joined_job(
+    op: ConvOperator, values: Sequence[FloatArray], limits: Limits, share: Budget
+) -> Job[Others]:
+    """The envelope from all of its shares."""
+    inputs, given = _of_envelope(limits), (limits, values)
+    return Job("envelope, joined", op, inputs, share, _joined, given, QUANTITIES)
+
+
+def _of_envelope(limits: Limits) -> Inputs:
+    """The settings that an envelope depends on."""
+    return limits.max_flops, limits.envelope_flops, limits.phases, limits.max_bytes
 
 
 def _by_sums(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
     return by_sums(op, upper, limits)
 
 
-def _by_envelope(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
+def _by_envelope(
+    op: ConvOperator, share: Budget, upper: float, limits: Limits
+) -> Others | Shared:
     return by_envelope(op, limits, share)
+
+
+def _envelope_share(
+    op: ConvOperator, share: Budget, limits: Limits, number: int
+) -> FloatArray:
+    return envelope_share(op, limits, share, number)
+
+
+def _joined(
+    op: ConvOperator, share: Budget, limits: Limits, values: Sequence[FloatArray]
+) -> Others:
+    return by_shares(op, limits, share, values)
 
 
 def _by_torus(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:

@@ -11,6 +11,7 @@ from convspec.cache import Codec, Store, entry_key, operator_digest
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.quantity.enclosure import Enclosure
+from convspec.report.enclose import Shared
 from convspec.report.job import Done, Job, Steps
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.others import Others
@@ -48,6 +49,7 @@ CLASSES = (
     Estimated,
     KernelNorms,
     Others,
+    Shared,
     Spectrum,
     WorstCase,
 )

@@ -106,6 +106,18 @@ def test_the_same_report_to_the_last_bit(
 
 
 @pytest.mark.parametrize("given", ["processes", "dask"], indirect=True)
+def test_the_same_shares_of_an_envelope(given: Given) -> None:
+    """Tori that together take long are tasks of their own, one layer for all workers."""
+    torch.manual_seed(5)
+    model = torch.nn.Sequential(torch.nn.Conv2d(64, 64, 3, padding=1))
+    limits: Given = {"max_flops": 1e11, "norm_flops": 1e8, "worst_case_flops": 1e8}
+    limits |= {"envelope_flops": 5e10, "phases": 8}
+    with threads() as pool:  # a thread for each step; here one layer has all cores
+        here = cs.analyze(model, (64, 24, 24), executor=pool, **limits)
+    assert_same_reports(cs.analyze(model, (64, 24, 24), **given, **limits), here)
+
+
+@pytest.mark.parametrize("given", ["processes", "dask"], indirect=True)
 def test_the_same_limits(given: Given) -> None:
     plain = cs.analyze(mixed(), SHAPE, **TIGHT)
     assert_same_reports(cs.analyze(mixed(), SHAPE, **given, **TIGHT), plain)

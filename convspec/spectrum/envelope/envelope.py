@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from convspec.arguments import integer
+from convspec.arrays import FloatArray
 from convspec.isolation import isolated
-from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit, require_bytes
-from convspec.operators.normal import normalised
+from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.operator import ConvOperator, require_operator
-from convspec.operators.reduce import Reduction
 from convspec.quantity.outward import scaled, scaled_ends
 from convspec.spectrum.envelope.bands import Band, Shift
 from convspec.spectrum.envelope.frobenius import frobenius_norm
-from convspec.spectrum.envelope.jobs import Job, affordable, torus_jobs, unfolding_job
+from convspec.spectrum.envelope.plan import SOURCES, EnvelopePlan
 from convspec.spectrum.envelope.result import Envelope
 from convspec.spectrum.envelope.ritz import ritz_bounds
 from convspec.spectrum.envelope.tighten import tighter
-from convspec.spectrum.envelope.torus import torus_bytes, torus_values
 from convspec.spectrum.result import Spectrum
-from convspec.spectrum.spectrum import explain, spectrum
-from convspec.tori.relation import KINDS
-from convspec.tori.relations import relations
+from convspec.spectrum.spectrum import spectrum
 
-__all__ = ["Envelope", "spectral_envelope"]
-
-SOURCES = ("trivial", *KINDS, "frobenius", "fourier", "krylov", "given")
+__all__ = ["Envelope", "envelope_of", "spectral_envelope"]
 
 
 @isolated
@@ -100,13 +95,28 @@ def spectral_envelope(
     require_operator(op, "spectral_envelope")
     phases = integer("phases", phases, 0)
     vectors = None if leading is None else _vectors(leading, op)
-    work, exponent = normalised(op, torch.float64)
+    plan = EnvelopePlan.of(op, phases, max_flops, max_bytes)
+    values = [plan.values_of(share) for share in plan.shares]
+    return envelope_of(plan, values, vectors, max_bytes)
+
+
+def envelope_of(
+    plan: EnvelopePlan,
+    values: Sequence[FloatArray],
+    vectors: Tensor | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Envelope:
+    """The envelope that follows from what was decomposed.
+
+    Args:
+        plan: What was to be.
+        values: Of each of its shares, in their order.
+        vectors: Right singular vectors of the operator, as images.
+        max_bytes: Byte limit, where the spectrum is exact.
+    """
+    work, exponent = plan.work, plan.exponent
+    band = _exact(work, max_bytes) if plan.exact else plan.band(values)
     norm = frobenius_norm(work)
-    plan = explain(work, max_bytes=max_bytes)
-    if plan.method == "fourier" and plan.flops <= max_flops:
-        band, tori = _exact(work, max_bytes), (1, 1)
-    else:
-        band, tori = _bounded(work, phases, max_flops, max_bytes)
     ritz = np.zeros(0) if vectors is None else ritz_bounds(work, vectors)
     (lower, lower_source), (upper, upper_source) = tighter(
         (band.lower[0], band.lower_source[0]),
@@ -119,16 +129,16 @@ def spectral_envelope(
     return Envelope(
         lower=scaled(lower, exponent, 0.0),
         upper=scaled(upper, exponent, math.inf),
-        shape=op.shape,
+        shape=work.shape,
         sources=SOURCES,
         lower_source=lower_source,
         upper_source=upper_source,
         frobenius_norm=scaled_ends(norm, exponent),
-        tori=tori,
+        tori=plan.tori,
     )
 
 
-def _vectors(leading: Spectrum, op: ConvOperator) -> torch.Tensor:
+def _vectors(leading: Spectrum, op: ConvOperator) -> Tensor:
     """The right singular vectors of a spectrum of the operator, as images."""
     if not isinstance(leading, Spectrum):
         raise TypeError(
@@ -154,43 +164,3 @@ def _exact(work: ConvOperator, max_bytes: int) -> Band:
     same = Shift(rise=0, drop=0, low=1, high=1)
     band.include(found.values[None], found.error, same, SOURCES.index("fourier"))
     return band
-
-
-def _bounded(
-    work: ConvOperator, phases: int, max_flops: float, max_bytes: int
-) -> tuple[Band, tuple[int, int]]:
-    """Bands of the groups from the tori, sorted together; tori taken and planned."""
-    reduced = Reduction.of(work)
-    weight, groups, channels = reduced.weight, reduced.groups, reduced.block_channels
-    axes = [relations(read) for read in reduced.kept]
-    planned: list[Job] = []
-    if axes and phases:
-        planned = torus_jobs(axes, phases, channels, weight, groups)
-    jobs = affordable(planned, max_flops)
-    tori = len(jobs), len(planned)
-    if not jobs:
-        jobs = affordable([unfolding_job(axes, channels, weight, groups)], max_flops)
-    length = min(
-        channels[0] * math.prod(read.live.outputs for read in reduced.kept),
-        channels[1] * math.prod(len(read.pixels) for read in reduced.kept),
-    )
-    needed = 120 * (groups * length + min(work.shape))
-    needed += max((torus_bytes(weight, groups, job.torus) for job in jobs), default=0)
-    require_bytes(
-        f"the envelope of {work}", needed, max_bytes, "take a smaller input_size"
-    )
-    band = Band(groups, length)
-    for job in jobs:
-        values, error = torus_values(weight, groups, job.torus, job.turns)
-        for kind, shift in job.shifts:
-            band.include(values, error, shift, SOURCES.index(kind))
-    return band.spread(_counts(reduced), min(work.shape)), tori
-
-
-def _counts(reduced: Reduction) -> list[int]:
-    """Squares of the singular values of the axes that factor out, all products."""
-    counts = np.ones(1, dtype=np.int64)
-    for axis in reduced.axes:
-        if axis.single:
-            counts = np.multiply.outer(counts, axis.counts).reshape(-1)
-    return [int(count) for count in counts]

@@ -8,7 +8,7 @@ diagonal ``exp(i phi o / N)`` still block-diagonalises it, stride included (poly
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count, islice, product
@@ -29,6 +29,8 @@ from convspec.spectrum.fourier.values import decomposed
 __all__ = [
     "Torus",
     "Turns",
+    "block_count",
+    "block_values",
     "torus_bytes",
     "torus_flops",
     "torus_frequencies",
@@ -103,8 +105,26 @@ def _rank(turns: Turns) -> tuple[int, Turns]:
     return -sum(t != 0 for t in turns), turns
 
 
+def block_count(weight: Tensor, torus: Torus, turns: Turns) -> int:
+    """How many blocks a torus has whose singular values may differ."""
+    return len(torus_frequencies(torus, turns, weight.is_complex())[0])
+
+
+def block_values(
+    weight: Tensor, groups: int, torus: Torus, turns: Turns, some: slice
+) -> FloatArray:
+    """Singular values of some blocks of a phase-shifted torus; (blocks, groups * s)."""
+    symbol = torus.symbol(weight, groups)
+    index, grid, _ = torus_frequencies(torus, turns, weight.is_complex())
+    return decomposed(TorusBlocks(symbol, grid, torch.float64), index[some])[0]
+
+
 def torus_values(
-    weight: Tensor, groups: int, torus: Torus, turns: Turns
+    weight: Tensor,
+    groups: int,
+    torus: Torus,
+    turns: Turns,
+    found: Sequence[FloatArray] = (),
 ) -> tuple[FloatArray, FloatArray]:
     """All singular values of a phase-shifted torus, and a bound on the errors.
 
@@ -113,20 +133,27 @@ def torus_values(
     is that of evaluating the symbol plus that of the SVD of the evaluated block, each
     enlarged by 1 percent for the rounding of the bounds themselves.
 
+    Args:
+        weight: (c_out, c, *kernel).
+        groups: Number of groups.
+        torus: The torus.
+        turns: Its phases.
+        found: Singular values of all blocks, as of :func:`block_values`; computed unless
+            they are told.
+
     Returns:
         (groups, values), descending, and a bound for each group, (groups, 1).
     """
-    symbol = torus.symbol(weight, groups)
-    index, grid, multiplicity = torus_frequencies(torus, turns, weight.is_complex())
-    found, _ = decomposed(TorusBlocks(symbol, grid, torch.float64), index)
-    several = np.repeat(found.reshape(len(index), groups, -1), multiplicity, axis=0)
+    found = found or [block_values(weight, groups, torus, turns, slice(None))]
+    multiplicity = torus_frequencies(torus, turns, weight.is_complex())[2]
+    each = np.concatenate(found).reshape(len(multiplicity), groups, -1)
+    several = np.repeat(each, multiplicity, axis=0)
     values: FloatArray = -np.sort(-several.swapaxes(0, 1).reshape(groups, -1), axis=1)
     eps = float(np.finfo(np.float64).eps)
     channels = weight.reshape(groups, -1, *weight.shape[1:])
     evaluation = np.array([[symbol_error(part, eps)] for part in channels])
-    decomposition = svd_error(*symbol.block_shape, 1.0, eps) * (
-        values[:, :1] + evaluation
-    )
+    block = torus.symbol(weight, groups).block_shape
+    decomposition = svd_error(*block, 1.0, eps) * (values[:, :1] + evaluation)
     return values, 1.01 * (decomposition + evaluation)
 
 
