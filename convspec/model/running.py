@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import RLock
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ from convspec.model.record import Recorder
 from convspec.model.sites import plain_name
 
 __all__ = ["named_modules", "run_recorded"]
+
+# the random state and cached parametrizations belong to the process
+_ONE_AT_A_TIME = RLock()
 
 
 @contextmanager
@@ -58,7 +62,7 @@ def run_recorded(
     named = dict(inputs) if isinstance(inputs, Mapping) else {}
     given = () if isinstance(inputs, Mapping) else tuple(inputs)
     try:
-        with ExitStack() as stack:
+        with _ONE_AT_A_TIME, ExitStack() as stack:
             stack.enter_context(plain_arithmetic())
             stack.enter_context(_evaluating(model))
             stack.enter_context(torch.no_grad())

@@ -21,7 +21,7 @@ from convspec.run.crew import crew
 from convspec.run.threads import Spare, available_cores, openblas, own_cores
 from convspec.run.workers import LOOK, Workers
 
-__all__ = ["workers_of"]
+__all__ = ["worker_count", "workers_of"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -66,7 +66,7 @@ class _ExecutorWorkers:
     def __init__(self, executor: Executor) -> None:
         self.spare = Spare()
         self._executor = executor
-        self.cores, self.at_a_time = MANY, _workers(executor)
+        self.cores, self.at_a_time = MANY, worker_count(executor)
         self._flight: set[Future[Any]] = set()
 
     def submit(
@@ -93,7 +93,7 @@ class _ExecutorWorkers:
             future.cancel()
 
 
-def _workers(executor: Executor) -> int:
+def worker_count(executor: Executor) -> int:
     """How many an executor has, as those of Python and Dask know; else those of here."""
     most = getattr(executor, "_max_workers", None)
     client: Any = getattr(executor, "_client", None)

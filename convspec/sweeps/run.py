@@ -22,11 +22,14 @@ from convspec.report.analyze import analyze
 from convspec.report.asked import asked_quantities
 from convspec.report.limits import Limits
 from convspec.report.provenance import Provenance, provenance
+from convspec.run.apart import worker_count
+from convspec.run.interruptible import Interruptible
 from convspec.sweeps.checkpoints import CheckpointFile, Given, named_files
 from convspec.sweeps.finished import Finished, file_digest
 from convspec.sweeps.parquet import parquet_module
 from convspec.sweeps.result import Sweep
 from convspec.sweeps.rows import Row, report_rows
+from convspec.sweeps.side_by_side import side_by_side
 from convspec.sweeps.weighted import Model, WeightedModel
 from convspec.written import require_writable
 
@@ -35,6 +38,8 @@ __all__ = ["sweep"]
 OTHERS = {"model", "input_shape", "inputs", "cache", "executor", "progress"}
 SETTINGS = [name for name in inspect.signature(analyze).parameters if name not in OTHERS]
 LIMITS = [name for name in Limits.__dataclass_fields__ if name in SETTINGS]
+# checkpoints whose steps an executor is sent at a time: each has a model of its own
+AT_A_TIME = 8
 TOUCHED = "it was written to while it was read; sweep again when it is whole"
 
 
@@ -66,7 +71,8 @@ def sweep(
         out: A Parquet file to write when all is done, for :func:`convspec.read_sweep`.
         cache: A folder in which results are stored and found; unless told,
             ``OUT.cache`` beside the file, and none without one.
-        executor: Who takes the steps, as of :func:`convspec.analyze`.
+        executor: Who takes the steps, as of :func:`convspec.analyze`: of several
+            checkpoints at a time.
         progress: True for a bar; or a function, called with (checkpoints done, in all,
             what comes).
         **settings: Of :func:`convspec.analyze`: ``effort``, ``layers``, ``linear``,
@@ -90,20 +96,17 @@ def sweep(
     task = replace(task, executor=executor)
     folder = f"{os.fspath(out)}.cache" if cache is None and out is not None else cache
     task = task.within(None if folder is None else Store.at(folder))
-    rows, done, failed = list[Row](), list[CheckpointFile](), dict[str, str]()
     with told(progress, progress_bar) as tell:
-        for place, file in enumerate(files):
-            try:
-                found = task.rows(file, _part(tell, place, len(files), file.name))
-            except MissingExtra:
-                raise
-            except (ConvSpecError, OSError) as error:
-                failed[file.name] = one_line(error)
-                continue
-            rows += [_labelled(file, row) for row in found]
-            done.append(file)
+        found = _outcomes(task, files, tell)
         if tell is not None:
             tell(len(files), len(files), "")
+    rows, done, failed = list[Row](), list[CheckpointFile](), dict[str, str]()
+    for file, outcome in zip(files, found, strict=True):
+        if isinstance(outcome, str):
+            failed[file.name] = outcome
+            continue
+        rows += [_labelled(file, row) for row in outcome]
+        done.append(file)
     if not done:
         name, why = next(iter(failed.items()))
         raise ConvSpecError(
@@ -183,6 +186,35 @@ class _Task:
         if self.finished is not None and digest is not None:
             self.finished.keep(digest, rows)
         return rows
+
+
+def _outcomes(
+    task: _Task, files: Sequence[CheckpointFile], tell: Progress | None
+) -> list[list[Row] | str]:
+    """Rows of each checkpoint, or why there are none; several at a time elsewhere."""
+    count = 1
+    if task.executor is not None:
+        count = min(AT_A_TIME, len(files), worker_count(task.executor))
+    if task.executor is None or count == 1:
+        return [
+            _outcome(task, file, _part(tell, place, len(files), file.name))
+            for place, file in enumerate(files)
+        ]
+    executor = Interruptible(task.executor)
+    task = replace(task, executor=executor)
+    others = [replace(task, model=task.model.another()) for _ in range(1, count)]
+    return side_by_side([task, *others], files, _outcome, executor.interrupt, tell)
+
+
+def _outcome(
+    task: _Task, file: CheckpointFile, tell: Progress | None = None
+) -> list[Row] | str:
+    try:
+        return task.rows(file, tell)
+    except MissingExtra:
+        raise
+    except (ConvSpecError, OSError) as error:
+        return one_line(error)
 
 
 def _task(

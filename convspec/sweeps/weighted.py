@@ -67,6 +67,10 @@ class WeightedModel:
         assert isinstance(self.opened.model, nn.Module)
         return self.opened.model
 
+    def another(self) -> WeightedModel:
+        """The same with a model of its own."""
+        return replace(self, opened=self.make())
+
     def loaded(self, path: Path) -> OpenedModel:
         """The model with the weights of a file; until the next call.
 
