@@ -33,7 +33,7 @@ from convspec.report.steps import (
     spectrum_job,
 )
 from convspec.report.sums import ranks
-from convspec.report.time_left import TimeLeft
+from convspec.report.time_left import TimeLeft, stage_seconds
 from convspec.run.budget import Budget
 from convspec.run.courses import Course, take_courses
 from convspec.run.shares import Shares
@@ -44,6 +44,8 @@ __all__ = ["Stages"]
 RESHAPED = "norm of the reshaped kernel"
 # of the seconds of an analysis, for the norms
 NORMS_SHARE = 0.6
+# seconds that are shared out by what rows are foreseen to take: that itself takes some
+FORESEEN = 20.0
 # operations on a row below which Python takes longer, and as many per singular value
 LIGHT, VALUE = 1e9, 1e4
 # of the operations that a norm is estimated to cost, those that it takes, as measured
@@ -63,6 +65,7 @@ class Stages:
         total: How many there will be.
         left: How long it takes yet, if anybody is told.
         ahead: Rows whose stage is not done, by number.
+        foreseen: Seconds of the stages of rows, by number, where they are limited.
     """
 
     limits: Limits
@@ -73,6 +76,7 @@ class Stages:
     total: int = 0
     left: TimeLeft | None = None
     ahead: dict[int, Draft] = field(default_factory=dict)
+    foreseen: dict[int, dict[str, float]] = field(default_factory=dict)
 
     def take(self, drafts: Sequence[Draft]) -> None:
         """Fill in what the limits allow of all drafts."""
@@ -117,7 +121,8 @@ class Stages:
         limits = self.limits
         flops = limits.norm_flops * sum(draft.beyond is not None for draft in drafts)
         expected = [0.0 if d.beyond is None else SPENT * d.cost for d in drafts]
-        shares = self._shares(expected, flops, whole, NORMS_SHARE)
+        times = self._times(drafts, NORM)
+        shares = self._shares(expected, flops, whole, times, NORMS_SHARE)
         rows: dict[int, list[int]] = {}
         for place, draft in enumerate(drafts):
             rows.setdefault(draft.call.kernel, []).append(place)
@@ -139,16 +144,30 @@ class Stages:
         self.run([course(places) for places in groups], costs)
 
     def _shares(
-        self, expected: Sequence[float], flops: float, whole: Budget, part: float = 1.0
+        self,
+        expected: Sequence[float],
+        flops: float,
+        whole: Budget,
+        times: Sequence[float],
+        part: float = 1.0,
     ) -> Shares:
         """Shares of operations, and of a part of the seconds that are left."""
         seconds, workers = part * whole.seconds_left, self.workers.at_a_time
-        return Shares(expected, flops, whole.bytes, seconds, workers, whole.rate)
+        return Shares(expected, flops, whole.bytes, seconds, workers, whole.rate, times)
+
+    def _times(self, drafts: Sequence[Draft], stage: str) -> list[float]:
+        """Seconds of a stage by the laws, where the limit is long enough for that."""
+        if not FORESEEN <= self.limits.time < math.inf:
+            return []
+        for draft in drafts:
+            if id(draft) not in self.foreseen:
+                self.foreseen[id(draft)] = stage_seconds(draft, self.limits.effort)
+        return [self.foreseen[id(draft)].get(stage, 0.0) for draft in drafts]
 
     def _quantities(self, drafts: Sequence[Draft], whole: Budget) -> None:
         """The other quantities of rows that are not exact."""
         limits, any_cost = self.limits, [0.0] * len(drafts)
-        shares = self._shares(any_cost, math.inf, whole)
+        shares = self._shares(any_cost, math.inf, whole, self._times(drafts, QUANTITIES))
 
         def course(place: int) -> Asked:
             yield from _quantities(drafts[place], limits, shares.of(place))

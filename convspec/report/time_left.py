@@ -9,7 +9,7 @@ from convspec.isolation import isolated
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
 from convspec.report.row_cost import analysis_steps
 
-__all__ = ["TimeLeft"]
+__all__ = ["TimeLeft", "stage_seconds"]
 
 # seconds of work by the laws that count as much as what was measured
 PRIOR = 2.0
@@ -28,7 +28,7 @@ class TimeLeft:
     """
 
     def __init__(self, drafts: Sequence[Draft], effort: str, at_a_time: int) -> None:
-        self._ahead = {id(draft): _stages(draft, effort) for draft in drafts}
+        self._ahead = {id(draft): stage_seconds(draft, effort) for draft in drafts}
         self._spent = {id(draft): draft.seconds for draft in drafts}
         self._at_a_time = at_a_time
         self._expected = self._taken = PRIOR
@@ -57,7 +57,7 @@ class TimeLeft:
 
 
 @isolated
-def _stages(draft: Draft, effort: str) -> dict[str, float]:
+def stage_seconds(draft: Draft, effort: str) -> dict[str, float]:
     """Seconds of the stages of a row by their laws."""
     exact = draft.beyond is None
     found = analysis_steps(draft.operator, draft.plan, exact, effort)

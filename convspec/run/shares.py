@@ -24,6 +24,8 @@ class Shares:
         seconds: Until when, from now on; inf for no limit.
         workers: How many tasks run at a time.
         rate: Operations a second, where seconds are limited.
+        times: Seconds that each task takes by what is known of others like it, where they
+            are limited: one that takes a good part of all has as large a part of them.
 
     >>> shares = Shares([10.0, 100.0, 1000.0], 300.0, 2**20)
     >>> [shares.of(place).flops for place in range(3)]
@@ -38,10 +40,11 @@ class Shares:
         seconds: float = math.inf,
         workers: int = 1,
         rate: float = SLOW,
+        times: Sequence[float] = (),
     ) -> None:
         self._flops: list[float] = []
         self._whole, self._workers = Budget(flops, held, seconds, rate), workers
-        self._ahead = len(expected)
+        self._ahead, self._times = len(expected), list(times) or [0.0] * len(expected)
         for place, each in enumerate(expected):
             share = max(0.0, flops) / (len(expected) - place)
             self._flops.append(share)
@@ -49,8 +52,10 @@ class Shares:
 
     def of(self, place: int) -> Budget:
         """The share of a task that begins now, of seconds too."""
-        part = min(1.0, self._workers / max(1, self._ahead))
-        self._ahead -= 1
+        ahead, time = sum(self._times), self._times[place]
+        even = 1 / max(1, self._ahead)
+        part = min(1.0, self._workers * max(even, time / ahead if ahead else 0.0))
+        self._ahead, self._times[place] = self._ahead - 1, 0.0
         whole = self._whole
         seconds = part * whole.seconds_left
         return Budget(self._flops[place], whole.bytes, seconds, whole.rate)

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 import convspec as cs
+from convspec.report import stages
+from convspec.run.shares import Shares
 
 SHAPE = (1, 12, 12)
 UNTIL_FIXED = "analyze passes on TooLargeError where not even Fourier fits max_bytes"
@@ -185,6 +187,24 @@ def test_many_seconds_change_nothing() -> None:
         assert row.norm == other.norm
         assert row.quantities == other.quantities
         assert row.left_out == other.left_out
+
+
+@pytest.mark.parametrize(("seconds", "foreseen"), [(1e3, True), (5.0, False)])
+def test_seconds_are_shared_out_by_what_is_foreseen(
+    seconds: float, foreseen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[float]] = []
+
+    class Noted(Shares):
+        def __init__(self, *given_: Any) -> None:
+            given.append([*given_[-1]])
+            super().__init__(*given_)
+
+    monkeypatch.setattr(stages, "Shares", Noted)
+    cs.analyze(model(), SHAPE, max_flops=1_000, seconds=seconds)
+    norms, others = given
+    assert [len(norms), len(others)] == ([3, 2] if foreseen else [0, 0])
+    assert all(time > 0 for time in (*norms, *others))
 
 
 @pytest.mark.parametrize("seconds", [0, -1.0, float("nan")])
