@@ -14,7 +14,10 @@ from convspec.report.limits import Limits
 from convspec.run.budget import Budget
 from convspec.spectrum import Envelope, Plan, Spectrum, explain, spectrum
 from convspec.spectrum.envelope.envelope import envelope_of
-from convspec.spectrum.envelope.plan import SHARE_FLOPS, EnvelopePlan
+from convspec.spectrum.envelope.plan import EnvelopePlan
+from convspec.spectrum.fourier import cost
+from convspec.spectrum.fourier.shares import FourierShares
+from convspec.spectrum.spectrum import spectrum_of_shares
 
 __all__ = [
     "Shared",
@@ -22,7 +25,10 @@ __all__ = [
     "envelope_share",
     "enveloped",
     "joined_envelope",
+    "joined_spectrum",
+    "spectrum_share",
     "too_costly",
+    "whole_spectrum",
 ]
 
 
@@ -37,7 +43,7 @@ def too_costly(plan: Plan, limits: Limits) -> str | None:
 
 @dataclass(frozen=True)
 class Shared:
-    """An envelope that takes so long that it is decomposed in shares.
+    """Something that takes so long that it is decomposed in shares.
 
     Attributes:
         shares: How many there are.
@@ -64,7 +70,7 @@ def enveloped(
     except TooLargeError as error:
         budget.timed_out = budget.timed_out or _flops(limits, budget)[2]
         return None, (f"no envelope: {error}",)
-    if plan.flops > SHARE_FLOPS:
+    if plan.flops > cost.SHARE_FLOPS:
         return Shared(len(plan.shares))
     values = [plan.values_of(share) for share in plan.shares]
     return _joined(plan, values, limits, budget)
@@ -113,7 +119,9 @@ def _joined(
     )
 
 
-def circular(op: ConvOperator, limits: Limits, budget: Budget) -> Spectrum | None:
+def circular(
+    op: ConvOperator, limits: Limits, budget: Budget
+) -> Spectrum | Shared | None:
     """The spectrum on the torus, where the stride divides the size."""
     try:
         torus = op.circular()
@@ -125,4 +133,24 @@ def circular(op: ConvOperator, limits: Limits, budget: Budget) -> Spectrum | Non
         return None
     if not budget.allows(seconds=budget.seconds_of(plan.flops)):
         return None
-    return spectrum(torus, max_bytes=limits.max_bytes)
+    return whole_spectrum(torus, limits.max_bytes)
+
+
+def whole_spectrum(op: ConvOperator, max_bytes: int) -> Spectrum | Shared:
+    """All singular values; or, of many blocks, what is there for their shares."""
+    plan = explain(op, max_bytes=max_bytes)
+    if plan.method == "fourier" and op.device.type == "cpu":
+        shares = FourierShares.of(op)
+        if len(shares) > 1:
+            return Shared(len(shares))
+    return spectrum(op, max_bytes=max_bytes)
+
+
+def spectrum_share(op: ConvOperator, number: int) -> FloatArray:
+    """Singular values of one share of a spectrum's frequencies."""
+    return FourierShares.of(op).values_of(number)
+
+
+def joined_spectrum(op: ConvOperator, values: Sequence[FloatArray]) -> Spectrum:
+    """All singular values from all shares."""
+    return spectrum_of_shares(op, FourierShares.of(op), values)

@@ -12,7 +12,7 @@ from convspec.operators.operator import ConvOperator
 from convspec.report.failure import Failure
 from convspec.run.budget import Budget
 
-__all__ = ["Asked", "Done", "Job", "Steps", "taken"]
+__all__ = ["Asked", "Asking", "Done", "Job", "Steps", "taken"]
 
 Result = TypeVar("Result")
 
@@ -70,7 +70,8 @@ class Job(Generic[Result]):
 
 
 # what a row asks for, a few steps that do not depend on one another, and is sent
-Asked = Generator[Sequence[Job[Any]], list[Done[Any]], None]
+Asking = Generator[Sequence[Job[Any]], list[Done[Any]], Result]
+Asked = Asking[None]
 
 
 def taken(job: Job[Result]) -> Done[Result]:

@@ -84,6 +84,7 @@ def _of_envelope(envelope: Envelope | None, left_out: tuple[str, ...]) -> Others
     return Others(envelope=envelope, left_out=left_out)
 
 
-def by_torus(op: ConvOperator, limits: Limits, budget: Budget) -> Others:
+def by_torus(op: ConvOperator, limits: Limits, budget: Budget) -> Others | Shared:
     """The spectrum of the torus of the same size, if there are operations and time."""
-    return Others(circular=circular(op, limits, budget))
+    found = circular(op, limits, budget)
+    return found if isinstance(found, Shared) else Others(circular=found)

@@ -7,30 +7,33 @@ and what cheap ones are expected to leave of the operations is for the dear ones
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from convspec.arrays import FloatArray
 from convspec.forecast.machine import Machine
 from convspec.isolation import isolated
+from convspec.operators.operator import ConvOperator
 from convspec.progress import Progress
 from convspec.report.agreement import agree, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
 from convspec.report.enclose import Shared
-from convspec.report.job import Asked, Done, Job, Steps
+from convspec.report.job import Asked, Asking, Done, Steps
 from convspec.report.kernel_norms import KERNEL, KernelNorms, kernel_job, reshaped_norm
 from convspec.report.limits import Limits
 from convspec.report.others import Others
 from convspec.report.steps import (
     FROBENIUS,
+    envelope_shares,
     estimates_job,
-    joined_job,
+    joined_envelope_job,
+    joined_spectrum_job,
     known_norm,
     limit_words,
     norm_job,
     quantities_jobs,
-    share_jobs,
     spectrum_job,
+    spectrum_shares,
 )
 from convspec.report.sums import ranks
 from convspec.report.time_left import TimeLeft, stage_seconds
@@ -38,6 +41,7 @@ from convspec.run.budget import Budget
 from convspec.run.courses import Course, take_courses
 from convspec.run.shares import Shares
 from convspec.run.workers import Workers
+from convspec.spectrum import Spectrum
 
 __all__ = ["Stages"]
 
@@ -221,7 +225,10 @@ def _norm(draft: Draft, limits: Limits, share: Budget) -> Asked:
     if draft.beyond is None and share.seconds_of(draft.plan.flops) > share.seconds:
         draft.beyond = f"{draft.plan}, beyond what seconds={limits.time:g} leave"
     if draft.beyond is None:
-        draft.spectrum = draft.took(*(yield [spectrum_job(draft, share)]))
+        found = draft.took(*(yield [spectrum_job(draft, share)]))
+        if isinstance(found, Shared):
+            found = yield from _shared_spectrum(draft, draft.operator, found, share, NORM)
+        draft.spectrum = found
     else:
         (done,) = yield [norm_job(draft, limits, share)]
         found = draft.took(done)
@@ -251,11 +258,14 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
     if draft.norm is None:
         return
     done = yield quantities_jobs(draft.operator, draft.norm.upper, limits, share)
-    taken = [draft.took(each) for each in done]
-    parts = [part for part in taken if isinstance(part, Others)]
-    for part in taken:
-        if isinstance(part, Shared):
-            parts += yield from _in_shares(draft, part.shares, limits, share)
+    sums, envelope, torus = (draft.took(each) for each in done)
+    if isinstance(envelope, Shared):
+        envelope = yield from _shared_envelope(draft, envelope, limits, share)
+    if isinstance(torus, Shared):
+        op = draft.operator.circular()
+        whole = yield from _shared_spectrum(draft, op, torus, share, QUANTITIES)
+        torus = Others(circular=whole)
+    parts = [each for each in (sums, envelope, torus) if isinstance(each, Others)]
     if draft.contradicted:
         return
     found = Others.joined(parts)
@@ -269,17 +279,34 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
             )
 
 
-def _in_shares(
-    draft: Draft, count: int, limits: Limits, share: Budget
-) -> Generator[Sequence[Job[Any]], list[Done[Any]], list[Others]]:
-    """An envelope that is decomposed in shares; nothing if one of them failed."""
-    done = yield share_jobs(draft.operator, count, limits, share)
-    taken = [draft.took(each) for each in done]
-    values = [each for each in taken if each is not None]
-    if len(values) < count:
-        return []
-    found = draft.took(*(yield [joined_job(draft.operator, values, limits, share)]))
-    return [] if found is None else [found]
+def _shared_envelope(
+    draft: Draft, shared: Shared, limits: Limits, share: Budget
+) -> Asking[Others | None]:
+    """An envelope that is decomposed in shares; None if one of them failed."""
+    op = draft.operator
+    done = yield envelope_shares(op, shared.shares, limits, share)
+    values = _all_of(draft, done)
+    if values is None:
+        return None
+    return draft.took(*(yield [joined_envelope_job(op, values, limits, share)]))
+
+
+def _shared_spectrum(
+    draft: Draft, op: ConvOperator, shared: Shared, share: Budget, step: str
+) -> Asking[Spectrum | None]:
+    """A spectrum that is decomposed in shares; None if one of them failed."""
+    done = yield spectrum_shares(op, shared.shares, share, step)
+    values = _all_of(draft, done)
+    if values is None:
+        return None
+    return draft.took(*(yield [joined_spectrum_job(op, values, share, step)]))
+
+
+def _all_of(draft: Draft, done: Sequence[Done[FloatArray]]) -> list[FloatArray] | None:
+    """What came of several steps; None if one of them failed."""
+    found = [draft.took(each) for each in done]
+    values = [each for each in found if each is not None]
+    return values if len(values) == len(found) else None
 
 
 def _estimates(draft: Draft, limits: Limits, whole: Budget) -> Asked:

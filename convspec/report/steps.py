@@ -14,7 +14,13 @@ from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
 from convspec.report.agreement import WORST, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
-from convspec.report.enclose import Shared, envelope_share
+from convspec.report.enclose import (
+    Shared,
+    envelope_share,
+    joined_spectrum,
+    spectrum_share,
+    whole_spectrum,
+)
 from convspec.report.job import Job
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.limits import Limits
@@ -22,20 +28,22 @@ from convspec.report.others import Others, by_envelope, by_shares, by_sums, by_t
 from convspec.report.readings import Reading
 from convspec.report.sums import ESTIMATED, estimates_of
 from convspec.run.budget import Budget
-from convspec.spectrum import Spectrum, spectrum
+from convspec.spectrum import Spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
 from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = [
     "FROBENIUS",
+    "envelope_shares",
     "estimates_job",
-    "joined_job",
+    "joined_envelope_job",
+    "joined_spectrum_job",
     "known_norm",
     "limit_words",
     "norm_job",
     "quantities_jobs",
-    "share_jobs",
     "spectrum_job",
+    "spectrum_shares",
 ]
 
 Norm = tuple[Bound, tuple[str, ...]]
@@ -48,14 +56,43 @@ ESTIMATES_SHARE = 1.25
 FROBENIUS = "||A||_F"
 
 
-def spectrum_job(draft: Draft, share: Budget) -> Job[Spectrum]:
+def spectrum_job(draft: Draft, share: Budget) -> Job[Spectrum | Shared]:
     """All singular values."""
     inputs = (share.bytes,)
     return Job("spectrum", draft.operator, inputs, share, _spectrum, step=NORM)
 
 
-def _spectrum(op: ConvOperator, share: Budget) -> Spectrum:
-    return spectrum(op, max_bytes=share.bytes)
+def _spectrum(op: ConvOperator, share: Budget) -> Spectrum | Shared:
+    return whole_spectrum(op, share.bytes)
+
+
+def spectrum_shares(
+    op: ConvOperator, count: int, share: Budget, step: str
+) -> tuple[Job[FloatArray], ...]:
+    """The shares of a spectrum's frequencies, each by itself."""
+
+    def job(number: int) -> Job[FloatArray]:
+        name = f"spectrum, share {number}"
+        return Job(name, op, (), share, _spectrum_share, (number,), step)
+
+    return tuple(job(number) for number in range(count))
+
+
+def joined_spectrum_job(
+    op: ConvOperator, values: Sequence[FloatArray], share: Budget, step: str
+) -> Job[Spectrum]:
+    """The spectrum from all of its shares."""
+    return Job("spectrum, joined", op, (), share, _joined_spectrum, (values,), step)
+
+
+def _spectrum_share(op: ConvOperator, share: Budget, number: int) -> FloatArray:
+    return spectrum_share(op, number)
+
+
+def _joined_spectrum(
+    op: ConvOperator, share: Budget, values: Sequence[FloatArray]
+) -> Spectrum:
+    return joined_spectrum(op, values)
 
 
 def norm_job(draft: Draft, limits: Limits, share: Budget) -> Job[Norm]:
@@ -133,7 +170,7 @@ def quantities_jobs(
     )
 
 
-def share_jobs(
+def envelope_shares(
     op: ConvOperator, count: int, limits: Limits, share: Budget
 ) -> tuple[Job[FloatArray], ...]:
     """The shares of an envelope, each by itself."""
@@ -146,7 +183,7 @@ def share_jobs(
     return tuple(job(number) for number in range(count))
 
 
-def joined_job(
+def joined_envelope_job(
     op: ConvOperator, values: Sequence[FloatArray], limits: Limits, share: Budget
 ) -> Job[Others]:
     """The envelope from all of its shares."""
@@ -181,7 +218,9 @@ def _joined(
     return by_shares(op, limits, share, values)
 
 
-def _by_torus(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
+def _by_torus(
+    op: ConvOperator, share: Budget, upper: float, limits: Limits
+) -> Others | Shared:
     return by_torus(op, limits, share)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -14,8 +16,10 @@ from convspec.operators.linear_map import LinearMap, require_map
 from convspec.operators.normal import normalised, scaled_back
 from convspec.operators.operator import ConvOperator
 from convspec.operators.shape_rank import shape_rank
+from convspec.rounding.directed import UNIT
 from convspec.spectrum.composed import composed_plan, composed_spectrum, composed_triples
 from convspec.spectrum.fourier.frequencies import fourier_obstacle
+from convspec.spectrum.fourier.shares import FourierShares
 from convspec.spectrum.fourier.values import ACCURACIES, fourier_values
 from convspec.spectrum.fourier.vectors import fourier_vectors
 from convspec.spectrum.krylov.largest import basis_within, largest_triples
@@ -26,7 +30,7 @@ from convspec.spectrum.result import Spectrum
 from convspec.spectrum.structure import Structure
 from convspec.spectrum.vectors import dense_vectors
 
-__all__ = ["explain", "spectrum"]
+__all__ = ["explain", "spectrum", "spectrum_of_shares"]
 
 # residuals that values, the largest alone, and vectors are found to unless told: beside
 # several values a near pair shows, of one it may be taken for a single value
@@ -194,7 +198,48 @@ def spectrum(
             every, error = structure.dense_values()
             eps = structure.eps(float(every[0]))
         values = every[first : first + count]
+    return _assembled(
+        op,
+        plan.method,
+        values,
+        error,
+        exponent,
+        which=which,
+        eps=eps,
+        left=left,
+        right=right,
+    )
+
+
+def spectrum_of_shares(
+    op: ConvOperator, shares: FourierShares, found: Sequence[FloatArray]
+) -> Spectrum:
+    """All singular values by Fourier, from what was decomposed.
+
+    Args:
+        op: The operator.
+        shares: Of its frequencies.
+        found: The values of each share.
+    """
+    values, error = shares.joined(found)
+    return _assembled(op, "fourier", values, error, shares.exponent)
+
+
+def _assembled(
+    op: ConvOperator,
+    method: str,
+    values: FloatArray,
+    error: float | FloatArray,
+    exponent: int,
+    *,
+    which: str = "largest",
+    eps: float = 2 * UNIT,
+    left: torch.Tensor | None = None,
+    right: torch.Tensor | None = None,
+) -> Spectrum:
+    """The spectrum from values of the normal form, the largest ones or the smallest."""
     values, error = scaled_back(values, error, exponent)
+    length, count = min(op.shape), len(values)
     last = length if which == "smallest" else count
     zeros = min(count, max(0, last - shape_rank(op)))
     values[count - zeros :] = 0.0  # exactly, whatever was rounded
@@ -202,7 +247,7 @@ def spectrum(
         values=values,
         error=error,
         shape=op.shape,
-        method=plan.method,
+        method=method,
         complete=count == length,
         which=which,
         left=left,

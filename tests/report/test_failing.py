@@ -116,7 +116,7 @@ def test_every_form_is_written(
 def test_an_exact_row_goes_on_with_bounds(
     monkeypatch: pytest.MonkeyPatch, undisturbed: cs.ModelReport
 ) -> None:
-    failing(monkeypatch, steps, "spectrum", MemoryError("no more"), 4)
+    failing(monkeypatch, steps, "whole_spectrum", MemoryError("no more"), 4)
     report = cs.analyze(mixed(), SHAPE, **LIMITS)
     exact = [row for row in undisturbed if row.spectrum is not None]
     assert len(exact) > 2
@@ -261,6 +261,6 @@ def test_a_row_of_a_kernel_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_the_exit_status_is_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing(monkeypatch, steps, "spectrum", MemoryError("no more"), 3)
+    failing(monkeypatch, steps, "whole_spectrum", MemoryError("no more"), 3)
     assert main(["analyze", "tests.cli.models:small", "--input-shape", "3,8,8"]) == 1
     assert "norm failed: MemoryError: no more" in capsys.readouterr().out

@@ -47,7 +47,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("computed")
 
     parts = ["by_sums", "by_envelope", "by_torus"]
-    for name in ("spectrum", "norm_within", *parts, "estimates_of"):
+    for name in ("whole_spectrum", "norm_within", *parts, "estimates_of"):
         monkeypatch.setattr(steps, name, computed)
     monkeypatch.setattr(kernel_norms, "kernel_norms", computed)
 

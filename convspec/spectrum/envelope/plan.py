@@ -23,15 +23,14 @@ from convspec.spectrum.envelope.torus import (
     torus_bytes,
     torus_values,
 )
+from convspec.spectrum.fourier.shares import ends_of_shares
 from convspec.spectrum.spectrum import explain
 from convspec.tori.relation import KINDS
 from convspec.tori.relations import relations
 
-__all__ = ["SHARE_FLOPS", "SOURCES", "EnvelopePlan", "TorusShare"]
+__all__ = ["SOURCES", "EnvelopePlan", "TorusShare"]
 
 SOURCES = ("trivial", *KINDS, "frobenius", "fourier", "krylov", "given")
-# operations of a share, about: seconds
-SHARE_FLOPS = 2e10
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,7 @@ class EnvelopePlan:
         found = []
         for number, job in enumerate(self.jobs):
             count = block_count(self.reduced.weight, job.torus, job.turns)
-            pieces = max(1, min(count, round(job.flops / SHARE_FLOPS)))
-            ends = np.linspace(0, count, pieces + 1).round().astype(int).tolist()
+            ends = ends_of_shares(count, job.flops)
             found += [TorusShare(number, *pair) for pair in pairwise(ends)]
         return tuple(found)
 

@@ -12,6 +12,7 @@ from convspec.run.threads import MAX_WORKERS, available_cores
 from convspec.spectrum.fourier.closed import Closed
 
 __all__ = [
+    "SHARE_FLOPS",
     "THIN",
     "blocks_bytes",
     "blocks_flops",
@@ -21,6 +22,8 @@ __all__ = [
     "is_thin",
 ]
 
+# operations of a share of frequencies that is taken by itself, about: some seconds
+SHARE_FLOPS = 2e10
 # per thread: blocks that stay in its cache while they are decomposed
 CACHE_BYTES = 2**21
 # a chunk worth a thread, about a millisecond

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,13 @@ from convspec.spectrum.fourier.cost import (
     is_thin,
 )
 
-__all__ = ["ACCURACIES", "decomposed", "fourier_values", "frequency_values"]
+__all__ = [
+    "ACCURACIES",
+    "Frequencies",
+    "decomposed",
+    "fourier_values",
+    "frequency_values",
+]
 
 ACCURACIES = ("full", "fast")
 # tiny matrices that take some milliseconds in all: other threads would start cold
@@ -53,7 +60,7 @@ NUMPY_SIDE = 32
 
 
 def fourier_values(
-    reduced: Reduction, accuracy: str = "full"
+    reduced: Reduction, accuracy: str = "full", found: FloatArray | None = None
 ) -> tuple[FloatArray, float]:
     """All singular values and a bound on the error of each.
 
@@ -61,14 +68,41 @@ def fourier_values(
         reduced: The operator.
         accuracy: ``"full"`` for an SVD of each block; ``"fast"`` for the eigenvalues of
             its Gram matrix, whose small values err by ``sqrt(eps) sigma_1``.
+        found: Those of an SVD of each block, where they are known.
     """
-    values, multiplicity, error = frequency_values(reduced, accuracy)
+    values, multiplicity, error = frequency_values(reduced, accuracy, found)
     norm = float(values.max())
     return reduced.assemble(values, multiplicity), reduced.error(norm, error)
 
 
+@dataclass(frozen=True)
+class Frequencies:
+    """What is decomposed: the blocks at one of each pair of frequencies.
+
+    Attributes:
+        blocks: The symbol on a grid.
+        index: Places on the grid; (j, d).
+        multiplicity: How many frequencies each stands for; (j,).
+        error: By how much the blocks may be off.
+    """
+
+    blocks: TorusBlocks
+    index: IntArray
+    multiplicity: IntArray
+    error: float
+
+    @classmethod
+    def of(cls, reduced: Reduction) -> Frequencies:
+        """Those of an operator that is closed along all axes."""
+        closed, dtype = Closed.of(reduced), reduced.weight.dtype
+        blocks = TorusBlocks(reduced.symbol, closed.sizes, dtype)
+        index, multiplicity = closed.frequencies(not dtype.is_complex)
+        error = symbol_error(reduced.weight, blocks.eps) + closed.distance
+        return cls(blocks, index, multiplicity, error)
+
+
 def frequency_values(
-    reduced: Reduction, accuracy: str = "full"
+    reduced: Reduction, accuracy: str = "full", found: FloatArray | None = None
 ) -> tuple[FloatArray, IntArray, float]:
     """The values of B at one of each pair of frequencies, and how many it stands for.
 
@@ -80,12 +114,18 @@ def frequency_values(
         raise ValueError(
             f"accuracy must be one of {', '.join(ACCURACIES)}; got {shown(accuracy)}"
         )
-    closed, dtype = Closed.of(reduced), reduced.weight.dtype
-    blocks = TorusBlocks(reduced.symbol, closed.sizes, dtype)
-    index, multiplicity = closed.frequencies(not dtype.is_complex)
-    values, error = decomposed(blocks, index, accuracy)
-    error += symbol_error(reduced.weight, blocks.eps) + closed.distance
-    return values, multiplicity, error
+    frequencies = Frequencies.of(reduced)
+    if found is None:
+        values, error = decomposed(frequencies.blocks, frequencies.index, accuracy)
+    else:
+        values, error = found, decomposition_error(frequencies.blocks, found)
+    return values, frequencies.multiplicity, error + frequencies.error
+
+
+def decomposition_error(blocks: TorusBlocks, values: FloatArray) -> float:
+    """A bound on what SVDs of blocks err by, which gave these values."""
+    small, large = sorted(blocks.block_shape)
+    return svd_error(small, large, float(values.max()), blocks.eps)
 
 
 def decomposed(
@@ -104,7 +144,7 @@ def decomposed(
         (:func:`convspec.rounding.waves.symbol_error`): together they bound the distance
         from the exact values.
     """
-    small, large = sorted(blocks.block_shape)
+    small = min(blocks.block_shape)
     if accuracy == "fast" and small > 1:
         values, errors = _each(blocks, index, lambda some: gram_values(blocks.at(some)))
         return values, float(errors.max())
@@ -119,7 +159,7 @@ def decomposed(
             lambda some: (block_values(blocks.at(some), numpy), None),
             numpy,
         )
-    return values, svd_error(small, large, float(values.max()), blocks.eps)
+    return values, decomposition_error(blocks, values)
 
 
 def _thin(blocks: TorusBlocks, index: IntArray) -> FloatArray:

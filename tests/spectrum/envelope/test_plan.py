@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import convspec as cs
-from convspec.spectrum.envelope import plan as plans
 from convspec.spectrum.envelope.envelope import envelope_of
 from convspec.spectrum.envelope.plan import EnvelopePlan
 from convspec.spectrum.envelope.torus import block_count
+from convspec.spectrum.fourier import cost
 from tests.gaussian import gaussian
 
 LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
@@ -42,7 +42,7 @@ def plan_of(
 def test_shares_are_all_frequencies_once(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans, "SHARE_FLOPS", 500.0)
+    monkeypatch.setattr(cost, "SHARE_FLOPS", 500.0)
     plan = plan_of(layer(name))
     assert len(plan.shares) > len(plan.jobs) > 0
     for number, job in enumerate(plan.jobs):
@@ -59,7 +59,7 @@ def test_the_envelope_is_the_same_in_shares(
 ) -> None:
     op = layer(name)
     whole = cs.spectral_envelope(op)
-    monkeypatch.setattr(plans, "SHARE_FLOPS", 500.0)
+    monkeypatch.setattr(cost, "SHARE_FLOPS", 500.0)
     plan = plan_of(op)
     values = [plan.values_of(share) for share in plan.shares]
     for share, own in zip(plan.shares, values, strict=True):
