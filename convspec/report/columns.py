@@ -24,6 +24,7 @@ from convspec.report.entries import (
     Label,
     Number,
 )
+from convspec.report.estimating import ESTIMATED
 from convspec.report.quantities import QUANTITIES, Quantity
 from convspec.report.row_fields import (
     Fields,
@@ -36,7 +37,6 @@ from convspec.report.row_fields import (
     size,
     worst_case,
 )
-from convspec.report.sums import ESTIMATED
 
 if TYPE_CHECKING:
     from convspec.report.layer import LayerReport

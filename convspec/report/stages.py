@@ -26,7 +26,9 @@ from convspec.report.steps import (
     FROBENIUS,
     envelope_shares,
     estimates_job,
+    estimates_shares,
     joined_envelope_job,
+    joined_estimates_job,
     joined_spectrum_job,
     known_norm,
     limit_words,
@@ -42,6 +44,7 @@ from convspec.run.courses import Course, take_courses
 from convspec.run.shares import Shares
 from convspec.run.workers import Workers
 from convspec.spectrum import Spectrum
+from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = ["Stages"]
 
@@ -311,13 +314,26 @@ def _all_of(draft: Draft, done: Sequence[Done[FloatArray]]) -> list[FloatArray] 
 
 def _estimates(draft: Draft, limits: Limits, whole: Budget) -> Asked:
     """What is not enclosed closely, estimated."""
-    job = None
     if whole.seconds_left and draft.known.norm is not None:
+        job = None
         with draft.step(ESTIMATES):
             job = estimates_job(draft, limits)
-    if job is not None:
-        draft.estimates = draft.took(*(yield [job])) or {}
+        if job is not None:
+            found = draft.took(*(yield [job]))
+            if isinstance(found, Shared):
+                found = yield from _shared_estimates(draft, found, limits)
+            draft.estimates = found or {}
     draft.done(ESTIMATES)
+
+
+def _shared_estimates(
+    draft: Draft, shared: Shared, limits: Limits
+) -> Asking[dict[str, Estimated] | None]:
+    """Estimates from lattices that are taken one by one; None if one of them failed."""
+    values = _all_of(draft, (yield estimates_shares(draft, shared.shares, limits)))
+    if values is None:
+        return None
+    return draft.took(*(yield [joined_estimates_job(draft, values, limits)]))
 
 
 def _followed(draft: Draft) -> bool:

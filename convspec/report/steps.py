@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from convspec.arrays import FloatArray
 from convspec.bounds.spectral_norm.norm import norm_within
@@ -21,12 +22,17 @@ from convspec.report.enclose import (
     spectrum_share,
     whole_spectrum,
 )
+from convspec.report.estimating import (
+    ESTIMATED,
+    Estimating,
+    estimates_of,
+    estimates_share,
+    joined_estimates,
+)
 from convspec.report.job import Job
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.limits import Limits
 from convspec.report.others import Others, by_envelope, by_shares, by_sums, by_torus
-from convspec.report.readings import Reading
-from convspec.report.sums import ESTIMATED, estimates_of
 from convspec.run.budget import Budget
 from convspec.spectrum import Spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
@@ -36,7 +42,9 @@ __all__ = [
     "FROBENIUS",
     "envelope_shares",
     "estimates_job",
+    "estimates_shares",
     "joined_envelope_job",
+    "joined_estimates_job",
     "joined_spectrum_job",
     "known_norm",
     "limit_words",
@@ -49,6 +57,7 @@ __all__ = [
 Norm = tuple[Bound, tuple[str, ...]]
 Part = Callable[[ConvOperator, Budget, float, Limits], Others | Shared]
 Inputs = tuple[object, ...]
+Found = TypeVar("Found")
 
 # of the operations on an envelope: as many more on estimates, which are decompositions
 # of small blocks
@@ -225,17 +234,68 @@ def _by_torus(
 
 
 @isolated
-def estimates_job(draft: Draft, limits: Limits) -> Job[dict[str, Estimated]]:
+def estimates_job(draft: Draft, limits: Limits) -> Job[dict[str, Estimated] | Shared]:
     """What is not enclosed closely, estimated."""
-    flops, held = ESTIMATES_SHARE * limits.envelope_flops, limits.max_bytes
+    wanted = _estimating(draft, limits)
+    return _estimates_job(ESTIMATES, draft, wanted, _estimates)
+
+
+@isolated
+def estimates_shares(
+    draft: Draft, count: int, limits: Limits
+) -> tuple[Job[FloatArray], ...]:
+    """The lattices that estimates are from, each by itself."""
+    wanted = _estimating(draft, limits)
+
+    def job(number: int) -> Job[FloatArray]:
+        name = f"estimates, lattice {number}"
+        return _estimates_job(name, draft, wanted, _estimates_share, number)
+
+    return tuple(job(number) for number in range(count))
+
+
+@isolated
+def joined_estimates_job(
+    draft: Draft, values: Sequence[FloatArray], limits: Limits
+) -> Job[dict[str, Estimated]]:
+    """The estimates from all lattices."""
+    wanted = _estimating(draft, limits)
+    return _estimates_job("estimates, joined", draft, wanted, _joined_estimates, values)
+
+
+def _estimating(draft: Draft, limits: Limits) -> Estimating:
     readings = draft.known.readings
     known = {name: readings[name] for name in ("norm", *ESTIMATED)}
-    ends = [reading.ends for reading in known.values()]
-    inputs, share = (*ends, flops, held), Budget(flops, held)
-    return Job(ESTIMATES, draft.operator, inputs, share, _estimates, (known,))
+    flops = ESTIMATES_SHARE * limits.envelope_flops
+    return Estimating(known, flops, limits.max_bytes)
+
+
+def _estimates_job(
+    name: str,
+    draft: Draft,
+    wanted: Estimating,
+    function: Callable[..., Found],
+    *given: object,
+) -> Job[Found]:
+    flops, held = wanted.max_flops, wanted.max_bytes
+    inputs = (*(reading.ends for reading in wanted.known.values()), flops, held)
+    share, all_given = Budget(flops, held), (wanted, *given)
+    return Job(name, draft.operator, inputs, share, function, all_given, ESTIMATES)
 
 
 def _estimates(
-    op: ConvOperator, share: Budget, known: dict[str, Reading]
+    op: ConvOperator, share: Budget, wanted: Estimating
+) -> dict[str, Estimated] | Shared:
+    return estimates_of(op, wanted)
+
+
+def _estimates_share(
+    op: ConvOperator, share: Budget, wanted: Estimating, number: int
+) -> FloatArray:
+    return estimates_share(op, wanted, number)
+
+
+def _joined_estimates(
+    op: ConvOperator, share: Budget, wanted: Estimating, values: Sequence[FloatArray]
 ) -> dict[str, Estimated]:
-    return estimates_of(op, known, share.flops, share.bytes)
+    return joined_estimates(op, wanted, values)

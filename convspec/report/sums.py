@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -12,20 +11,13 @@ from convspec.errors import TooLargeError
 from convspec.operators.operator import ConvOperator
 from convspec.operators.shape_rank import shape_rank
 from convspec.quantity.enclosure import Enclosure
-from convspec.report.quantities import NORM
-from convspec.report.readings import Reading
 from convspec.rounding import down_nonnegative, up
 from convspec.spectrum.envelope.frobenius import certified_frobenius
-from convspec.spectrum.sums.estimates import Estimated, estimated
 from convspec.spectrum.sums.fourth import fourth_flops, schatten_4
 from convspec.spectrum.sums.majorisation import sums
 
-__all__ = ["ESTIMATED", "certified_sums", "estimates_of", "grid_sums", "ranks"]
+__all__ = ["certified_sums", "grid_sums", "ranks"]
 
-# what estimates are given of, where certified ends are wide
-ESTIMATED = ("rank", "effective_rank", "nuclear_norm", "log_volume")
-# an enclosure as narrow as this needs no estimate beside it
-NARROW = 0.02
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -71,42 +63,6 @@ def grid_sums(
         "effective_rank": found.effective_rank,
         "log_volume": found.log_volume,
     }
-
-
-def estimates_of(
-    op: ConvOperator,
-    known: Mapping[str, Reading],
-    max_flops: float,
-    max_bytes: int,
-) -> dict[str, Estimated]:
-    """Estimates of the quantities whose ends are wide, within them, and of no others."""
-    wide = [name for name in ESTIMATED if not _gap(known[name].ends) <= NARROW]
-    norm = known[NORM].ends
-    if not wide or not 0 < norm.upper < math.inf:
-        return {}
-    nuclear = known["nuclear_norm"].ends
-    found = estimated(
-        op,
-        max_flops=max_flops,
-        max_bytes=max_bytes,
-        sigma_1=norm.lower or norm.upper,
-        nuclear_norm=nuclear if math.isfinite(nuclear.upper) else None,
-    )
-    return {
-        name: _within(found[name], known[name].ends) for name in wide if name in found
-    }
-
-
-def _within(about: Estimated, ends: Enclosure) -> Estimated:
-    """The estimate, where certified ends exclude it the nearer of them."""
-    return replace(about, value=min(max(about.value, ends.lower), ends.upper))
-
-
-def _gap(ends: Enclosure) -> float:
-    """The relative gap, of logarithms too."""
-    if math.isinf(ends.width):
-        return math.inf
-    return ends.width / max(abs(ends.lower), abs(ends.upper), 1e-300)
 
 
 def ranks(

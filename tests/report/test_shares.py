@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,32 @@ def test_a_share_of_a_spectrum_that_fails(
     assert "norm failed: MemoryError: no more" in str(exact.left_out)
     assert enclosed.circular is None
     assert enclosed.envelope is not None
+
+
+def test_estimates_are_shared_by_lattices(
+    small: None, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = cs.analyze(mixed(), SHAPE, **LONG)[NAME].estimates
+    assert "estimates, joined" in taken
+    assert {f"estimates, lattice {k}" for k in range(8)} <= set(taken)
+    monkeypatch.setattr(cost, "SHARE_FLOPS", 1e12)
+    whole = cs.analyze(mixed(), SHAPE, **LONG)[NAME].estimates
+    assert list(found) == list(whole)
+    assert found
+    for name, about in found.items():
+        one, other = (dataclasses.astuple(each) for each in (about, whole[name]))
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("part", ["estimates_share", "joined_estimates"])
+def test_a_lattice_that_fails(
+    part: str, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(steps, part, fails)
+    row = cs.analyze(mixed(), SHAPE, **LONG)[NAME]
+    assert row.estimates == {}
+    assert row.envelope is not None
+    assert "estimates failed: MemoryError: no more" in str(row.left_out)

@@ -20,7 +20,7 @@ and if it has no more than they do it is taken whole, which is exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,6 @@ import torch
 
 from convspec.arguments import integer
 from convspec.arrays import FloatArray
-from convspec.errors import GeometryError
 from convspec.isolation import isolated, isolated_class
 from convspec.limits import DEFAULT_MAX_BYTES, Bytes, byte_limit
 from convspec.operators.normal import normalised
@@ -36,18 +35,15 @@ from convspec.operators.operator import ConvOperator, require_operator
 from convspec.operators.symbol import Symbol
 from convspec.quantity.enclosure import Enclosure
 from convspec.quantity.outward import EPS
-from convspec.rounding.blocks import block_bytes, block_values, blocks_at_once
-from convspec.run.threads import parallel_map
 from convspec.spectrum.density.boundary import boundary_fraction
 from convspec.spectrum.fourier.cost import blocks_flops
+from convspec.spectrum.sums.sample import LATTICES, Sample
 
-__all__ = ["LATTICES", "QUANTILES", "Estimated", "estimated", "estimated_flops"]
+__all__ = ["QUANTILES", "Estimate", "Estimated", "estimated", "estimated_flops"]
 
-# independent shifts; fewer would not tell the standard error
-LATTICES = 8
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-# from this side on blocks are decomposed in single precision, and what that resolves
-WIDEST_DOUBLE, SINGLE_RESOLUTION = 256, 1e-5
+# what decompositions in single precision resolve
+SINGLE_RESOLUTION = 1e-5
 
 # of sampled values over all lattices, one row each
 Functional = Callable[[FloatArray], float]
@@ -70,6 +66,53 @@ class Estimated:
     bias: float
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What is to be estimated, and from how much.
+
+    Attributes:
+        frequencies: Of each of the 8 lattices; fewer where ``max_flops`` demands it.
+        seed: Of the shifts.
+        max_flops: Operations, see :func:`estimated_flops`.
+        max_bytes: Byte limit of the blocks held at a time, and of all values.
+        sigma_1: The norm; without it no rank is estimated.
+        rtol: The rank counts values above ``rtol sigma_1``; by default ``max(m, n) eps``.
+        nuclear_norm: Certified bounds, see :func:`convspec.spectrum.sums.majorisation
+            .sums`; their middle is taken, in place of the mean.
+    """
+
+    frequencies: int = 16
+    seed: int = 0
+    max_flops: float = math.inf
+    max_bytes: int = DEFAULT_MAX_BYTES
+    sigma_1: float | None = None
+    rtol: float | None = None
+    nuclear_norm: Enclosure | None = None
+
+    def sample(self, op: ConvOperator) -> Sample | None:
+        """The frequencies; None if one for each lattice is too many."""
+        work, _ = normalised(op.to(device="cpu"), torch.float64)
+        fine = self.sigma_1 is not None and self._tolerance(op) < SINGLE_RESOLUTION
+        limits = self.max_flops, self.max_bytes
+        return Sample.of(work, self.frequencies, self.seed, fine, *limits)
+
+    def of_values(self, op: ConvOperator, sampled: FloatArray) -> dict[str, Estimated]:
+        """The estimates from the values of a sample, one row for each lattice."""
+        work, exponent = normalised(op.to(device="cpu"), torch.float64)
+        sample = self.sample(op)
+        torus = sample is not None and bool(sample.torus)
+        share = 0.0 if torus else boundary_fraction(work.geometry)
+        level = None
+        if self.sigma_1 is not None:
+            level = self._tolerance(op) * math.ldexp(self.sigma_1, -exponent)
+        ratio = 1.0 if torus else _frobenius_ratio(work, work.symbol())
+        plain = _estimates(sampled, min(op.shape), share, level, ratio)
+        return _scaled(plain, exponent, min(op.shape), self.nuclear_norm)
+
+    def _tolerance(self, op: ConvOperator) -> float:
+        return max(op.shape) * EPS if self.rtol is None else self.rtol
+
+
 @isolated
 def estimated(
     op: ConvOperator,
@@ -86,14 +129,13 @@ def estimated(
 
     Args:
         op: Any operator.
-        frequencies: Of each of the 8 lattices; fewer where ``max_flops`` demands it.
+        frequencies: As in :class:`Estimate`, and so are the others.
         seed: Of the shifts.
-        max_flops: Operations, see :func:`estimated_flops`.
-        max_bytes: Byte limit of the blocks held at a time, and of all values.
-        sigma_1: The norm; without it no rank is estimated.
-        rtol: The rank counts values above ``rtol sigma_1``; by default ``max(m, n) eps``.
-        nuclear_norm: Certified bounds, see :func:`convspec.spectrum.sums.majorisation
-            .sums`; their middle is taken, in place of the mean.
+        max_flops: Operations.
+        max_bytes: Byte limit.
+        sigma_1: The norm.
+        rtol: Of the rank.
+        nuclear_norm: Certified bounds.
 
     Returns:
         By name: ``nuclear_norm``, ``effective_rank``, ``participation_ratio``,
@@ -108,34 +150,20 @@ def estimated(
     >>> abs(found.value - 927.08) < 4 * found.standard_error + found.bias
     True
     """
-    max_bytes = byte_limit(max_bytes)
     require_operator(op, "estimated")
-    frequencies = integer("frequencies", frequencies, 1, "16 are usual")
-    seed = integer("seed", seed, 0, "any other fixes the shifts as well")
-    work, exponent = normalised(op.to(device="cpu"), torch.float64)
-    symbol = work.symbol()
-    each = blocks_flops(symbol.groups, symbol.block_shape)
-    values_bytes = 16 * symbol.groups * min(symbol.block_shape)
-    held = block_bytes(symbol.groups, symbol.block_shape)
-    most = min(max_flops / each, max(0.0, max_bytes - held) / values_bytes) / LATTICES
-    frequencies = frequencies if most >= frequencies else int(most)
-    if not frequencies:
+    wanted = Estimate(
+        integer("frequencies", frequencies, 1, "16 are usual"),
+        integer("seed", seed, 0, "any other fixes the shifts as well"),
+        max_flops,
+        byte_limit(max_bytes),
+        sigma_1,
+        rtol,
+        nuclear_norm,
+    )
+    sample = wanted.sample(op)
+    if sample is None:
         return {}
-    torus = _torus(work)
-    if torus and math.prod(torus) <= frequencies * LATTICES:
-        points = _all_turns(torus)[None]
-    else:
-        points = _turns(frequencies, symbol.dim, seed, torus)
-    tolerance = max(op.shape) * EPS if rtol is None else rtol
-    fine = sigma_1 is not None and tolerance < SINGLE_RESOLUTION
-    sampled = _sampled(symbol, points, fine, max_bytes)
-    share = 0.0 if torus else boundary_fraction(work.geometry)
-    level = None
-    if sigma_1 is not None:
-        level = tolerance * math.ldexp(sigma_1, -exponent)
-    ratio = 1.0 if torus else _frobenius_ratio(work, symbol)
-    plain = _estimates(sampled, min(op.shape), share, level, ratio)
-    return _scaled(plain, exponent, min(op.shape), nuclear_norm)
+    return wanted.of_values(op, sample.values(wanted.max_bytes))
 
 
 def estimated_flops(op: ConvOperator, frequencies: int = 16) -> float:
@@ -143,58 +171,6 @@ def estimated_flops(op: ConvOperator, frequencies: int = 16) -> float:
     symbol = op.symbol()
     each = blocks_flops(symbol.groups, symbol.block_shape)
     return float(LATTICES * frequencies * each)
-
-
-# -- frequencies ----------------------------------------------------------------------
-
-
-def _torus(op: ConvOperator) -> tuple[int, ...]:
-    """The torus whose frequencies give the spectrum of a circulant; () for others."""
-    try:
-        whole = op.geometry.on_torus() == op.geometry
-    except GeometryError:
-        return ()
-    return op.geometry.outputs if whole else ()
-
-
-def _all_turns(torus: Sequence[int]) -> FloatArray:
-    """All frequencies of a torus over 2 pi; (count, d)."""
-    index = np.indices(tuple(torus)).reshape(len(torus), math.prod(torus)).T
-    turns: FloatArray = index / np.array(torus, dtype=np.float64)
-    return turns
-
-
-def _turns(count: int, dim: int, seed: int, torus: Sequence[int]) -> FloatArray:
-    """Shifted lattices of frequencies over 2 pi; (lattices, count, d)."""
-    # Korobov's lattices; the golden section keeps the first two axes apart
-    step = max(1, round(count * (math.sqrt(5) - 1) / 2))
-    while math.gcd(step, count) > 1:
-        step -= 1
-    generators = np.array([pow(step, axis, count) for axis in range(dim)], dtype=np.int64)
-    lattice = np.outer(np.arange(count), generators) % count / count
-    shifts = np.random.default_rng(seed).random((LATTICES, 1, dim))
-    turns: FloatArray = (lattice + shifts) % 1.0
-    if torus:  # uniform on the circle, so uniform on its points
-        sizes = np.array(torus, dtype=np.float64)
-        turns = np.floor(turns * sizes) / sizes
-    return turns
-
-
-def _sampled(symbol: Symbol, turns: FloatArray, fine: bool, max_bytes: int) -> FloatArray:
-    """All singular values of all groups; (lattices, frequencies * values)."""
-    lattices, count, dim = turns.shape
-    angles = torch.as_tensor(2 * math.pi * turns.reshape(lattices * count, dim))
-    single = max(symbol.block_shape) > WIDEST_DOUBLE and not fine
-    at_once = blocks_at_once(symbol.groups, symbol.block_shape, min(max_bytes, 2**25))
-
-    def values(first: int) -> FloatArray:
-        blocks = symbol.at(angles[first : first + at_once], max_bytes=max_bytes)
-        blocks = blocks.to(torch.complex64) if single else blocks
-        found: FloatArray = block_values(blocks).to(torch.float64).numpy()
-        return found.reshape(len(blocks), -1)
-
-    pieces = parallel_map(values, range(0, lattices * count, at_once))
-    return np.concatenate(pieces).reshape(lattices, -1)
 
 
 # -- estimates ------------------------------------------------------------------------
