@@ -10,32 +10,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from convspec.arrays import FloatArray
 from convspec.forecast.machine import Machine
 from convspec.isolation import isolated
-from convspec.operators.operator import ConvOperator
 from convspec.progress import Progress
 from convspec.report.agreement import agree, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
 from convspec.report.enclose import Shared
-from convspec.report.job import Asked, Asking, Done, Steps
+from convspec.report.job import Asked, Steps
 from convspec.report.kernel_norms import KERNEL, KernelNorms, kernel_job, reshaped_norm
 from convspec.report.limits import Limits
 from convspec.report.others import Others
+from convspec.report.shared import shared_envelope, shared_estimates, shared_spectrum
 from convspec.report.steps import (
     FROBENIUS,
-    envelope_shares,
     estimates_job,
-    estimates_shares,
-    joined_envelope_job,
-    joined_estimates_job,
-    joined_spectrum_job,
     known_norm,
     limit_words,
     norm_job,
     quantities_jobs,
     spectrum_job,
-    spectrum_shares,
 )
 from convspec.report.sums import ranks
 from convspec.report.time_left import TimeLeft, stage_seconds
@@ -43,8 +36,6 @@ from convspec.run.budget import Budget
 from convspec.run.courses import Course, take_courses
 from convspec.run.shares import Shares
 from convspec.run.workers import Workers
-from convspec.spectrum import Spectrum
-from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = ["Stages"]
 
@@ -230,7 +221,7 @@ def _norm(draft: Draft, limits: Limits, share: Budget) -> Asked:
     if draft.beyond is None:
         found = draft.took(*(yield [spectrum_job(draft, share)]))
         if isinstance(found, Shared):
-            found = yield from _shared_spectrum(draft, draft.operator, found, share, NORM)
+            found = yield from shared_spectrum(draft, draft.operator, found, share, NORM)
         draft.spectrum = found
     else:
         (done,) = yield [norm_job(draft, limits, share)]
@@ -263,10 +254,10 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
     done = yield quantities_jobs(draft.operator, draft.norm.upper, limits, share)
     sums, envelope, torus = (draft.took(each) for each in done)
     if isinstance(envelope, Shared):
-        envelope = yield from _shared_envelope(draft, envelope, limits, share)
+        envelope = yield from shared_envelope(draft, envelope, limits, share)
     if isinstance(torus, Shared):
         op = draft.operator.circular()
-        whole = yield from _shared_spectrum(draft, op, torus, share, QUANTITIES)
+        whole = yield from shared_spectrum(draft, op, torus, share, QUANTITIES)
         torus = Others(circular=whole)
     parts = [each for each in (sums, envelope, torus) if isinstance(each, Others)]
     if draft.contradicted:
@@ -282,36 +273,6 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
             )
 
 
-def _shared_envelope(
-    draft: Draft, shared: Shared, limits: Limits, share: Budget
-) -> Asking[Others | None]:
-    """An envelope that is decomposed in shares; None if one of them failed."""
-    op = draft.operator
-    done = yield envelope_shares(op, shared.shares, limits, share)
-    values = _all_of(draft, done)
-    if values is None:
-        return None
-    return draft.took(*(yield [joined_envelope_job(op, values, limits, share)]))
-
-
-def _shared_spectrum(
-    draft: Draft, op: ConvOperator, shared: Shared, share: Budget, step: str
-) -> Asking[Spectrum | None]:
-    """A spectrum that is decomposed in shares; None if one of them failed."""
-    done = yield spectrum_shares(op, shared.shares, share, step)
-    values = _all_of(draft, done)
-    if values is None:
-        return None
-    return draft.took(*(yield [joined_spectrum_job(op, values, share, step)]))
-
-
-def _all_of(draft: Draft, done: Sequence[Done[FloatArray]]) -> list[FloatArray] | None:
-    """What came of several steps; None if one of them failed."""
-    found = [draft.took(each) for each in done]
-    values = [each for each in found if each is not None]
-    return values if len(values) == len(found) else None
-
-
 def _estimates(draft: Draft, limits: Limits, whole: Budget) -> Asked:
     """What is not enclosed closely, estimated."""
     if whole.seconds_left and draft.known.norm is not None:
@@ -321,19 +282,9 @@ def _estimates(draft: Draft, limits: Limits, whole: Budget) -> Asked:
         if job is not None:
             found = draft.took(*(yield [job]))
             if isinstance(found, Shared):
-                found = yield from _shared_estimates(draft, found, limits)
+                found = yield from shared_estimates(draft, found, limits)
             draft.estimates = found or {}
     draft.done(ESTIMATES)
-
-
-def _shared_estimates(
-    draft: Draft, shared: Shared, limits: Limits
-) -> Asking[dict[str, Estimated] | None]:
-    """Estimates from lattices that are taken one by one; None if one of them failed."""
-    values = _all_of(draft, (yield estimates_shares(draft, shared.shares, limits)))
-    if values is None:
-        return None
-    return draft.took(*(yield [joined_estimates_job(draft, values, limits)]))
 
 
 def _followed(draft: Draft) -> bool:
