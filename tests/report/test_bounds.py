@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import convspec as cs
-from convspec.report import enclose
+from convspec.spectrum.envelope.plan import EnvelopePlan
 from tests.oracles import onehot_matrix, singular_values, svd_tolerance
 
 NAMES = (
@@ -210,10 +210,10 @@ class TestLeftOut:
     ) -> None:
         """The norm is enclosed all the same."""
 
-        def refuse(*args: Any, **options: Any) -> cs.Envelope:
+        def refuse(*args: Any) -> EnvelopePlan:
             raise cs.TooLargeError("the envelope must fit")
 
-        monkeypatch.setattr(enclose, "spectral_envelope", refuse)
+        monkeypatch.setattr(EnvelopePlan, "of", refuse)
         row = only(cs.analyze(nn.Conv2d(1, 2, 3, padding=1), (1, 9, 9)))
         assert row.envelope is None
         assert row.method == "norm"

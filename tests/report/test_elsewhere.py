@@ -105,7 +105,7 @@ def test_the_same_report_to_the_last_bit(
     )
 
 
-@pytest.mark.parametrize("given", ["processes", "dask"], indirect=True)
+@pytest.mark.parametrize("given", ["processes"], indirect=True)
 def test_the_same_shares_of_an_envelope(given: Given) -> None:
     """Tori that together take long are tasks of their own, one layer for all workers."""
     torch.manual_seed(5)
