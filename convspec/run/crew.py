@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ __all__ = ["Crew", "crew"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+PATIENCE = 0.2  # seconds, of an interrupt that is to end within one
 
 
 class Crew:
@@ -92,7 +95,8 @@ class Crew:
     def leave(self) -> None:
         """Begin nothing more, and raise ``SystemExit`` in all threads.
 
-        They meet it between two instructions of Python.
+        They meet it between two instructions of Python. Those that do so soon are waited
+        for: a thread that comes back to Python while that ends aborts the process.
         """
         for _ in self._threads:
             self._tasks.put(None)
@@ -100,6 +104,9 @@ class Crew:
             place = ctypes.c_ulong(thread.ident or 0)
             raised: Any = ctypes.py_object(SystemExit)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(place, raised)
+        over = time.perf_counter() + PATIENCE
+        for thread in self._threads:
+            thread.join(max(0.0, over - time.perf_counter()))
 
     def _started(self) -> threading.Thread:
         name = f"convspec task {len(self._threads)}"

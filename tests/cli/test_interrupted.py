@@ -21,13 +21,13 @@ CODE = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs may ignore it
-import convspec.report.steps as steps
+import convspec.report.enclose as enclose
 from convspec.cli import main
-inner = steps.whole_spectrum
-def told(op, *given):
+inner = enclose.spectrum
+def told(op, **given):
     print("begun", op.geometry.c_in, file=sys.stderr, flush=True)
-    return inner(op, *given)
-steps.whole_spectrum = told
+    return inner(op, **given)
+enclose.spectrum = told
 sys.exit(main())
 """
 PROMPT = 5.0  # seconds, on a machine that is busy; alone it is a tenth of one

@@ -100,7 +100,7 @@ def test_an_interrupt_does_not_wait_and_ends_the_work() -> None:
 
     def endless(_: object) -> None:
         while True:
-            time.sleep(0.3)  # one call, as of LAPACK
+            time.sleep(2.0)  # one call, as of LAPACK
 
     def wait_for(workers: Crew) -> None:
         futures = [workers.submit(endless, None) for _ in range(2)]
@@ -116,7 +116,7 @@ def test_an_interrupt_does_not_wait_and_ends_the_work() -> None:
         assert at_work() == 2
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert took < 0.58  # in the middle of a call
+    assert took < 1.5  # in the middle of a call
     end = time.perf_counter() + 60
     while at_work() and time.perf_counter() < end:
         time.sleep(0.01)
