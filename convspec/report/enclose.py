@@ -20,6 +20,7 @@ from convspec.spectrum.fourier.shares import FourierShares
 from convspec.spectrum.spectrum import spectrum_of_shares
 
 __all__ = [
+    "Enveloped",
     "Shared",
     "circular",
     "envelope_share",
@@ -30,6 +31,10 @@ __all__ = [
     "too_costly",
     "whole_spectrum",
 ]
+
+
+# bounds on all singular values, if they are within the limits, and what was left out
+Enveloped = tuple[Envelope | None, tuple[str, ...]]
 
 
 def too_costly(plan: Plan, limits: Limits) -> str | None:
@@ -52,15 +57,13 @@ class Shared:
     shares: int
 
 
-def enveloped(
-    op: ConvOperator, limits: Limits, budget: Budget
-) -> tuple[Envelope | None, tuple[str, ...]] | Shared:
+def enveloped(op: ConvOperator, budget: Budget, limits: Limits) -> Enveloped | Shared:
     """Bounds on all singular values within the limits, and what was left out of them.
 
     Args:
         op: The operator.
-        limits: Of the analysis.
         budget: Of this row: seconds, and operations that are not limited otherwise.
+        limits: Of the analysis.
 
     Returns:
         The bounds; or what :func:`envelope_share` and :func:`joined_envelope` are for.
@@ -77,7 +80,7 @@ def enveloped(
 
 
 def envelope_share(
-    op: ConvOperator, limits: Limits, budget: Budget, number: int
+    op: ConvOperator, budget: Budget, limits: Limits, number: int
 ) -> FloatArray:
     """Singular values of one share of an envelope."""
     plan = _plan(op, limits, budget)
@@ -85,8 +88,8 @@ def envelope_share(
 
 
 def joined_envelope(
-    op: ConvOperator, limits: Limits, budget: Budget, values: Sequence[FloatArray]
-) -> tuple[Envelope, tuple[str, ...]]:
+    op: ConvOperator, budget: Budget, limits: Limits, values: Sequence[FloatArray]
+) -> Enveloped:
     """The envelope from all of its shares."""
     return _joined(_plan(op, limits, budget), values, limits, budget)
 
@@ -106,7 +109,7 @@ def _flops(limits: Limits, budget: Budget) -> tuple[float, str, bool]:
 
 def _joined(
     plan: EnvelopePlan, values: Sequence[FloatArray], limits: Limits, budget: Budget
-) -> tuple[Envelope, tuple[str, ...]]:
+) -> Enveloped:
     found = envelope_of(plan, values, max_bytes=limits.max_bytes)
     done, planned = plan.tori
     if done == planned:
@@ -120,7 +123,7 @@ def _joined(
 
 
 def circular(
-    op: ConvOperator, limits: Limits, budget: Budget
+    op: ConvOperator, budget: Budget, limits: Limits
 ) -> Spectrum | Shared | None:
     """The spectrum on the torus, where the stride divides the size."""
     try:
@@ -133,24 +136,30 @@ def circular(
         return None
     if not budget.allows(seconds=budget.seconds_of(plan.flops)):
         return None
-    return whole_spectrum(torus, limits.max_bytes)
+    return _spectrum(torus, plan, limits.max_bytes)
 
 
-def whole_spectrum(op: ConvOperator, max_bytes: int) -> Spectrum | Shared:
+def whole_spectrum(op: ConvOperator, budget: Budget) -> Spectrum | Shared:
     """All singular values; or, of many blocks, what is there for their shares."""
-    plan = explain(op, max_bytes=max_bytes)
-    if plan.method == "fourier" and op.device.type == "cpu":
-        shares = FourierShares.of(op)
-        if len(shares) > 1:
-            return Shared(len(shares))
+    return _spectrum(op, explain(op, max_bytes=budget.bytes), budget.bytes)
+
+
+def _spectrum(op: ConvOperator, plan: Plan, max_bytes: int) -> Spectrum | Shared:
+    long = plan.method == "fourier" and plan.flops > cost.SHARE_FLOPS
+    if long and op.device.type == "cpu":
+        shares = len(FourierShares.of(op))
+        if shares > 1:
+            return Shared(shares)
     return spectrum(op, max_bytes=max_bytes)
 
 
-def spectrum_share(op: ConvOperator, number: int) -> FloatArray:
+def spectrum_share(op: ConvOperator, _: Budget, number: int) -> FloatArray:
     """Singular values of one share of a spectrum's frequencies."""
     return FourierShares.of(op).values_of(number)
 
 
-def joined_spectrum(op: ConvOperator, values: Sequence[FloatArray]) -> Spectrum:
+def joined_spectrum(
+    op: ConvOperator, _: Budget, values: Sequence[FloatArray]
+) -> Spectrum:
     """All singular values from all shares."""
     return spectrum_of_shares(op, FourierShares.of(op), values)

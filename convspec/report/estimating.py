@@ -14,6 +14,7 @@ from convspec.quantity.enclosure import Enclosure
 from convspec.report.enclose import Shared
 from convspec.report.quantities import NORM
 from convspec.report.readings import Reading
+from convspec.run.budget import Budget
 from convspec.spectrum.fourier import cost
 from convspec.spectrum.sums.estimates import Estimate, Estimated
 from convspec.spectrum.sums.sample import Sample
@@ -88,7 +89,9 @@ def _gap(ends: Enclosure) -> float:
     return ends.width / max(abs(ends.lower), abs(ends.upper), 1e-300)
 
 
-def estimates_of(op: ConvOperator, wanted: Estimating) -> dict[str, Estimated] | Shared:
+def estimates_of(
+    op: ConvOperator, _: Budget, wanted: Estimating
+) -> dict[str, Estimated] | Shared:
     """The estimates; or, of large blocks, how many lattices there are for them."""
     sample = wanted.sample(op)
     if sample is None:
@@ -98,7 +101,9 @@ def estimates_of(op: ConvOperator, wanted: Estimating) -> dict[str, Estimated] |
     return wanted.of_values(op, sample.values(wanted.max_bytes))
 
 
-def estimates_share(op: ConvOperator, wanted: Estimating, number: int) -> FloatArray:
+def estimates_share(
+    op: ConvOperator, _: Budget, wanted: Estimating, number: int
+) -> FloatArray:
     """Singular values at the frequencies of one lattice, (1, values)."""
     sample = wanted.sample(op)
     assert sample is not None
@@ -106,7 +111,7 @@ def estimates_share(op: ConvOperator, wanted: Estimating, number: int) -> FloatA
 
 
 def joined_estimates(
-    op: ConvOperator, wanted: Estimating, values: Sequence[FloatArray]
+    op: ConvOperator, _: Budget, wanted: Estimating, values: Sequence[FloatArray]
 ) -> dict[str, Estimated]:
     """The estimates from all lattices."""
     return wanted.of_values(op, np.concatenate(values))

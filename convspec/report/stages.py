@@ -19,15 +19,17 @@ from convspec.report.enclose import Shared
 from convspec.report.job import Asked, Steps
 from convspec.report.kernel_norms import KERNEL, KernelNorms, kernel_job, reshaped_norm
 from convspec.report.limits import Limits
-from convspec.report.others import Others
-from convspec.report.shared import shared_envelope, shared_estimates, shared_spectrum
+from convspec.report.shared import in_shares
 from convspec.report.steps import (
     FROBENIUS,
+    envelope_in_shares,
+    estimates_in_shares,
     estimates_job,
     known_norm,
     limit_words,
     norm_job,
     quantities_jobs,
+    spectrum_in_shares,
     spectrum_job,
 )
 from convspec.report.sums import ranks
@@ -221,7 +223,8 @@ def _norm(draft: Draft, limits: Limits, share: Budget) -> Asked:
     if draft.beyond is None:
         found = draft.took(*(yield [spectrum_job(draft, share)]))
         if isinstance(found, Shared):
-            found = yield from shared_spectrum(draft, draft.operator, found, share, NORM)
+            parts = spectrum_in_shares(draft.operator, found.shares, share, NORM)
+            found = yield from in_shares(draft, *parts)
         draft.spectrum = found
     else:
         (done,) = yield [norm_job(draft, limits, share)]
@@ -251,25 +254,24 @@ def _quantities(draft: Draft, limits: Limits, share: Budget) -> Asked:
         return
     if draft.norm is None:
         return
-    done = yield quantities_jobs(draft.operator, draft.norm.upper, limits, share)
-    sums, envelope, torus = (draft.took(each) for each in done)
-    if isinstance(envelope, Shared):
-        envelope = yield from shared_envelope(draft, envelope, limits, share)
+    op = draft.operator
+    done = yield quantities_jobs(op, draft.norm.upper, limits, share)
+    sums, enveloped, torus = (draft.took(each) for each in done)
+    if isinstance(enveloped, Shared):
+        tori = envelope_in_shares(op, enveloped.shares, limits, share)
+        enveloped = yield from in_shares(draft, *tori)
     if isinstance(torus, Shared):
-        op = draft.operator.circular()
-        whole = yield from shared_spectrum(draft, op, torus, share, QUANTITIES)
-        torus = Others(circular=whole)
-    parts = [each for each in (sums, envelope, torus) if isinstance(each, Others)]
+        parts = spectrum_in_shares(op.circular(), torus.shares, share, QUANTITIES)
+        torus = yield from in_shares(draft, *parts)
     if draft.contradicted:
         return
-    found = Others.joined(parts)
-    draft.sums, draft.envelope = {**draft.sums, **found.sums}, found.envelope
-    draft.circular = found.circular
-    draft.left_out.extend(found.left_out)
-    if found.envelope is not None:
+    draft.sums, draft.circular = {**draft.sums, **(sums or {})}, torus
+    draft.envelope, left_out = enveloped or (None, ())
+    draft.left_out.extend(left_out)
+    if draft.envelope is not None:
         with draft.step(QUANTITIES):
             draft.norm = met(
-                draft.norm, found.envelope.norm, "upper end: tori of its size"
+                draft.norm, draft.envelope.norm, "upper end: tori of its size"
             )
 
 
@@ -282,7 +284,8 @@ def _estimates(draft: Draft, limits: Limits, whole: Budget) -> Asked:
         if job is not None:
             found = draft.took(*(yield [job]))
             if isinstance(found, Shared):
-                found = yield from shared_estimates(draft, found, limits)
+                parts = estimates_in_shares(draft, found.shares, limits)
+                found = yield from in_shares(draft, *parts)
             draft.estimates = found or {}
     draft.done(ESTIMATES)
 

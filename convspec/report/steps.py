@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -13,11 +13,16 @@ from convspec.errors import TooLargeError
 from convspec.isolation import isolated
 from convspec.operators.operator import ConvOperator
 from convspec.quantity.bound import Bound
+from convspec.quantity.enclosure import Enclosure
 from convspec.report.agreement import WORST, met
 from convspec.report.draft import ESTIMATES, NORM, QUANTITIES, Draft
 from convspec.report.enclose import (
+    Enveloped,
     Shared,
+    circular,
     envelope_share,
+    enveloped,
+    joined_envelope,
     joined_spectrum,
     spectrum_share,
     whole_spectrum,
@@ -32,7 +37,7 @@ from convspec.report.estimating import (
 from convspec.report.job import Job
 from convspec.report.kernel_norms import KernelNorms
 from convspec.report.limits import Limits
-from convspec.report.others import Others, by_envelope, by_shares, by_sums, by_torus
+from convspec.report.sums import other_sums
 from convspec.run.budget import Budget
 from convspec.spectrum import Spectrum
 from convspec.spectrum.envelope.frobenius import certified_frobenius
@@ -40,24 +45,23 @@ from convspec.spectrum.sums.estimates import Estimated
 
 __all__ = [
     "FROBENIUS",
-    "envelope_shares",
+    "Join",
+    "envelope_in_shares",
+    "estimates_in_shares",
     "estimates_job",
-    "estimates_shares",
-    "joined_envelope_job",
-    "joined_estimates_job",
-    "joined_spectrum_job",
     "known_norm",
     "limit_words",
     "norm_job",
     "quantities_jobs",
+    "spectrum_in_shares",
     "spectrum_job",
-    "spectrum_shares",
 ]
 
-Norm = tuple[Bound, tuple[str, ...]]
-Part = Callable[[ConvOperator, Budget, float, Limits], Others | Shared]
-Inputs = tuple[object, ...]
 Found = TypeVar("Found")
+Norm = tuple[Bound, tuple[str, ...]]
+Inputs = tuple[object, ...]
+# makes a step of what came of shares
+Join = Callable[[list[FloatArray]], Job[Found]]
 
 # of the operations on an envelope: as many more on estimates, which are decompositions
 # of small blocks
@@ -68,40 +72,19 @@ FROBENIUS = "||A||_F"
 def spectrum_job(draft: Draft, share: Budget) -> Job[Spectrum | Shared]:
     """All singular values."""
     inputs = (share.bytes,)
-    return Job("spectrum", draft.operator, inputs, share, _spectrum, step=NORM)
+    return Job("spectrum", draft.operator, inputs, share, whole_spectrum, step=NORM)
 
 
-def _spectrum(op: ConvOperator, share: Budget) -> Spectrum | Shared:
-    return whole_spectrum(op, share.bytes)
-
-
-def spectrum_shares(
+def spectrum_in_shares(
     op: ConvOperator, count: int, share: Budget, step: str
-) -> tuple[Job[FloatArray], ...]:
-    """The shares of a spectrum's frequencies, each by itself."""
+) -> tuple[list[Job[FloatArray]], Join[Spectrum]]:
+    """The shares of a spectrum's frequencies, each by itself, and what joins them."""
 
-    def job(number: int) -> Job[FloatArray]:
-        name = f"spectrum, share {number}"
-        return Job(name, op, (), share, _spectrum_share, (number,), step)
+    def job(name: str, function: Callable[..., Found], given: object) -> Job[Found]:
+        return Job(f"spectrum, {name}", op, (), share, function, (given,), step)
 
-    return tuple(job(number) for number in range(count))
-
-
-def joined_spectrum_job(
-    op: ConvOperator, values: Sequence[FloatArray], share: Budget, step: str
-) -> Job[Spectrum]:
-    """The spectrum from all of its shares."""
-    return Job("spectrum, joined", op, (), share, _joined_spectrum, (values,), step)
-
-
-def _spectrum_share(op: ConvOperator, share: Budget, number: int) -> FloatArray:
-    return spectrum_share(op, number)
-
-
-def _joined_spectrum(
-    op: ConvOperator, share: Budget, values: Sequence[FloatArray]
-) -> Spectrum:
-    return joined_spectrum(op, values)
+    parts = [job(f"share {number}", spectrum_share, number) for number in range(count)]
+    return parts, lambda values: job("joined", joined_spectrum, values)
 
 
 def norm_job(draft: Draft, limits: Limits, share: Budget) -> Job[Norm]:
@@ -165,39 +148,36 @@ def _at_most(op: ConvOperator, worst: float) -> Bound:
 
 def quantities_jobs(
     op: ConvOperator, upper: float, limits: Limits, share: Budget
-) -> tuple[Job[Others | Shared], ...]:
+) -> tuple[
+    Job[dict[str, Enclosure]], Job[Enveloped | Shared], Job[Spectrum | Shared | None]
+]:
     """What sums say, an envelope, and the torus of the same size: each by itself."""
     most, flops, held = limits.max_flops, limits.envelope_flops, limits.max_bytes
 
-    def job(name: str, inputs: Inputs, function: Part) -> Job[Others | Shared]:
-        return Job(name, op, inputs, share, function, (upper, limits), QUANTITIES)
+    def job(
+        name: str, inputs: Inputs, function: Callable[..., Found], *given: object
+    ) -> Job[Found]:
+        return Job(name, op, inputs, share, function, given, QUANTITIES)
 
     return (
-        job("sums", (upper, flops, held), _by_sums),
-        job("envelope", _of_envelope(limits), _by_envelope),
-        job("torus", (most, flops, held), _by_torus),
+        job("sums", (upper, flops, held), other_sums, upper, limits),
+        job("envelope", _of_envelope(limits), enveloped, limits),
+        job("torus", (most, flops, held), circular, limits),
     )
 
 
-def envelope_shares(
+def envelope_in_shares(
     op: ConvOperator, count: int, limits: Limits, share: Budget
-) -> tuple[Job[FloatArray], ...]:
-    """The shares of an envelope, each by itself."""
+) -> tuple[list[Job[FloatArray]], Join[Enveloped]]:
+    """The shares of an envelope, each by itself, and what joins them."""
     inputs = _of_envelope(limits)
 
-    def job(number: int) -> Job[FloatArray]:
-        name, given = f"envelope, share {number}", (limits, number)
-        return Job(name, op, inputs, share, _envelope_share, given, QUANTITIES)
+    def job(name: str, function: Callable[..., Found], given: object) -> Job[Found]:
+        name, both = f"envelope, {name}", (limits, given)
+        return Job(name, op, inputs, share, function, both, QUANTITIES)
 
-    return tuple(job(number) for number in range(count))
-
-
-def joined_envelope_job(
-    op: ConvOperator, values: Sequence[FloatArray], limits: Limits, share: Budget
-) -> Job[Others]:
-    """The envelope from all of its shares."""
-    inputs, given = _of_envelope(limits), (limits, values)
-    return Job("envelope, joined", op, inputs, share, _joined, given, QUANTITIES)
+    parts = [job(f"share {number}", envelope_share, number) for number in range(count)]
+    return parts, lambda values: job("joined", joined_envelope, values)
 
 
 def _of_envelope(limits: Limits) -> Inputs:
@@ -205,62 +185,24 @@ def _of_envelope(limits: Limits) -> Inputs:
     return limits.max_flops, limits.envelope_flops, limits.phases, limits.max_bytes
 
 
-def _by_sums(op: ConvOperator, share: Budget, upper: float, limits: Limits) -> Others:
-    return by_sums(op, upper, limits)
-
-
-def _by_envelope(
-    op: ConvOperator, share: Budget, upper: float, limits: Limits
-) -> Others | Shared:
-    return by_envelope(op, limits, share)
-
-
-def _envelope_share(
-    op: ConvOperator, share: Budget, limits: Limits, number: int
-) -> FloatArray:
-    return envelope_share(op, limits, share, number)
-
-
-def _joined(
-    op: ConvOperator, share: Budget, limits: Limits, values: Sequence[FloatArray]
-) -> Others:
-    return by_shares(op, limits, share, values)
-
-
-def _by_torus(
-    op: ConvOperator, share: Budget, upper: float, limits: Limits
-) -> Others | Shared:
-    return by_torus(op, limits, share)
-
-
 @isolated
 def estimates_job(draft: Draft, limits: Limits) -> Job[dict[str, Estimated] | Shared]:
     """What is not enclosed closely, estimated."""
-    wanted = _estimating(draft, limits)
-    return _estimates_job(ESTIMATES, draft, wanted, _estimates)
+    return _estimates_job(ESTIMATES, draft, _estimating(draft, limits), estimates_of)
 
 
 @isolated
-def estimates_shares(
+def estimates_in_shares(
     draft: Draft, count: int, limits: Limits
-) -> tuple[Job[FloatArray], ...]:
-    """The lattices that estimates are from, each by itself."""
+) -> tuple[list[Job[FloatArray]], Join[dict[str, Estimated]]]:
+    """The lattices that estimates are from, each by itself, and what joins them."""
     wanted = _estimating(draft, limits)
 
-    def job(number: int) -> Job[FloatArray]:
-        name = f"estimates, lattice {number}"
-        return _estimates_job(name, draft, wanted, _estimates_share, number)
+    def job(name: str, function: Callable[..., Found], given: object) -> Job[Found]:
+        return _estimates_job(f"estimates, {name}", draft, wanted, function, given)
 
-    return tuple(job(number) for number in range(count))
-
-
-@isolated
-def joined_estimates_job(
-    draft: Draft, values: Sequence[FloatArray], limits: Limits
-) -> Job[dict[str, Estimated]]:
-    """The estimates from all lattices."""
-    wanted = _estimating(draft, limits)
-    return _estimates_job("estimates, joined", draft, wanted, _joined_estimates, values)
+    parts = [job(f"lattice {each}", estimates_share, each) for each in range(count)]
+    return parts, lambda values: job("joined", joined_estimates, values)
 
 
 def _estimating(draft: Draft, limits: Limits) -> Estimating:
@@ -281,21 +223,3 @@ def _estimates_job(
     inputs = (*(reading.ends for reading in wanted.known.values()), flops, held)
     share, all_given = Budget(flops, held), (wanted, *given)
     return Job(name, draft.operator, inputs, share, function, all_given, ESTIMATES)
-
-
-def _estimates(
-    op: ConvOperator, share: Budget, wanted: Estimating
-) -> dict[str, Estimated] | Shared:
-    return estimates_of(op, wanted)
-
-
-def _estimates_share(
-    op: ConvOperator, share: Budget, wanted: Estimating, number: int
-) -> FloatArray:
-    return estimates_share(op, wanted, number)
-
-
-def _joined_estimates(
-    op: ConvOperator, share: Budget, wanted: Estimating, values: Sequence[FloatArray]
-) -> dict[str, Estimated]:
-    return joined_estimates(op, wanted, values)

@@ -14,7 +14,6 @@ from convspec.quantity.enclosure import Enclosure
 from convspec.report.enclose import Shared
 from convspec.report.job import Done, Job, Steps
 from convspec.report.kernel_norms import KernelNorms
-from convspec.report.others import Others
 from convspec.spectrum import Envelope, Spectrum
 from convspec.spectrum.sums.estimates import Estimated
 
@@ -48,7 +47,6 @@ CLASSES = (
     Envelope,
     Estimated,
     KernelNorms,
-    Others,
     Shared,
     Spectrum,
     WorstCase,

@@ -11,14 +11,39 @@ from convspec.errors import TooLargeError
 from convspec.operators.operator import ConvOperator
 from convspec.operators.shape_rank import shape_rank
 from convspec.quantity.enclosure import Enclosure
+from convspec.report.limits import Limits
 from convspec.rounding import down_nonnegative, up
+from convspec.run.budget import Budget
 from convspec.spectrum.envelope.frobenius import certified_frobenius
 from convspec.spectrum.sums.fourth import fourth_flops, schatten_4
 from convspec.spectrum.sums.majorisation import sums
 
-__all__ = ["certified_sums", "grid_sums", "ranks"]
+__all__ = ["certified_sums", "grid_sums", "other_sums", "ranks"]
 
 EPS = float(np.finfo(np.float64).eps)
+
+
+# of the operations on an envelope: as many more on sums, which are decompositions of
+# small blocks, too
+SUMS_SHARE = 0.75
+# wide ones are decomposed in single precision, with more operations a second
+WIDE, WIDE_SPEED = 512, 3.0
+
+
+def other_sums(
+    op: ConvOperator, _: Budget, norm_upper: float, limits: Limits
+) -> dict[str, Enclosure]:
+    """What sums over all values say: to rounding, or from a grid of the symbol.
+
+    Args:
+        op: The operator.
+        norm_upper: At least its norm.
+        limits: Of the analysis.
+    """
+    flops, held = limits.envelope_flops, limits.max_bytes
+    share = SUMS_SHARE * (WIDE_SPEED if min(op.weight.shape[:2]) >= WIDE else 1.0)
+    certified = certified_sums(op, flops, held)
+    return {**certified, **grid_sums(op, norm_upper, share * flops, held)}
 
 
 def certified_sums(

@@ -26,7 +26,7 @@ FAILING = "0"
 STEPS: dict[str, tuple[Any, str]] = {
     "worst case over input sizes": (kernel_norms, "worst_case_norm"),
     "norm": (steps, "norm_within"),
-    "other quantities": (steps, "by_envelope"),
+    "other quantities": (steps, "enveloped"),
     "estimates": (steps, "estimates_of"),
     "what follows from the norm": (stages, "ranks"),
 }
@@ -213,23 +213,23 @@ def test_a_failed_step_is_not_stored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, undisturbed: cs.ModelReport
 ) -> None:
     with monkeypatch.context() as patch:
-        failing(patch, steps, "by_sums", MemoryError("no more"), 3)
+        failing(patch, steps, "other_sums", MemoryError("no more"), 3)
         cs.analyze(mixed(), SHAPE, cache=tmp_path, **LIMITS)
     report = cs.analyze(mixed(), SHAPE, cache=tmp_path, **LIMITS)
     assert timeless(report.to_dict()) == timeless(undisturbed.to_dict())
 
 
-@pytest.mark.parametrize("part", ["by_sums", "by_envelope", "by_torus"])
+@pytest.mark.parametrize("part", ["other_sums", "enveloped", "circular"])
 def test_of_other_quantities_the_parts_that_did_not_fail_are_there(
     part: str, monkeypatch: pytest.MonkeyPatch, undisturbed: cs.ModelReport
 ) -> None:
     failing(monkeypatch, steps, part, MemoryError("no more"), 3)
     row, whole = cs.analyze(mixed(), SHAPE, **LIMITS)[FAILING], undisturbed[FAILING]
     assert "other quantities failed: MemoryError: no more" in str(row.left_out)
-    assert (row.envelope is None) == (part == "by_envelope")
-    assert (row.circular is None) == (part == "by_torus")
+    assert (row.envelope is None) == (part == "enveloped")
+    assert (row.circular is None) == (part == "circular")
     exact = row.known.readings["schatten_4"].ends.gap < 1e-9
-    assert exact == (part != "by_sums")
+    assert exact == (part != "other_sums")
     assert whole.known.readings["schatten_4"].ends.gap < 1e-9
 
 

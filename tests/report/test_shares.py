@@ -70,7 +70,7 @@ def test_shares_are_stored_and_found(
     assert taken == []
 
 
-@pytest.mark.parametrize("part", ["envelope_share", "by_shares"])
+@pytest.mark.parametrize("part", ["envelope_share", "joined_envelope"])
 def test_a_share_that_fails_leaves_the_other_quantities(
     part: str, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
     def computed(*_: object, **__: object) -> NoReturn:
         pytest.fail("computed")
 
-    parts = ["by_sums", "by_envelope", "by_torus"]
+    parts = ["other_sums", "enveloped", "circular"]
     for name in ("whole_spectrum", "norm_within", *parts, "estimates_of"):
         monkeypatch.setattr(steps, name, computed)
     monkeypatch.setattr(kernel_norms, "kernel_norms", computed)
