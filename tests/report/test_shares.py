@@ -45,6 +45,11 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def fails(*_: object) -> None:
+    """In place of a step."""
+    raise MemoryError("no more")
+
+
 def test_all_shares_are_steps_and_say_what_one_step_does(
     small: None, taken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,9 +79,6 @@ def test_shares_are_stored_and_found(
 def test_a_share_that_fails_leaves_the_other_quantities(
     part: str, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise MemoryError("no more")
-
     monkeypatch.setattr(steps, part, fails)
     row = cs.analyze(mixed(), SHAPE, **LONG)[NAME]
     assert row.envelope is None
@@ -118,9 +120,6 @@ def test_spectra_by_fourier_are_shared_too(
 def test_a_share_of_a_spectrum_that_fails(
     part: str, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise MemoryError("no more")
-
     monkeypatch.setattr(steps, part, fails)
     report = cs.analyze(mixed(), SHAPE, **LONG)
     exact, enclosed = report["1"], report[NAME]
@@ -150,9 +149,6 @@ def test_estimates_are_shared_by_lattices(
 def test_a_lattice_that_fails(
     part: str, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise MemoryError("no more")
-
     monkeypatch.setattr(steps, part, fails)
     row = cs.analyze(mixed(), SHAPE, **LONG)[NAME]
     assert row.estimates == {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from convspec.spectrum.envelope.plan import EnvelopePlan
 from convspec.spectrum.envelope.torus import block_count
 from convspec.spectrum.fourier import cost
 from tests.gaussian import gaussian
+from tests.rounding.test_errors import DIGITS, small_cases, truth
 
 LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "zeros": ((4, 3, 3, 3), (9, 8), {"padding": 1}),
@@ -70,9 +72,24 @@ def test_the_envelope_is_the_same_in_shares(
     for one, other in ((band.lower, whole.lower), (band.upper, whole.upper)):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-13 * top)
     assert band.tori == whole.tori
-    exact = cs.spectrum(op, method="dense")
-    assert (band.lower <= exact.values + exact.error).all()
-    assert (band.upper >= exact.values - exact.error).all()
+
+
+def test_bounds_from_shares_hold_against_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against 50 digits of small operators of every kind, without a tolerance."""
+    monkeypatch.setattr(cost, "SHARE_FLOPS", 1.0)
+    done = 0
+    for case in islice(small_cases(4), 120):
+        plan = plan_of(case.operator())
+        band = envelope_of(plan, [plan.values_of(share) for share in plan.shares])
+        exact = truth(case, case.weight_and_bias()[0])
+        ends = zip(band.lower.tolist(), exact, band.upper.tolist(), strict=True)
+        with mpmath.workdps(DIGITS):
+            digit = exact[0] * mpmath.mpf(10) ** (5 - DIGITS)  # what the truth may err by
+            for low, true, high in ends:
+                assert mpmath.mpf(low) <= true + digit
+                assert true - digit <= mpmath.mpf(high)
+        done += len(plan.shares) > len(plan.jobs)
+    assert done >= 20
 
 
 def test_an_exact_spectrum_has_no_shares() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from convspec.spectrum.fourier import cost
 from convspec.spectrum.fourier.shares import FourierShares, ends_of_shares
 from convspec.spectrum.spectrum import spectrum_of_shares
 from tests.gaussian import gaussian
-from tests.oracles import singular_values
+from tests.rounding.test_errors import DIGITS, small_cases, truth
 
 LAYERS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "circular": ((4, 3, 3, 3), (8, 9), {"padding": 1, "padding_mode": "circular"}),
@@ -55,8 +56,25 @@ def test_the_spectrum_is_the_same_in_shares(
     top = float(whole.values[0])
     np.testing.assert_allclose(found.values, whole.values, rtol=0, atol=1e-13 * top)
     assert float(np.max(found.error)) == pytest.approx(float(np.max(whole.error)), 1e-9)
-    dense = singular_values(op.to_dense().numpy())
-    assert (np.abs(found.values - dense) <= found.error + 1e-13 * top).all()
+
+
+def test_errors_hold_against_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against 50 digits of small operators on tori, without a tolerance."""
+    monkeypatch.setattr(cost, "SHARE_FLOPS", 1.0)
+    done = 0
+    for case in islice(small_cases(3), 60):
+        op = case.operator()
+        if cs.explain(op).method != "fourier":
+            continue
+        shares = FourierShares.of(op)
+        values = [shares.values_of(number) for number in range(len(shares))]
+        found = spectrum_of_shares(op, shares, values)
+        exact = truth(case, case.weight_and_bias()[0])
+        with mpmath.workdps(DIGITS):
+            for value, true in zip(found.values.tolist(), exact, strict=True):
+                assert abs(mpmath.mpf(value) - true) <= mpmath.mpf(float(found.error))
+        done += len(shares) > 1
+    assert done >= 10
 
 
 @pytest.mark.parametrize(
