@@ -30,7 +30,7 @@ def test_readable_seconds(seconds: float, words: str) -> None:
     assert readable_seconds(seconds) == words
 
 
-ALONE = Machine(1e-6, 1e-11, 1e-9, 1, "alone")
+ALONE = Machine(1e-6, 1e-9, 1, "alone")
 ROWS = (
     Cost(
         "0", 12.0, 2**21, "enclosed", (Cost("norm", 8.0, 2**21), Cost("sums", 4.0, 2**10))

@@ -14,7 +14,7 @@ from convspec.run.threads import available_cores
 
 def test_measured() -> None:
     found = Machine.here()
-    assert 0 < found.product < found.block < found.call < 1e-2
+    assert 0 < found.block < found.call < 1e-2
     assert found.cores == available_cores()
     assert Machine.here() is found
 
@@ -24,16 +24,14 @@ def test_the_reference_takes_what_it_took() -> None:
         assert REFERENCE.seconds(seconds) == pytest.approx(seconds)
 
 
-def test_slow_calls_are_felt_by_short_steps_and_slow_products_by_long_ones() -> None:
+def test_slow_calls_are_felt_by_short_steps_and_slow_blocks_by_long_ones() -> None:
     calls = replace(REFERENCE, call=2 * REFERENCE.call)
-    products = replace(
-        REFERENCE, product=3 * REFERENCE.product, block=3 * REFERENCE.block
-    )
+    blocks = replace(REFERENCE, block=3 * REFERENCE.block)
     assert calls.seconds(0.005) == pytest.approx(0.01)
     assert calls.seconds(10.0) == pytest.approx(10.0, rel=0.01)
-    assert products.seconds(0.005) == pytest.approx(0.005)
-    assert products.seconds(10.0) == pytest.approx(30.0, rel=0.01)
-    assert products.rate == pytest.approx(REFERENCE.rate / 3)
+    assert blocks.seconds(0.005) == pytest.approx(0.005)
+    assert blocks.seconds(10.0) == pytest.approx(30.0, rel=0.01)
+    assert blocks.rate == pytest.approx(REFERENCE.rate / 3)
 
 
 def test_it_is_kept_in_a_folder_that_is_made(tmp_path: Path) -> None:
@@ -52,7 +50,7 @@ SPOILT = {
     "a field more": lambda known: json.dumps({**known, "weight": 1.0}),
     "another machine": lambda known: json.dumps({**known, "name": "another"}),
     "other cores": lambda known: json.dumps({**known, "cores": 1000}),
-    "zero": lambda known: json.dumps({**known, "product": 0.0}),
+    "zero": lambda known: json.dumps({**known, "call": 0.0}),
     "negative": lambda known: json.dumps({**known, "block": -1.0}),
     "nan": lambda known: json.dumps({**known, "call": float("nan")}),
     "words": lambda known: json.dumps({**known, "call": "fast"}),

@@ -168,9 +168,7 @@ def test_a_slower_machine_takes_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = Machine.here()
-    slow = replace(
-        here, call=2 * here.call, product=2 * here.product, block=2 * here.block
-    )
+    slow = replace(here, call=2 * here.call, block=2 * here.block)
     usual = cs.estimate(model(), (3, 64, 64))
     monkeypatch.setattr(Machine, "here", classmethod(lambda cls: slow))
     assert cs.estimate(model(), (3, 64, 64)).seconds == pytest.approx(2 * usual.seconds)
